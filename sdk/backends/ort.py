@@ -1,0 +1,152 @@
+"""ONNX Runtime."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sdk.contract import TensorSpec
+from sdk.errors import (
+    BackendError,
+    BundleCorruptError,
+    BundleError,
+    BundleNotFoundError,
+    DependencyError,
+    DeviceError,
+)
+
+try:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
+except ImportError as error:
+    raise DependencyError(
+        f"ONNX Runtime does not import: {error}. Fix: pip install onnxruntime"
+    ) from error
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+_GPU_INSTALL = (
+    "pip uninstall -y onnxruntime && pip install onnxruntime-gpu, with the CUDA and cuDNN it names "
+    "(on a Jetson: NVIDIA's wheel for your JetPack)"
+)
+_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+
+# ONNX Runtime's own exceptions have no common base but Exception. Its Python layer adds two more.
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(
+        kind
+        for kind in vars(ort_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
+_DAMAGED_FILE = (ort_state.InvalidProtobuf, ort_state.InvalidGraph, ort_state.NoModel)
+
+
+class OrtSession:
+    """A `Session` on ONNX Runtime."""
+
+    def __init__(self, path: str | Path, device: str = "auto", threads: int | None = None) -> None:
+        providers = _providers(device)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; what it only warns of is nothing to act on
+        options.intra_op_num_threads = _thread_count(threads)
+        options.inter_op_num_threads = 1
+        if options.intra_op_num_threads <= 2:  # a spinning thread would starve the application
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=providers, enable_fallback=0
+            )
+        except _ORT_ERRORS as error:
+            raise _load_error(error, path) from error
+        self.device = _device_in_use(self._session.get_providers(), providers, device)
+        self.inputs = tuple(map(_spec, self._session.get_inputs()))
+        self.outputs = tuple(map(_spec, self._session.get_outputs()))
+        self._output_names = [tensor.name for tensor in self.outputs]
+        self._path = path
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """All outputs by name. Raises BackendError."""
+        try:
+            values = self._session.run(self._output_names, dict(inputs))
+        except _ORT_ERRORS as error:
+            shapes = {name: f"{value.dtype} {value.shape}" for name, value in inputs.items()}
+            raise BackendError(
+                f"ONNX Runtime failed on {self._path} with inputs {shapes}: {error}"
+            ) from error
+        return dict(zip(self._output_names, values, strict=True))
+
+
+def physical_cores() -> int:
+    """Physical cores this process may use; logical ones where the system does not tell."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cores = set()
+    for cpu in os.sched_getaffinity(0):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            cores.add(siblings.read_text())
+        except OSError:
+            cores.add(str(cpu))
+    return len(cores)
+
+
+def _thread_count(threads: int | None) -> int:
+    if threads is None:
+        return physical_cores()
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise DeviceError(
+            f"expected threads to be a positive whole number, got {threads!r}; None stands for one "
+            "per physical core"
+        )
+    return threads
+
+
+def _providers(device: str) -> list[str]:
+    """Providers to ask for, the wanted one first."""
+    available = onnxruntime.get_available_providers()
+    if device == "auto":
+        device = "cuda" if PROVIDERS["cuda"] in available else "cpu"
+    if device not in PROVIDERS:
+        raise DeviceError(f"expected a device in {['auto', *PROVIDERS]}, got {device!r}")
+    if PROVIDERS[device] not in available:
+        raise DeviceError(
+            f"device {device!r} needs {PROVIDERS[device]}, the installed ONNX Runtime "
+            f"{onnxruntime.__version__} has {available}; {_GPU_INSTALL}"
+        )
+    wanted = {"cpu": [], "cuda": ["cuda"], "tensorrt": ["tensorrt", "cuda"]}[device]
+    return [PROVIDERS[name] for name in [*wanted, "cpu"] if PROVIDERS[name] in available]
+
+
+def _device_in_use(active: list[str], asked: list[str], device: str) -> str:
+    """ONNX Runtime drops a provider whose libraries do not load and only logs it: say so."""
+    if active[0] != asked[0]:
+        message = f"{asked[0]} is installed but does not start here, got {active}; {_GPU_INSTALL}"
+        if device != "auto":
+            raise DeviceError(message)
+        warnings.warn(f"{message}. Going on with {active[0]}.", RuntimeWarning, stacklevel=2)
+    return next(name for name, provider in PROVIDERS.items() if provider == active[0])
+
+
+def _load_error(error: Exception, path: str | Path) -> BundleError | BackendError:
+    if isinstance(error, ort_state.NoSuchFile):
+        return BundleNotFoundError(f"no ONNX graph at {path}")
+    if isinstance(error, _DAMAGED_FILE):
+        return BundleCorruptError(f"{path} is not a valid ONNX graph: {error}")
+    return BackendError(
+        f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {error}; for a graph newer "
+        "than the runtime: pip install --upgrade onnxruntime"
+    )
+
+
+def _spec(tensor: Any) -> TensorSpec:
+    shape = tuple("?" if size is None else size for size in tensor.shape)
+    return TensorSpec(tensor.name, _TYPES.get(tensor.type, tensor.type), shape)

@@ -1,0 +1,51 @@
+"""Whether a window can be opened here.
+
+OpenCV's Qt build does not raise without a display: it aborts the whole process, so ask first.
+"""
+
+import os
+import subprocess
+import sys
+
+from sdk._opencv import cv2
+from sdk.errors import DependencyError
+
+_INSTEAD = "or run without a window: --headless --output out.mp4"
+_PROBE = "import cv2; cv2.namedWindow('probe'); cv2.destroyAllWindows()"
+
+
+def require_display() -> None:
+    """Return if `cv2.imshow` works here.
+
+    Raises DependencyError when OpenCV has no windows, or no display can be reached.
+    """
+    toolkit = _gui_toolkit()
+    if toolkit == "NONE":
+        raise DependencyError(
+            "expected an OpenCV with windows, got one without (opencv-python-headless); pip "
+            f"uninstall -y opencv-python-headless && pip install opencv-python, {_INSTEAD}"
+        )
+    if sys.platform != "linux":
+        return
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise DependencyError(
+            "expected a display for the window, but DISPLAY and WAYLAND_DISPLAY are not set; start "
+            f"from a desktop session or with ssh -X, {_INSTEAD}"
+        )
+    # The variable may name a display that is gone or refuses us: let a child process find out.
+    child = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True)
+    if child.returncode:
+        reason = " ".join(child.stderr.split())[:120] or f"exit code {child.returncode}"
+        raise DependencyError(
+            f"expected a display for the window, but OpenCV ({toolkit}) cannot open one: {reason}; "
+            f"check DISPLAY={os.environ.get('DISPLAY', '')!r}, {_INSTEAD}"
+        )
+
+
+def _gui_toolkit() -> str:
+    """What OpenCV was built with: "QT5", "GTK3", "COCOA", "WIN32UI", ..., "NONE", "" if unsaid."""
+    for line in cv2.getBuildInformation().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "GUI":
+            return value.strip()
+    return ""

@@ -1,0 +1,261 @@
+"""Phrases in, boxes out.
+
+    frame  ── vision graph ── visual tokens ─┐
+                                             ├── fusion graph ── box, score
+    phrase ── text graph ──── text tokens ───┘
+
+The vision graph runs once per frame (a FrameView keeps its tokens), the text graph once per phrase
+(a bounded cache keeps its tokens), the fusion graph once per question.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk.backends import Session, open_session
+from sdk.contract import (
+    ATTENTION_MASK,
+    BOXES,
+    FUSION,
+    IMAGE,
+    INPUT_IDS,
+    LOGITS,
+    TEXT,
+    TEXT_TOKENS,
+    VISION,
+    VISUAL_TOKENS,
+    GraphSpec,
+    check_graphs,
+)
+from sdk.errors import BackendError, BundleNotFoundError, FrameError, PhraseError
+from sdk.frames import FrameLike, as_bgr
+from sdk.manifest import Manifest
+from sdk.phrases import as_phrases
+from sdk.results import Grounding
+from sdk.tokenizer import WordPieceTokenizer
+
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
+PHRASE_CACHE_SIZE = 256
+_PHRASES_PER_CALL = 64  # bounds the memory of one fusion call
+
+
+class _Phrase(NamedTuple):
+    text: str
+    tokens: NDArray[np.float32]  # (L, Dt)
+
+
+class Grounder:
+    """Finds the object that a phrase describes. Made by `Grounder.load`; safe to share by threads.
+
+    >>> grounder = Grounder.load()
+    >>> result = grounder.ground(frame, "the dog on the left")
+    >>> result.box, result.score, result.found
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        tokenizer: WordPieceTokenizer,
+        sessions: Mapping[str, Session],
+        precision: str,
+    ) -> None:
+        """`sessions`: one per graph of the contract, by its name, at the named `precision`.
+
+        Raises BundleMismatchError when their tensors are not the contract's.
+        """
+        check_graphs(
+            (GraphSpec(name, graph.inputs, graph.outputs) for name, graph in sessions.items()),
+            {"H": manifest.preprocess.height, "W": manifest.preprocess.width},
+        )
+        self.manifest = manifest
+        self.info = _info(manifest, sessions, precision)
+        """What is loaded: name, method, encoders, device, precision, sizes, and each graph's."""
+        self._tokenizer = tokenizer
+        self._vision, self._text = sessions[VISION.name], sessions[TEXT.name]
+        self._fusion = sessions[FUSION.name]
+        self._text_tokens = lru_cache(PHRASE_CACHE_SIZE)(self._encode_text)  # thread-safe
+
+    @classmethod
+    def load(
+        cls,
+        bundle: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> "Grounder":
+        """Load a bundle folder, by default the packaged one, and check it against its hashes.
+
+        `device`: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda" or "tensorrt".
+        `precision`: "auto" (the bundle's own choice) or a name the bundle carries, as "fp32".
+        `threads`: CPU threads, None for one per physical core.
+
+        Raises BundleError, DeviceError, PrecisionError, BackendError.
+        """
+        if bundle is not None and not isinstance(bundle, (str, os.PathLike)):
+            kind = type(bundle).__name__
+            raise BundleNotFoundError(f"expected the path of a bundle folder, got {kind}")
+        folder = DEFAULT_BUNDLE if bundle is None else Path(bundle)
+        manifest = Manifest.load(folder)
+        name = manifest.resolve_precision(precision)
+        files = manifest.graph_files(name)
+        spec = manifest.tokenizer
+        manifest.verify(folder, [spec.vocab_file, *(file.file for file in files.values())])
+        tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
+        sessions = {
+            graph: open_session(folder / file.file, device, threads)
+            for graph, file in files.items()
+        }
+        return cls(manifest, tokenizer, sessions, name)
+
+    @overload
+    def ground(self, frame: FrameLike, text: str) -> Grounding: ...  # type: ignore[overload-overlap]
+    @overload
+    def ground(self, frame: FrameLike, text: Sequence[str]) -> list[Grounding]: ...
+    def ground(self, frame: FrameLike, text: str | Sequence[str]) -> Grounding | list[Grounding]:
+        """Ground one phrase, or several with one vision pass; results in the order of the phrases.
+
+        `frame`: (H, W, 3) uint8 BGR array as OpenCV gives it, a picture's path or a PIL image.
+        Raises FrameError, PhraseError, BackendError.
+        """
+        phrases = self._encode_phrases(text)  # first: a bad phrase should not cost a vision pass
+        results = self._fuse(self.encode(frame), phrases)
+        return results[0] if isinstance(text, str) else results
+
+    def encode(self, frame: FrameLike) -> "FrameView":
+        """Run the vision pass, the expensive part, for any number of phrases to come.
+
+        Raises FrameError, BackendError.
+        """
+        frame_bgr = as_bgr(frame)
+        image = self.manifest.preprocess.tensor(frame_bgr)
+        visual_tokens = self._vision.run({IMAGE: image})[VISUAL_TOKENS]
+        height, width = frame_bgr.shape[:2]
+        return FrameView(self, visual_tokens, (width, height))
+
+    def _encode_phrases(self, text: str | Sequence[str]) -> list[_Phrase]:
+        return [_Phrase(phrase, self._text_tokens(phrase)) for phrase in as_phrases(text)]
+
+    def _encode_text(self, phrase: str) -> NDArray[np.float32]:
+        """(L, Dt). One phrase at a time, unpadded: see `sdk.contract`."""
+        ids = self._tokenizer.encode(phrase)
+        if all(token == self._tokenizer.unk_id for token in ids[1:-1]):
+            raise PhraseError(
+                f"expected words the text encoder knows, got {phrase[:40]!r}; this bundle "
+                f"understands what {self.manifest.encoders.text} was trained on"
+            )
+        input_ids = np.array([ids], np.int64)
+        inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
+        tokens: NDArray[np.float32] = self._text.run(inputs)[TEXT_TOKENS][0]
+        return tokens
+
+    def _fuse(self, view: "FrameView", phrases: Sequence[_Phrase]) -> list[Grounding]:
+        results: list[Grounding] = []
+        for start in range(0, len(phrases), _PHRASES_PER_CALL):
+            results += self._fuse_batch(view, phrases[start : start + _PHRASES_PER_CALL])
+        return results
+
+    def _fuse_batch(self, view: "FrameView", phrases: Sequence[_Phrase]) -> list[Grounding]:
+        longest = max(len(phrase.tokens) for phrase in phrases)
+        tokens = np.zeros((len(phrases), longest, phrases[0].tokens.shape[1]), np.float32)
+        mask = np.zeros((len(phrases), longest), np.int64)
+        for row, phrase in enumerate(phrases):
+            tokens[row, : len(phrase.tokens)] = phrase.tokens
+            mask[row, : len(phrase.tokens)] = 1
+        outputs = self._fusion.run(
+            {VISUAL_TOKENS: view.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
+        )
+        best = outputs[LOGITS].argmax(axis=1)[:, None]  # (P, 1); a NaN counts as the largest
+        logits = np.take_along_axis(outputs[LOGITS], best, axis=1)[:, 0]
+        fractions = np.take_along_axis(outputs[BOXES], best[..., None], axis=1)[:, 0]  # (P, 4)
+        if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
+            raise BackendError(
+                "expected finite boxes and logits from the fusion graph, got NaN or infinity; use "
+                "another precision or device, or export the bundle again"
+            )
+        boxes = self.manifest.preprocess.box_to_frame(fractions, view.size_wh)
+        return [
+            self._result(phrase.text, box, logit)
+            for phrase, box, logit in zip(phrases, boxes.tolist(), logits.tolist(), strict=True)
+        ]
+
+    def _result(self, text: str, box: list[float], logit: float) -> Grounding:
+        left, top, right, bottom = box
+        score = self.manifest.calibration.score(logit)
+        found = score >= self.manifest.threshold
+        return Grounding(text, (left, top, right, bottom), score, found)
+
+
+class FrameView:
+    """One encoded frame, to be asked about. Made by `Grounder.encode`.
+
+    >>> with grounder.encode(frame) as view:
+    ...     view.ground("the dog")
+    """
+
+    def __init__(
+        self, grounder: Grounder, visual_tokens: NDArray[np.float32], size_wh: tuple[int, int]
+    ) -> None:
+        visual_tokens.flags.writeable = False
+        self._grounder = grounder
+        self._visual_tokens: NDArray[np.float32] | None = visual_tokens
+        self.size_wh = size_wh
+        """Width and height of the frame in pixels."""
+
+    @property
+    def visual_tokens(self) -> NDArray[np.float32]:
+        """(1, N, Dv) float32, read-only. Raises FrameError after `close`."""
+        if self._visual_tokens is None:
+            raise FrameError("this view is closed; encode the frame again")
+        return self._visual_tokens
+
+    @overload
+    def ground(self, text: str) -> Grounding: ...  # type: ignore[overload-overlap]
+    @overload
+    def ground(self, text: Sequence[str]) -> list[Grounding]: ...
+    def ground(self, text: str | Sequence[str]) -> Grounding | list[Grounding]:
+        """As `Grounder.ground`, without a vision pass. Raises PhraseError, BackendError."""
+        results = self._grounder._fuse(self, self._grounder._encode_phrases(text))
+        return results[0] if isinstance(text, str) else results
+
+    def close(self) -> None:
+        """Let go of the visual tokens; optional, leaving the `with` block does it."""
+        self._visual_tokens = None
+
+    def __enter__(self) -> "FrameView":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _info(manifest: Manifest, sessions: Mapping[str, Session], precision: str) -> dict[str, Any]:
+    graphs = {
+        graph: {
+            "device": sessions[graph].device,
+            "precision": manifest.precisions[precision][graph],
+            "bytes": file.bytes,
+        }
+        for graph, file in manifest.graph_files(precision).items()
+    }
+    return {
+        "name": manifest.name,
+        "method": manifest.method,
+        "encoders": {"vision": manifest.encoders.vision, "text": manifest.encoders.text},
+        "input_size_wh": (manifest.preprocess.width, manifest.preprocess.height),
+        "device": sessions[VISION.name].device,
+        "precision": precision,
+        "bytes": sum(file.bytes for file in manifest.graph_files(precision).values()),
+        "graphs": graphs,
+    }

@@ -1,0 +1,243 @@
+"""`manifest.json`: what a bundle is, what it needs, and the hash of every file in it.
+
+    {
+      "schema_version": 1,
+      "name": "...", "method": "m2ist", "encoders": {"vision": "...", "text": "..."},
+      "preprocess": {"width": 384, "height": 384, "mean": [...], "std": [...]},
+      "tokenizer": {"vocab_file": "vocab.txt", "max_tokens": 64},
+      "graphs": {"vision": {"fp32": {"file": "...", "sha256": "...", "bytes": 0}, ...}, ...},
+      "precisions": {"int8": {"vision": "int8", "text": "int8", "fusion": "fp32"}, ...},
+      "default_precision": "int8",
+      "files": {"vocab.txt": "<sha256>"},
+      "calibration": {"scale": 1.0, "bias": 0.0}, "threshold": 0.5,
+      "metrics": {...}, "source_checkpoint": "<sha256>", "licence": "...", "training_data": "..."
+    }
+
+Preprocessing, vocabulary and calibration are data beside the weights, never numbers in code.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sdk._schema import decode
+from sdk.contract import GRAPHS
+from sdk.errors import (
+    BundleCorruptError,
+    BundleMismatchError,
+    BundleNotFoundError,
+    PrecisionError,
+)
+from sdk.preprocess import Preprocess
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+_GRAPH_NAMES = {graph.name for graph in GRAPHS}
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """Names of the frozen encoders."""
+
+    vision: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """Vocabulary file, and the longest encoding including [CLS] and [SEP]."""
+
+    vocab_file: str
+    max_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 3:
+            raise ValueError(f"max_tokens: expected at least 3, got {self.max_tokens}")
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """One ONNX file."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+    def __post_init__(self) -> None:
+        _check_file_name("file", self.file)
+        _check_sha256("sha256", self.sha256)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling: the probability that a box is right, from the logit of its candidate."""
+
+    scale: float
+    bias: float
+
+    def score(self, logit: float) -> float:
+        """sigmoid(scale * logit + bias), in [0, 1]."""
+        return 0.5 * (1.0 + math.tanh(0.5 * (self.scale * logit + self.bias)))  # cannot overflow
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The typed content of `manifest.json`. Raises ValueError when its parts contradict."""
+
+    name: str
+    method: str
+    encoders: Encoders
+    preprocess: Preprocess
+    tokenizer: TokenizerSpec
+    graphs: Mapping[str, Mapping[str, GraphFile]]
+    """Graph name -> precision -> file."""
+    precisions: Mapping[str, Mapping[str, str]]
+    """Name a user may ask for -> graph name -> precision of that graph's file."""
+    default_precision: str
+    files: Mapping[str, str]
+    """sha256 of every file that is not a graph."""
+    calibration: Calibration
+    threshold: float
+    """An object counts as found from this score on."""
+    metrics: Mapping[str, Any]
+    source_checkpoint: str
+    """sha256 of the checkpoint the graphs were exported from."""
+    licence: str
+    training_data: str
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if set(self.graphs) != _GRAPH_NAMES:
+            raise ValueError(f"graphs: expected {sorted(_GRAPH_NAMES)}, got {sorted(self.graphs)}")
+        for name, sha256 in self.files.items():
+            _check_file_name("files", name)
+            _check_sha256(f"files.{name}", sha256)
+        if self.tokenizer.vocab_file not in self.files:
+            raise ValueError(f"files: expected {self.tokenizer.vocab_file!r} among them")
+        for precision, chosen in self.precisions.items():
+            key = f"precisions.{precision}"
+            if set(chosen) != _GRAPH_NAMES:
+                raise ValueError(f"{key}: expected {sorted(_GRAPH_NAMES)}, got {sorted(chosen)}")
+            for graph, kind in chosen.items():
+                if kind not in self.graphs[graph]:
+                    have = sorted(self.graphs[graph])
+                    raise ValueError(f"{key}.{graph}: expected one of {have}, got {kind!r}")
+        if self.default_precision not in self.precisions:
+            raise ValueError(
+                f"default_precision: expected one of {sorted(self.precisions)}, "
+                f"got {self.default_precision!r}"
+            )
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold: expected a number in [0, 1], got {self.threshold}")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Manifest":
+        """Read and check `folder`/manifest.json; the files it names are left to `verify`.
+
+        Raises BundleNotFoundError, BundleMismatchError (another schema version) or
+        BundleCorruptError (naming the key).
+        """
+        path = Path(folder) / MANIFEST_NAME
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BundleNotFoundError(
+                f"expected a bundle folder with {MANIFEST_NAME}, found none at {folder}; give the "
+                "folder that export/build_engine.py wrote"
+            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise BundleCorruptError(f"{path} is not readable JSON: {error}") from error
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if type(version) is not int:
+            raise BundleCorruptError(f"{path}: schema_version: expected int, got {version!r}")
+        if version != SCHEMA_VERSION:
+            raise BundleMismatchError(
+                f"expected manifest schema {SCHEMA_VERSION}, got {version} in {path}; "
+                f"{'upgrade grounder' if version > SCHEMA_VERSION else 'export the bundle again'}"
+            )
+        try:
+            return decode(cls, data)
+        except ValueError as error:
+            raise BundleCorruptError(f"{path}: {error}; export the bundle again") from error
+
+    def save(self, folder: str | Path) -> None:
+        """Write `folder`/manifest.json, replacing an old one in one step."""
+        path = Path(folder) / MANIFEST_NAME
+        temporary = path.with_name(f"{MANIFEST_NAME}.{os.getpid()}.tmp")
+        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+
+    def graph_files(self, precision: str) -> dict[str, GraphFile]:
+        """Graph name -> file, for a named precision or "auto".
+
+        Raises PrecisionError when the bundle does not carry it.
+        """
+        name = self.resolve_precision(precision)
+        return {graph: self.graphs[graph][kind] for graph, kind in self.precisions[name].items()}
+
+    def resolve_precision(self, precision: str) -> str:
+        """The name that `precision` stands for: "auto" is the bundle's default."""
+        name = self.default_precision if precision == "auto" else precision
+        if name not in self.precisions:
+            raise PrecisionError(
+                f"expected a precision this bundle carries, {['auto', *sorted(self.precisions)]}, "
+                f"got {precision!r}; export/build_engine.py adds others"
+            )
+        return name
+
+    def verify(self, folder: str | Path, names: Collection[str] | None = None) -> None:
+        """Check size and sha256 of the files called `names`, or of all that the manifest lists.
+
+        Raises BundleNotFoundError or BundleCorruptError naming the file.
+        """
+        graph_files = [file for kinds in self.graphs.values() for file in kinds.values()]
+        sizes = {file.file: file.bytes for file in graph_files}
+        hashes = {file.file: file.sha256 for file in graph_files} | dict(self.files)
+        for name in hashes if names is None else names:
+            path = Path(folder) / name
+            if not path.is_file():
+                raise BundleNotFoundError(
+                    f"the bundle {folder} has no {name}, which its manifest lists; copy or export "
+                    "the bundle again"
+                )
+            size = path.stat().st_size
+            if size != sizes.get(name, size):
+                raise BundleCorruptError(
+                    f"expected {path} to have {sizes[name]} bytes, got {size}; copy or export the "
+                    "bundle again (with Git LFS: git lfs pull)"
+                )
+            digest = sha256_file(path)
+            if digest != hashes[name]:
+                raise BundleCorruptError(
+                    f"expected {path} to have sha256 {hashes[name]}, got {digest}; copy or export "
+                    "the bundle again"
+                )
+
+
+def sha256_file(path: str | Path) -> str:
+    """Lower-case hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_file_name(key: str, name: str) -> None:
+    """A manifest may come from anywhere: its names must not reach outside its folder."""
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or re.search(r"[\\:\0]", name):
+        raise ValueError(f"{key}: expected a name inside the bundle folder, got {name!r}")
+
+
+def _check_sha256(key: str, value: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError(f"{key}: expected a sha256 as 64 lower-case hex digits, got {value!r}")

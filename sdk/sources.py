@@ -1,0 +1,214 @@
+"""Frames from a camera, a video, a network stream or a folder of pictures.
+
+    with open_source("street.mp4") as source:
+        for frame in source:        # (H, W, 3) uint8 BGR
+            ...
+
+A camera, and a stream without an end, is live: a thread reads it and keeps the newest frame only,
+because OpenCV queues frames for a slow reader, who would see an ever older past.
+"""
+
+import atexit
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from glob import glob, has_magic
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk._opencv import cv2
+from sdk.errors import SourceError
+from sdk.frames import as_bgr
+
+Frame = NDArray[np.uint8]
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PICTURES_PER_SECOND = 1.0
+LIVE_TIMEOUT_SECONDS = 10.0
+
+# Read by OpenCV when FFmpeg is first used: a SourceError says what FFmpeg would print.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+class FrameSource:
+    """An iterator of frames, (H, W, 3) uint8 BGR. Made by `open_source`."""
+
+    def __init__(
+        self,
+        frames: Iterator[Frame],
+        *,
+        fps: float,
+        size_wh: tuple[int, int],
+        live: bool = False,
+        release: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._frames = frames
+        self._release = release
+        self.fps = fps
+        """Frames per second to show or save them at."""
+        self.size_wh = size_wh
+        """Width and height of the first frame in pixels; the pictures of a folder may differ."""
+        self.live = live
+        """Whether frames come at their own pace and are lost when nobody asks in time."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        """The next frame.
+
+        Raises SourceError when a live source stops, FrameError for a picture that does not decode.
+        """
+        return next(self._frames)
+
+    def close(self) -> None:
+        """Let go of the camera or the file; leaving the `with` block does it."""
+        self._release()
+
+    def __enter__(self) -> "FrameSource":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
+    """Open whatever `spec` names, and read its first frame.
+
+    `spec`: a camera's index (0 or "0"), a video file, a URL (rtsp://, http://, ...), a picture, a
+    folder of pictures or a glob pattern ("shots/*.jpg"). Pictures come in natural order, 2 before
+    10. Raises SourceError when it does not exist or yields no frame, FrameError for a picture.
+    """
+    text = os.fspath(spec) if isinstance(spec, os.PathLike) else str(spec)
+    if re.fullmatch(r"\d+", text):
+        return _open_capture(
+            int(text),
+            f"camera {text}",
+            "check that it is plugged in, free and permitted (ls -l /dev/video*)",
+        )
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text):
+        return _open_capture(
+            text, f"stream {text}", "check the address, and that it plays (ffplay)"
+        )
+    path = Path(text)
+    if text and path.is_dir():
+        files = (file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+        return _open_pictures([str(file) for file in files], text)
+    if path.is_file():
+        if path.suffix.lower() in PICTURE_SUFFIXES:
+            return _open_pictures([text], text)
+        return _open_capture(text, f"video {text}", "check that it plays (ffplay), or convert it")
+    if has_magic(text):
+        return _open_pictures(glob(text), text)
+    raise SourceError(
+        "expected a camera index, a video file, a URL, a picture or a folder of pictures, got "
+        f"{text!r}, which does not exist"
+    )
+
+
+def _open_pictures(paths: Sequence[str], text: str) -> FrameSource:
+    if not paths:
+        raise SourceError(f"expected pictures ({' '.join(sorted(PICTURE_SUFFIXES))}) in {text!r}")
+    first, *others = sorted(paths, key=_natural_order)
+    frame = as_bgr(first)
+    height, width = frame.shape[:2]
+    frames = chain([frame], map(as_bgr, others))
+    return FrameSource(frames, fps=PICTURES_PER_SECOND, size_wh=(width, height))
+
+
+def _open_capture(spec: int | str, name: str, advice: str) -> FrameSource:
+    with _without_warnings():
+        capture = cv2.VideoCapture(spec)
+        first = _read(capture) if capture.isOpened() else None
+    if first is None:
+        capture.release()
+        raise SourceError(f"{name} yields no frames; {advice}")
+    height, width = first.shape[:2]
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    fps = fps if 1 <= fps <= 240 else 30.0  # cameras and streams report 0, NaN or 90000
+    if isinstance(spec, int) or ("://" in spec and capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0):
+        newest = _Newest(capture, first, name)
+        return FrameSource(
+            newest, fps=fps, size_wh=(width, height), live=True, release=newest.release
+        )
+    frames = chain([first], _remaining(capture))
+    return FrameSource(frames, fps=fps, size_wh=(width, height), release=capture.release)
+
+
+def _read(capture: cv2.VideoCapture) -> Frame | None:
+    got, frame = capture.read()
+    return np.asarray(frame, np.uint8) if got else None
+
+
+def _remaining(capture: cv2.VideoCapture) -> Iterator[Frame]:
+    while (frame := _read(capture)) is not None:
+        yield frame
+
+
+class _Newest(Iterator[Frame]):
+    """The newest frame of a live capture, each at most once."""
+
+    def __init__(self, capture: cv2.VideoCapture, first: Frame, name: str) -> None:
+        self._capture = capture
+        self._frame: Frame | None = first
+        self._name = name
+        self._stopped = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name=name, daemon=True)
+        self._thread.start()
+        # A thread that is inside OpenCV when Python exits aborts the process.
+        atexit.register(self.release)
+
+    def _read(self) -> None:
+        while not self._stopped:
+            frame = _read(self._capture)
+            with self._changed:
+                if frame is None:
+                    self._stopped = True
+                else:
+                    self._frame = frame
+                self._changed.notify_all()
+        self._capture.release()
+
+    def __next__(self) -> Frame:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._frame is not None or self._stopped, LIVE_TIMEOUT_SECONDS
+            )
+            frame, self._frame = self._frame, None
+        if frame is None:
+            raise SourceError(f"{self._name} stopped sending frames; check the cable or network")
+        return frame
+
+    def release(self) -> None:
+        atexit.unregister(self.release)
+        self._stopped = True
+        self._thread.join(LIVE_TIMEOUT_SECONDS)  # the thread may hang in a dead connection
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """OpenCV prints what the SourceError is about to say."""
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
+
+
+def _natural_order(path: str) -> list[tuple[int, str]]:
+    """ "shot2" before "shot10"."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path)]

@@ -1,0 +1,131 @@
+"""BERT's uncased WordPiece tokenizer in pure Python.
+
+The `tokenizers` package would pull huggingface-hub and a dozen more into the runtime to split a
+sentence; the tests prove this one equal to it. Following its BertNormalizer, BertPreTokenizer and
+WordPiece: https://github.com/huggingface/tokenizers.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sdk.errors import BundleCorruptError, BundleNotFoundError, PhraseError
+
+_MAX_WORD_CHARACTERS = 100  # a longer word is [UNK], as in BERT
+_CJK = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B920, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+
+
+class WordPieceTokenizer:
+    """Splits a phrase into the ids of a BERT vocabulary.
+
+    Special tokens written inside a phrase ("[SEP]") are plain text. Raises BundleCorruptError when
+    the vocabulary lacks one of [PAD], [UNK], [CLS], [SEP].
+    """
+
+    def __init__(self, vocab: Sequence[str], max_tokens: int) -> None:
+        """`vocab`: token of each id. `max_tokens`: longest encoding, [CLS] and [SEP] counted."""
+        self._ids = {token: index for index, token in enumerate(vocab)}
+        for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]"):
+            if token not in self._ids:
+                raise BundleCorruptError(
+                    f"expected a BERT vocabulary with {token}, got {len(vocab)} tokens without it; "
+                    "use the vocab.txt that came with the text encoder"
+                )
+        self.pad_id, self.unk_id = self._ids["[PAD]"], self._ids["[UNK]"]
+        self.max_tokens = max_tokens
+        self._longest_token = max(map(len, vocab))
+
+    @classmethod
+    def from_file(cls, path: str | Path, max_tokens: int) -> "WordPieceTokenizer":
+        """Read a vocab.txt: UTF-8, one token per line, the line number is the id."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise BundleNotFoundError(f"no vocabulary at {path}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleCorruptError(f"the vocabulary {path} cannot be read: {error}") from error
+        return cls(text.removesuffix("\n").split("\n"), max_tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `[CLS] text [SEP]`.
+
+        Raises PhraseError when there are more than `max_tokens`: a cut phrase would silently mean
+        something else.
+        """
+        pieces = [piece for word in _words(text) for piece in self._pieces(word)]
+        ids = [self._ids["[CLS]"], *pieces, self._ids["[SEP]"]]
+        if len(ids) > self.max_tokens:
+            raise PhraseError(
+                f"expected a phrase of at most {self.max_tokens} tokens, got {len(ids)} from "
+                f"{text[:40]!r}...; describe one object in fewer words"
+            )
+        return ids
+
+    def _pieces(self, word: str) -> list[int]:
+        """Greedy longest match first; [UNK] for the whole word when a rest does not match."""
+        if len(word) > _MAX_WORD_CHARACTERS:
+            return [self.unk_id]
+        pieces: list[int] = []
+        start = 0
+        while start < len(word):
+            prefix = "##" if start else ""
+            for end in range(min(len(word), start + self._longest_token), start, -1):
+                piece = self._ids.get(prefix + word[start:end])
+                if piece is not None:
+                    pieces.append(piece)
+                    start = end
+                    break
+            else:
+                return [self.unk_id]
+        return pieces
+
+
+def _words(text: str) -> Iterator[str]:
+    """Normalised words; each punctuation mark is a word of its own."""
+    for chunk in _normalise(text).split():
+        word = ""
+        for character in chunk:
+            if _is_punctuation(character):
+                if word:
+                    yield word
+                yield character
+                word = ""
+            else:
+                word += character
+        if word:
+            yield word
+
+
+def _normalise(text: str) -> str:
+    """Control characters dropped, CJK spaced, accents stripped, lower case."""
+    cleaned = "".join(map(_clean, text))
+    decomposed = unicodedata.normalize("NFD", cleaned)
+    bare = (character for character in decomposed if unicodedata.category(character) != "Mn")
+    return "".join(map(str.lower, bare))  # per character: "Σ" is never the final "ς"
+
+
+def _clean(character: str) -> str:
+    is_control = unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")
+    if character in "\t\n\r" or (character.isspace() and not is_control):
+        return " "
+    if is_control or character == "\N{REPLACEMENT CHARACTER}":
+        return ""
+    if any(first <= ord(character) <= last for first, last in _CJK):
+        return f" {character} "
+    return character
+
+
+def _is_punctuation(character: str) -> bool:
+    """Unicode punctuation, and every ASCII symbol: BERT counts "$" and "+" in."""
+    if character.isascii():
+        return character.isprintable() and not character.isalnum() and character != " "
+    return unicodedata.category(character)[0] == "P"

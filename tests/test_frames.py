@@ -1,0 +1,112 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+from PIL import Image
+
+from sdk.errors import FrameError
+from sdk.frames import MAX_SIDE, as_bgr
+
+
+def test_an_opencv_frame_is_taken_as_it_is(frame: NDArray[np.uint8]) -> None:
+    assert as_bgr(frame) is frame
+
+
+def test_a_view_becomes_contiguous(frame: NDArray[np.uint8]) -> None:
+    crop = frame[10:60:2, ::-1]
+    assert as_bgr(crop).flags.c_contiguous
+    assert_array_equal(as_bgr(crop), crop)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path(tmp_path: Path, frame: NDArray[np.uint8], kind: type) -> None:
+    path = tmp_path / "pictüre.png"
+    path.write_bytes(cv2.imencode(".png", frame)[1].tobytes())
+    assert_array_equal(as_bgr(kind(path)), frame)
+
+
+@pytest.mark.parametrize("colour", [cv2.COLOR_BGR2GRAY, cv2.COLOR_BGR2BGRA])
+def test_a_file_without_three_channels(
+    tmp_path: Path, frame: NDArray[np.uint8], colour: int
+) -> None:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), cv2.cvtColor(frame, colour))
+    assert as_bgr(path).shape == frame.shape
+
+
+def test_a_file_is_turned_upright(tmp_path: Path, frame: NDArray[np.uint8]) -> None:
+    """EXIF orientation 6: the camera was held so that the picture must be turned clockwise."""
+    path = tmp_path / "phone.jpg"
+    image = Image.fromarray(frame[..., ::-1])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif, quality=100, subsampling=0)
+    upright = cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE)
+    assert as_bgr(path).shape == upright.shape
+    assert np.abs(as_bgr(path).astype(int) - upright).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+def test_a_pil_image(frame: NDArray[np.uint8], mode: str) -> None:
+    image = Image.fromarray(frame[..., ::-1]).convert(mode)
+    assert_array_equal(as_bgr(image)[..., ::-1], np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (None, "got None: the camera"),
+        (7, "got int"),
+        ([[1, 2], [3, 4]], "got list"),
+        (np.zeros((20, 20, 3)), r"dtype float64; .*frame \* 255"),
+        (np.zeros((20, 20, 3), np.uint16), r"uint16; .*frame >> 8"),
+        (np.zeros((20, 20, 3), np.int64), r"int64; .*astype"),
+        (np.zeros((20, 20, 3), bool), "bool; a mask"),
+        (np.zeros((20, 20, 3), object), "dtype object"),
+        (np.zeros((20, 20), np.uint8), "COLOR_GRAY2BGR"),
+        (np.zeros((20, 20, 1), np.uint8), "COLOR_GRAY2BGR"),
+        (np.zeros((20, 20, 4), np.uint8), "COLOR_BGRA2BGR"),
+        (np.zeros((20, 20, 2), np.uint8), "one colour picture"),
+        (np.zeros((3, 20, 20), np.uint8), "transpose"),
+        (np.zeros((1, 20, 20, 3), np.uint8), "one by one"),
+        (np.zeros((0, 0, 3), np.uint8), "got 0 x 0"),
+        (np.zeros((20, 7, 3), np.uint8), "expected sides of 8 to 8192 pixels, got 7 x 20"),
+        (np.zeros((MAX_SIDE + 1, 8, 3), np.uint8), "8193; resize it first"),
+        (Image.new("RGB", (MAX_SIDE + 1, 8)), "8193 x 8; resize it first"),
+        ("", "cannot read"),
+        ("no/such/file.jpg", "cannot read 'no/such/file.jpg'"),
+        ("nul\0byte.jpg", "cannot read"),
+        (".", "cannot read"),
+    ],
+)
+def test_bad_frames(bad: Any, message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        as_bgr(bad)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0 nothing follows"])
+def test_a_file_that_is_no_picture(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(FrameError, match=f"got {len(content)} bytes"):
+        as_bgr(path)
+
+
+def test_a_file_that_claims_to_be_enormous(tmp_path: Path) -> None:
+    header = b"P6\n60000 60000\n255\n"
+    (tmp_path / "bomb.ppm").write_bytes(header)
+    with pytest.raises(FrameError):
+        as_bgr(tmp_path / "bomb.ppm")
+
+
+def test_a_truncated_pil_image(frame: NDArray[np.uint8]) -> None:
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "PNG")
+    image = Image.open(io.BytesIO(file.getvalue()[:200]))
+    with pytest.raises(FrameError, match="PIL image that decodes"):
+        as_bgr(image)

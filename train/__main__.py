@@ -1,0 +1,85 @@
+"""`python -m train`: train a side network on frozen encoders."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import itertools
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import torch
+
+from train.checkpoint import CheckpointError
+from train.config import TrainConfig
+from train.data.readers import data_root, read_detection, read_flickr30k
+from train.data.samples import DataError
+from train.plots import plot_run
+from train.trainer import Trainer
+
+DEFAULT_VOCAB = Path(__file__).parents[1] / "sdk" / "bundles" / "default" / "vocab.txt"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every field of `TrainConfig` is a flag; its docstring is the help."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
+    parser.add_argument("--out", type=Path, default=Path("runs/m2ist"), help="folder of the run")
+    parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB, help="BERT vocabulary")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = all cores")
+    hints = get_type_hints(TrainConfig)
+    helps = field_docs()
+    for field in dataclasses.fields(TrainConfig):
+        options: dict[str, Any] = {"type": hints[field.name]}
+        if hints[field.name] is bool:
+            options = {"action": argparse.BooleanOptionalAction}
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, default=field.default, help=helps[field.name], **options)
+    return parser
+
+
+def field_docs() -> dict[str, str]:
+    """The string under each field of `TrainConfig`."""
+    body = ast.parse(inspect.getsource(TrainConfig)).body[0].body  # type: ignore[attr-defined]
+    docs = {}
+    for field, doc in itertools.pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(doc, ast.Expr):
+            docs[field.target.id] = doc.value.value  # type: ignore[union-attr, attr-defined]
+    return docs
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0, or 2 with one line of what to do."""
+    args = vars(build_parser().parse_args(argv))
+    data, out, vocab, threads = (args.pop(k) for k in ("data", "out", "vocab", "threads"))
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        config = TrainConfig(**args)
+        root = data_root(data)
+        photos = read_flickr30k(root, "train")
+        if config.limit:
+            photos = photos[: config.limit]
+        if config.detection_photos:
+            photos += read_detection(root, "train")[: config.detection_photos]
+        trainer = Trainer(config, photos, read_flickr30k(root, "val"), vocab, out)
+        trained = sum(p.numel() for p in trainer.params.values())
+        total = sum(p.numel() for p in trainer.model.parameters())
+        print(f"{config.method}: {trained:,} of {total:,} parameters train ({trained / total:.2%})")
+        print(f"Acc@0.5 {trainer.fit():.2f} on single-box validation phrases")
+        print(f"checkpoint {trainer.checkpoint}, curves {plot_run(out)}")
+    except (DataError, CheckpointError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

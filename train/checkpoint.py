@@ -1,0 +1,94 @@
+"""Checkpoints: safetensors with a JSON header, written under a temporary name and renamed.
+
+`model.*` holds the trained parameters, `average.*` their exponential moving average, `adam.*` the
+optimiser's moments. The header holds the config and the step, so a run resumes exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from train.config import TrainConfig
+
+
+class CheckpointError(Exception):
+    """A checkpoint is absent, damaged or belongs to another configuration."""
+
+
+def save_checkpoint(
+    path: Path,
+    groups: Mapping[str, Mapping[str, Tensor]],
+    config: TrainConfig,
+    state: dict[str, Any],
+) -> None:
+    """Write `groups` (prefix -> name -> tensor) atomically."""
+    tensors = {
+        f"{prefix}.{name}": t.detach().contiguous()
+        for prefix, group in groups.items()
+        for name, t in group.items()
+    }
+    metadata = {"config": json.dumps(config.to_dict()), "state": json.dumps(state)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], TrainConfig, dict[str, Any]]:
+    """The inverse of `save_checkpoint`: groups, config and state.
+
+    Raises:
+        CheckpointError: the file is absent or not a checkpoint of this project.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"expected a checkpoint, got {path}, which does not exist")
+    groups: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            config = TrainConfig(**json.loads(metadata["config"]))
+            state = json.loads(metadata["state"])
+            for key in file.keys():  # noqa: SIM118, the handle is no dict
+                prefix, name = key.split(".", 1)
+                groups.setdefault(prefix, {})[name] = file.get_tensor(key)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of this project: {error}") from error
+    return groups, config, state
+
+
+@torch.no_grad()
+def load_parameters(
+    model: nn.Module, values: Mapping[str, Tensor], *, only_matching: bool = False
+) -> None:
+    """Copy `values` into the parameters of the same name.
+
+    With `only_matching`, names the model does not train are ignored (a vision encoder's, for one).
+
+    Raises:
+        CheckpointError: a parameter is missing from `values` or has another shape.
+    """
+    wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    missing = sorted(wanted.keys() - values.keys())
+    unknown = sorted(values.keys() - wanted.keys())
+    if missing or (unknown and not only_matching):
+        raise CheckpointError(
+            f"the checkpoint does not fit the model: missing {missing[:3]}, unknown {unknown[:3]}"
+        )
+    for name, parameter in wanted.items():
+        if parameter.shape != values[name].shape:
+            raise CheckpointError(
+                f"{name}: expected shape {tuple(parameter.shape)}, got {tuple(values[name].shape)}"
+            )
+        parameter.copy_(values[name])

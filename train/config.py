@@ -1,0 +1,86 @@
+"""All settings of a training run, checked on construction."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from train.methods import METHODS
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run; each is a flag of `python -m train` with dashes for underscores."""
+
+    method: str = "m2ist"
+    """m2ist, head_only, or full (both encoders train)."""
+    unfreeze_vision: bool = False
+    """Train the vision encoder along with the side network: how the default's encoder was made."""
+    vision_weights: str = "default"
+    """Vision encoder: "default", a .safetensors file, a PicoDet-S .onnx, or "random"."""
+    side_weights: str = ""
+    """Checkpoint whose side network, fusion and head to start from; empty = from random weights."""
+    text: str = "minilm"
+    """Text encoder: "minilm", a folder, or a name on the model hub."""
+    image_size: int = 320
+    """Side of the square network input in pixels, divisible by 32."""
+    dim: int = 128
+    """Width of the side streams and of the fusion."""
+    bottleneck: int = 96
+    """Width inside each adapter."""
+    layers: int = 4
+    """Fusion layers."""
+    epochs: int = 6
+    """Passes over the photos."""
+    batch_photos: int = 16
+    """Photos in a batch."""
+    phrases_per_photo: int = 4
+    """Phrases drawn for each photo in each pass."""
+    negatives: float = 0.35
+    """Probability of adding a phrase that names nothing in the photo."""
+    lr: float = 1e-3
+    """Peak learning rate of everything but the vision encoder."""
+    encoder_lr: float = 3e-4
+    """Peak learning rate of encoders that train."""
+    weight_decay: float = 0.02
+    """AdamW's decoupled weight decay."""
+    warmup_steps: int = 200
+    """Steps of linear warm-up before the cosine."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+    ema: float = 0.998
+    """Decay of the averaged weights that are evaluated and exported."""
+    detection_photos: int = 3000
+    """Labelled photos in each run, for contrastive expressions; 0 = none."""
+    limit: int = 0
+    """Use only this many caption photos (a quick try); 0 = all."""
+    seed: int = 0
+    """Seed of initialisation, order, phrases and augmentation."""
+    fast_math: bool = True
+    """Let float32 products run in bfloat16 inside where the CPU has units for it."""
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}")
+        if self.image_size <= 0 or self.image_size % 32:
+            raise ValueError(f"--image-size: expected a multiple of 32, got {self.image_size}")
+        for name in ("dim", "bottleneck", "layers", "epochs", "batch_photos", "phrases_per_photo"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"--{name.replace('_', '-')}: expected a positive number")
+        if not 0 <= self.negatives <= 1:
+            raise ValueError(f"--negatives: expected a probability, got {self.negatives}")
+
+    @property
+    def trains_vision(self) -> bool:
+        """Whether gradients enter the vision encoder."""
+        return self.unfreeze_vision or self.method == "full"
+
+    @property
+    def trains_text(self) -> bool:
+        """Whether gradients enter the text encoder."""
+        return self.method == "full"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,133 @@
+"""Contrastive referring expressions, generated from labelled instances.
+
+"the dog on the left", "the biggest cat", "the second chair from the right", "the middle cow": what
+caption phrases lack. Each expression names exactly one instance by a margin that a person would
+accept; a class that is labelled nowhere in a photo gives an expression without a box.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+from train.data.samples import Expression, Instance, Photo
+
+POSITION_MARGIN = 0.08
+"""Least distance between two centres, as a fraction of the photo, to be told apart by place."""
+SIZE_RATIO = 1.5
+"""Least ratio of two areas to be told apart by size."""
+LEAST_AREA = 0.004
+"""Instances below this fraction of the photo are not referred to."""
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+SYNONYMS = {
+    "tv": ("tv", "television", "screen"),
+    "couch": ("couch", "sofa"),
+    "sofa": ("sofa", "couch"),
+    "motorcycle": ("motorcycle", "motorbike"),
+    "motorbike": ("motorbike", "motorcycle"),
+    "airplane": ("airplane", "plane"),
+    "aeroplane": ("airplane", "plane"),
+    "bicycle": ("bicycle", "bike"),
+    "cell phone": ("cell phone", "phone", "smartphone"),
+    "cup": ("cup", "mug"),
+    "dog": ("dog", "doggy"),
+    "potted plant": ("potted plant", "plant"),
+    "diningtable": ("dining table", "table"),
+    "dining table": ("dining table", "table"),
+    "pottedplant": ("potted plant", "plant"),
+    "tvmonitor": ("tv", "monitor", "screen"),
+}
+
+
+def noun_for(label: str, rng: random.Random) -> str:
+    """A word for the class: its own name most of the time, else a synonym."""
+    options = SYNONYMS.get(label, (label,))
+    return options[0] if rng.random() < 0.6 else rng.choice(options)
+
+
+def area(box: tuple[float, float, float, float]) -> float:
+    """Area of an xyxy box."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def center(box: tuple[float, float, float, float], axis: int) -> float:
+    """Centre of an xyxy box along x (0) or y (1)."""
+    return (box[axis] + box[axis + 2]) / 2
+
+
+def contrastive_expressions(
+    label: str, group: Sequence[Instance], rng: random.Random
+) -> Iterator[Expression]:
+    """All expressions that single out one of `group`, the photo's instances of one class."""
+    noun = noun_for(label, rng)
+
+    def make(text: str, instance: Instance, kind: str) -> Expression:
+        return Expression(text.format(noun=noun), (instance.box,), kind)
+
+    if len(group) == 1:
+        if area(group[0].box) >= LEAST_AREA:
+            yield make(rng.choice(("{noun}", "the {noun}", "a {noun}")), group[0], "single")
+        return
+    yield from _by_place(group, rng, make)
+    by_area = sorted(group, key=lambda i: area(i.box))
+    bigger = ("bigger", "larger") if len(group) == 2 else ("biggest", "largest")
+    smaller = ("smaller",) if len(group) == 2 else ("smallest",)
+    if area(by_area[-1].box) >= SIZE_RATIO * area(by_area[-2].box):
+        yield make(f"the {rng.choice(bigger)} {{noun}}", by_area[-1], "size")
+    if area(by_area[1].box) >= SIZE_RATIO * area(by_area[0].box) and (
+        area(by_area[0].box) >= LEAST_AREA
+    ):
+        yield make(f"the {rng.choice(smaller)} {{noun}}", by_area[0], "size")
+
+
+def _by_place(
+    group: Sequence[Instance],
+    rng: random.Random,
+    make: Callable[[str, Instance, str], Expression],
+) -> Iterator[Expression]:
+    across = sorted(group, key=lambda i: center(i.box, 0))
+    gaps = [center(b.box, 0) - center(a.box, 0) for a, b in itertools.pairwise(across)]
+    if gaps[0] >= POSITION_MARGIN:
+        forms = ("the {noun} on the left", "the left {noun}", "the leftmost {noun}")
+        yield make(rng.choice(forms), across[0], "left/right")
+    if gaps[-1] >= POSITION_MARGIN:
+        forms = ("the {noun} on the right", "the right {noun}", "the rightmost {noun}")
+        yield make(rng.choice(forms), across[-1], "left/right")
+    if 3 <= len(across) <= len(ORDINALS) and min(gaps) >= POSITION_MARGIN:
+        index = rng.randrange(len(across))
+        yield make(f"the {ORDINALS[index]} {{noun}} from the left", across[index], "nth")
+        index = rng.randrange(len(across))
+        yield make(f"the {ORDINALS[index]} {{noun}} from the right", across[-1 - index], "nth")
+        if len(across) == 3:
+            forms = ("the middle {noun}", "the {noun} in the middle")
+            yield make(rng.choice(forms), across[1], "middle")
+    if len(group) == 2:
+        top, bottom = sorted(group, key=lambda i: center(i.box, 1))
+        if center(bottom.box, 1) - center(top.box, 1) >= 2 * POSITION_MARGIN:
+            yield make(rng.choice(("the top {noun}", "the {noun} at the top")), top, "top/bottom")
+            forms = ("the bottom {noun}", "the {noun} at the bottom")
+            yield make(rng.choice(forms), bottom, "top/bottom")
+
+
+def expressions_for(photo: Photo, rng: random.Random) -> list[Expression]:
+    """Every contrastive expression of a labelled photo, in random order."""
+    groups: dict[str, list[Instance]] = defaultdict(list)
+    for instance in photo.instances:
+        groups[instance.label].append(instance)
+    found = [e for label, g in groups.items() for e in contrastive_expressions(label, g, rng)]
+    rng.shuffle(found)
+    return found
+
+
+def absent_expression(photo: Photo, rng: random.Random) -> Expression | None:
+    """An expression for a class that is known to be absent from the photo, or None."""
+    present = {instance.label for instance in photo.instances}
+    absent = sorted(photo.known_labels - present)
+    if not absent:
+        return None
+    noun = noun_for(rng.choice(absent), rng)
+    forms = ("{}", "the {}", "a {}", "the {} on the left", "the {} on the right")
+    return Expression(rng.choice(forms).format(noun), (), "absent")

@@ -1,0 +1,48 @@
+"""Phrases that name what is not in a photo, borrowed from other photos.
+
+Captions do not list everything, so a borrowed phrase may be true by chance. Only kinds that a
+caption rarely leaves out are borrowed, and never one that shares a word with what was said.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from train.data.samples import Expression, Photo
+
+BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing"})
+_STOP_WORD = re.compile(
+    "an?|the|of|in|on|with|and|or|at|to|his|her|their|its|some|one|two|three|an?other"
+)
+
+
+def content_words(text: str) -> frozenset[str]:
+    """Lower-case words that carry meaning, plural s removed."""
+    words = re.findall(r"[a-z]+", text.lower())
+    return frozenset(w.removesuffix("s") for w in words if not _STOP_WORD.fullmatch(w))
+
+
+class ForeignPhrases:
+    """A pool of expressions to borrow from."""
+
+    def __init__(self, photos: Sequence[Photo]) -> None:
+        self._pool = sorted(
+            {
+                (e.text, content_words(e.text))
+                for photo in photos
+                for e in photo.expressions
+                if e.kind in BORROWED_KINDS and content_words(e.text)
+            },
+            key=lambda item: item[0],
+        )
+
+    def draw(self, photo: Photo, rng: random.Random, tries: int = 5) -> Expression | None:
+        """An expression absent from `photo`, or None after `tries` unlucky draws."""
+        said = frozenset().union(*(content_words(e.text) for e in photo.expressions))
+        for _ in range(tries if self._pool else 0):
+            text, words = rng.choice(self._pool)
+            if not words & said:
+                return Expression(text, (), "absent")
+        return None

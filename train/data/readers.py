@@ -1,0 +1,124 @@
+"""Readers of Flickr30k Entities (JSONL form) and of detection boxes. Paths come from the user.
+
+    root/flickr30k_entities/{train,val}.jsonl, images/
+    root/detection/boxes.jsonl, images/
+
+`root` is `--data` or the environment variable GROUNDER_DATA.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from train.data.samples import DataError, Expression, Instance, Photo
+
+DATA_ENVIRONMENT = "GROUNDER_DATA"
+HELD_BACK_PERCENT = 10
+"""Share of the detection photos kept for evaluation, chosen by the hash of the file name."""
+
+
+def data_root(flag: str | Path | None) -> Path:
+    """The data folder from the flag or the environment.
+
+    Raises:
+        DataError: neither is given, or the folder is not there.
+    """
+    value = flag or os.environ.get(DATA_ENVIRONMENT)
+    if not value:
+        raise DataError(f"no data folder given: pass --data FOLDER or set {DATA_ENVIRONMENT}")
+    root = Path(value)
+    if not root.is_dir():
+        raise DataError(f"--data: expected a folder, got {root}, which does not exist")
+    return root
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of every line.
+
+    Raises:
+        DataError: the file is absent or a line is not a JSON object.
+    """
+    if not path.is_file():
+        raise DataError(f"expected {path}, which does not exist; is --data the right folder?")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}: not JSON ({error})") from error
+            if not isinstance(record, dict):
+                raise DataError(f"{path}:{number}: expected an object, got {type(record).__name__}")
+            yield number, record
+
+
+def read_box(value: Any, where: str) -> tuple[float, float, float, float]:
+    """A checked xyxy box in fractions, clipped to the photo.
+
+    Raises:
+        DataError: not four ordered numbers.
+    """
+    try:
+        x1, y1, x2, y2 = (min(max(float(v), 0.0), 1.0) for v in value)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: expected a box [x1, y1, x2, y2], got {value!r}") from error
+    if x1 >= x2 or y1 >= y2:
+        raise DataError(f"{where}: expected x1 < x2 and y1 < y2 in fractions, got {value!r}")
+    return x1, y1, x2, y2
+
+
+def read_flickr30k(root: Path, split: str) -> list[Photo]:
+    """Photos of one split with their caption phrases."""
+    folder = root / "flickr30k_entities"
+    path = folder / f"{split}.jsonl"
+    photos = []
+    for number, record in read_jsonl(path):
+        where = f"{path}:{number}"
+        try:
+            expressions = tuple(
+                Expression(
+                    text=phrase["phrase"],
+                    boxes=tuple(read_box(box, where) for box in phrase["boxes"]),
+                    kind=phrase["types"][0] if phrase["types"] else "other",
+                )
+                for phrase in record["phrases"]
+                if phrase["boxes"]
+            )
+            photos.append(Photo(folder / "images" / record["image"], expressions))
+        except KeyError as error:
+            raise DataError(f"{where}: expected the key {error}") from error
+    return photos
+
+
+def read_detection(root: Path, split: str) -> list[Photo]:
+    """Photos with labelled instances; `split` is "train" or "val" (held back, by photo)."""
+    folder = root / "detection"
+    path = folder / "boxes.jsonl"
+    records = list(read_jsonl(path))
+    labels_of_source: dict[str, set[str]] = defaultdict(set)
+    photos = []
+    try:
+        for _, record in records:
+            labels_of_source[record["source"]].update(o["label"] for o in record["objects"])
+        for number, record in records:
+            if is_held_back(record["image"]) != (split == "val"):
+                continue
+            instances = tuple(
+                Instance(o["label"], read_box(o["box"], f"{path}:{number}"))
+                for o in record["objects"]
+            )
+            known = frozenset(labels_of_source[record["source"]])
+            photos.append(Photo(folder / "images" / record["image"], (), instances, known))
+    except KeyError as error:
+        raise DataError(f"{path}: a record lacks the key {error}") from error
+    return photos
+
+
+def is_held_back(name: str) -> bool:
+    """True for the detection photos that are never trained on."""
+    return int.from_bytes(sha256(name.encode()).digest()[:4], "big") % 100 < HELD_BACK_PERCENT

@@ -1,0 +1,46 @@
+"""What every dataset reader gives: photos with referring expressions and their boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DataError(Exception):
+    """A dataset is absent or a line of it is not what was expected; says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A referring expression. `boxes` are xyxy fractions of the photo; none = it is not there."""
+
+    text: str
+    boxes: tuple[tuple[float, float, float, float], ...]
+    kind: str = "other"
+
+    @property
+    def single(self) -> bool:
+        """True for exactly one box, the cleaner measure of the field."""
+        return len(self.boxes) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A labelled object: class name and xyxy fractions of the photo."""
+
+    label: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo with human expressions, labelled instances, or both.
+
+    `known_labels`: every class whose instances are all labelled here, so that the other ones of
+    these are known to be absent.
+    """
+
+    path: Path
+    expressions: tuple[Expression, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    known_labels: frozenset[str] = frozenset()

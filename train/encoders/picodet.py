@@ -1,0 +1,66 @@
+"""Start an `ESNet` from a PicoDet-S detector in ONNX form (PaddleDetection, Apache-2.0).
+
+The detector's heads are left out. Its weights are only the starting point of this project's own
+training: the file is read from where the user has it and is never part of this repository.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import nn
+
+from train.encoders.esnet import ESNet
+
+FloatArray = NDArray[np.float32]
+
+
+def conv_weights(path: Path) -> list[tuple[FloatArray, FloatArray]]:
+    """(weight, bias) of every convolution of an ONNX file, in the order of execution."""
+    graph = onnx.load(str(path)).graph
+    values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    convs = [node for node in graph.node if node.op_type == "Conv"]
+    return [(values[n.input[1]], values[n.input[2]].reshape(-1)) for n in convs]
+
+
+def convs_in_call_order(model: nn.Module, image: torch.Tensor) -> list[nn.Conv2d]:
+    """The convolutions of `model`, in the order in which a forward pass reaches them."""
+    order: list[nn.Conv2d] = []
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    hooks = [c.register_forward_pre_hook(lambda module, _: order.append(module)) for c in convs]
+    with torch.no_grad():
+        model(image)
+    for hook in hooks:
+        hook.remove()
+    return order
+
+
+def esnet_from_picodet(path: Path) -> ESNet:
+    """An `ESNet` for RGB input that computes what the detector's backbone and neck compute.
+
+    Raises:
+        ValueError: the file's convolutions do not line up with ESNet-S.
+    """
+    model = ESNet()
+    weights = conv_weights(path)
+    convs = convs_in_call_order(model, torch.zeros(1, 3, 64, 64))
+    for index, (module, (weight, bias)) in enumerate(zip(convs, weights, strict=False)):
+        if tuple(module.weight.shape) != weight.shape:
+            raise ValueError(
+                f"{path}: convolution {index} has shape {weight.shape}, expected "
+                f"{tuple(module.weight.shape)}; is this a PicoDet-S (ESNet) detector?"
+            )
+        if index == 0:
+            weight = weight[:, ::-1]  # the detector takes BGR, this project's tensors are RGB
+        module.weight.data = torch.from_numpy(weight.copy())
+        assert module.bias is not None
+        module.bias.data = torch.from_numpy(bias.copy())
+    return model

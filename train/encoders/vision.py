@@ -1,0 +1,67 @@
+"""Vision encoders: an image in, the taps that side networks read out.
+
+An encoder gives native-size feature maps (what the feature cache stores) and turns them, without
+parameters, into taps: token lists (B, N, C_l) that share one square grid of N cells.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.encoders.esnet import TAP_CHANNELS, TAP_NAMES, ESNet
+
+
+class VisionEncoder(Protocol):
+    """What a method and the trainer need of a vision encoder (an `nn.Module`)."""
+
+    tap_channels: list[int]
+    stride: int
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) -> feature maps at their native sizes."""
+        ...
+
+    def taps(self, features: list[Tensor]) -> list[Tensor]:
+        """Feature maps -> taps (B, N, C_l), N = (H / stride) * (W / stride)."""
+        ...
+
+
+class CompactVision(nn.Module):
+    """The default's encoder: `ESNet`, its six maps brought to stride 16."""
+
+    stride = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = ESNet()
+        # Stride-8 maps arrive as 2x2 patches: their detail is kept, in four times the channels.
+        self.tap_channels = [TAP_CHANNELS[n] * (4 if n in ("c3", "p3") else 1) for n in TAP_NAMES]
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        maps = self.net(image)
+        return [maps[name] for name in TAP_NAMES]
+
+    def taps(self, features: list[Tensor]) -> list[Tensor]:
+        side = features[TAP_NAMES.index("p4")].shape[-1]
+        return [to_grid(feature, side).flatten(2).transpose(1, 2) for feature in features]
+
+
+def to_grid(feature: Tensor, side: int) -> Tensor:
+    """Bring a square map to `side` x `side` cells: 2x2 patches if finer, repetition if coarser."""
+    if feature.shape[-1] == 2 * side:
+        return F.pixel_unshuffle(feature, 2)
+    if 2 * feature.shape[-1] == side:
+        return F.interpolate(feature, scale_factor=2.0)
+    if feature.shape[-1] != side:
+        raise ValueError(f"cannot bring a map of {feature.shape[-1]} cells to {side} cells a side")
+    return feature
+
+
+@torch.no_grad()
+def frozen(module: nn.Module) -> nn.Module:
+    """`module` with gradients off and in eval mode: no dropout, no batch statistics."""
+    return module.requires_grad_(False).eval()

@@ -1,0 +1,125 @@
+"""Kept encoder outputs: what is frozen is computed once.
+
+Side networks read frozen activations, so a phrase's taps and a photo's feature maps never change
+during training. Text taps are kept in memory, feature maps in one memory-mapped file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sdk.frames import as_bgr
+from sdk.preprocess import Preprocess
+from sdk.tokenizer import WordPieceTokenizer
+from train.data.samples import Photo
+from train.encoders.text import TransformersText
+from train.encoders.vision import CompactVision
+
+
+class KeptText:
+    """Taps of phrases through a frozen text encoder, half precision, each computed once."""
+
+    def __init__(self, encoder: TransformersText, tokenizer: WordPieceTokenizer) -> None:
+        self._encoder = encoder
+        self._tokenizer = tokenizer
+        self._kept: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> tuple[list[Tensor], Tensor]:
+        """P phrases -> (one (P, L, C) float32 tensor a layer, (P, L) int64 mask)."""
+        missing = sorted({t for t in texts if t not in self._kept})
+        if missing:
+            encoded = [self._tokenizer.encode(t) for t in missing]
+            ids, mask = pad(encoded)
+            taps = torch.stack(self._encoder.taps(ids, mask), dim=1).half()  # (M, layers, L, C)
+            for text, tap, tokens in zip(missing, taps, encoded, strict=True):
+                self._kept[text] = tap[:, : len(tokens)].clone()
+        kept = [self._kept[t] for t in texts]
+        longest = max(k.shape[1] for k in kept)
+        layers, _, channels = kept[0].shape
+        out = torch.zeros(layers, len(kept), longest, channels)
+        mask = torch.zeros(len(kept), longest, dtype=torch.long)
+        for row, tap in enumerate(kept):
+            out[:, row, : tap.shape[1]] = tap
+            mask[row, : tap.shape[1]] = 1
+        return list(out), mask
+
+
+class LiveText:
+    """The counterpart of `KeptText` for a text encoder that trains: computed anew each time."""
+
+    def __init__(self, encoder: TransformersText, tokenizer: WordPieceTokenizer) -> None:
+        self._encoder = encoder
+        self._tokenizer = tokenizer
+
+    def __call__(self, texts: Sequence[str]) -> tuple[list[Tensor], Tensor]:
+        """As `KeptText.__call__`, with gradients."""
+        ids, mask = pad([self._tokenizer.encode(t) for t in texts])
+        return self._encoder.taps(ids, mask), mask
+
+
+def pad(encoded: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Token lists -> (P, L) int64 ids, zero-padded, and mask."""
+    longest = max(map(len, encoded))
+    ids = torch.zeros(len(encoded), longest, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, tokens in enumerate(encoded):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    return ids, mask
+
+
+class KeptVision:
+    """Feature maps of photos through a frozen vision encoder, in one file of half floats.
+
+    The file is keyed by the encoder's weights, the preprocessing and the photos: another encoder
+    gets another file. It is written under a temporary name and renamed when complete.
+    """
+
+    def __init__(
+        self, encoder: CompactVision, preprocess: Preprocess, photos: Sequence[Photo], folder: Path
+    ) -> None:
+        self._rows = {str(p.path): row for row, p in enumerate(photos)}
+        with torch.no_grad():
+            blank = torch.zeros(1, 3, preprocess.height, preprocess.width)
+            self._shapes = [tuple(f.shape[1:]) for f in encoder.features(blank)]
+        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        path = folder / f"features-{self._key(encoder, preprocess)}.f16"
+        if not path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._compute(encoder, preprocess, photos, path)
+        self._maps = np.memmap(path, np.float16, "r", shape=(len(photos), sum(self._sizes)))
+
+    def _key(self, encoder: CompactVision, preprocess: Preprocess) -> str:
+        digest = sha256(json.dumps([preprocess.to_dict(), list(self._rows)]).encode())
+        for name, tensor in sorted(encoder.state_dict().items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @torch.no_grad()
+    def _compute(
+        self, encoder: CompactVision, preprocess: Preprocess, photos: Sequence[Photo], path: Path
+    ) -> None:
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        shape = (len(photos), sum(self._sizes))
+        maps = np.memmap(temporary, np.float16, "w+", shape=shape)
+        for row, photo in enumerate(tqdm(photos, desc="keeping vision features", unit="photo")):
+            image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path)))
+            maps[row] = torch.cat([f.flatten() for f in encoder.features(image)]).half().numpy()
+        maps.flush()
+        temporary.replace(path)
+
+    def __call__(self, photos: Sequence[Photo]) -> list[Tensor]:
+        """B photos -> feature maps (B, C, h, w) float32, as `encoder.features` gives them."""
+        rows = np.stack([self._maps[self._rows[str(p.path)]] for p in photos])
+        parts = torch.from_numpy(rows).float().split(self._sizes, dim=1)
+        return [p.view(-1, *shape) for p, shape in zip(parts, self._shapes, strict=True)]

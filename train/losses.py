@@ -1,0 +1,73 @@
+"""Losses of the dense head.
+
+Each phrase has one box or none. Cells in the core of the box are positive; they learn the box, and
+their logit learns the IoU that their box reaches. All other cells learn zero, and so do all cells
+of a phrase that names nothing in the photo.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CORE = 0.6
+"""Share of the box, around its centre, whose cells are positive."""
+
+
+def to_xyxy(boxes: Tensor) -> Tensor:
+    """(..., 4) cxcywh -> xyxy."""
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([center - half, center + half], dim=-1)
+
+
+def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU (Rezatofighi et al., arXiv:1902.09630) of xyxy boxes, elementwise."""
+    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(0)
+    inter = size.prod(-1)
+    area_a, area_b = (a[..., 2:] - a[..., :2]).prod(-1), (b[..., 2:] - b[..., :2]).prod(-1)
+    union = (area_a + area_b - inter).clamp(min=1e-7)
+    hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
+    hull_area = hull.prod(-1).clamp(min=1e-7)
+    iou = inter / union
+    return iou, iou - (hull_area - union) / hull_area
+
+
+def positive_cells(target: Tensor, centers: Tensor) -> Tensor:
+    """(P, 4) cxcywh targets, (N, 2) cell centres -> (P, N) bool; at least the nearest cell."""
+    offset = (centers[None] - target[:, None, :2]).abs()
+    inside = (offset <= CORE / 2 * target[:, None, 2:]).all(-1)
+    nearest = offset.square().sum(-1).argmin(-1, keepdim=True)
+    return inside.scatter(1, nearest, True)
+
+
+def grounding_loss(
+    boxes: Tensor, logits: Tensor, target: Tensor, present: Tensor, centers: Tensor
+) -> dict[str, Tensor]:
+    """Loss terms, each a mean over phrases; their sum (key "total") is what trains.
+
+    Args:
+        boxes: (P, N, 4) cxcywh. logits: (P, N). target: (P, 4) cxcywh. present: (P,) bool.
+        centers: (N, 2) cell centres. All in fractions of the network input.
+
+    `quality` is the quality focal loss (Li et al., arXiv:2006.04388) with beta 2; `rank` is a
+    softmax over the cells: of all cells, one of the box's must come first.
+    """
+    positive = positive_cells(target, centers) & present[:, None]
+    share = positive / positive.sum(1, keepdim=True).clamp(min=1)  # each phrase weighs the same
+    goal = target[:, None].expand_as(boxes)
+    iou, giou = iou_and_giou(to_xyxy(boxes), to_xyxy(goal))
+    quality = iou.detach().clamp(0, 1) * positive
+    weight = (logits.sigmoid().detach() - quality).square()
+    bce = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+    positives = positive.sum(1).clamp(min=1)
+    terms = {
+        "quality": ((weight * bce).sum(1) / positives.sqrt()).mean(),
+        "rank": -(
+            torch.logsumexp(logits.masked_fill(~positive, -1e4), 1) - torch.logsumexp(logits, 1)
+        )[present].sum()
+        / len(logits),
+        "l1": 5 * (share * (boxes - goal).abs().sum(-1)).sum(1).mean(),
+        "giou": 2 * (share * (1 - giou)).sum(1).mean(),
+    }
+    return terms | {"total": torch.stack(list(terms.values())).sum()}
