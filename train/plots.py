@@ -28,7 +28,8 @@ def plot_run(folder: Path) -> Path:
         if name != "step":
             left.plot(loss["step"], values, label=name, linewidth=2 if name == "total" else 1)
     left.set(xlabel="step", ylabel="loss", yscale="log")
-    left.legend()
+    if loss:
+        left.legend()
     accuracy = read_columns(folder / "accuracy.csv")
     right.plot(accuracy["step"], accuracy["accuracy"], marker="o")
     right.set(xlabel="step", ylabel="Acc@0.5 on val, single-box phrases (%)")

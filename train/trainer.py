@@ -117,7 +117,7 @@ class Trainer:
                 f"{self.checkpoint} was made with other settings; give another --out, or delete it"
             )
         load_parameters(self.model, groups["model"])
-        self.average = groups["average"]
+        self.average = {name: groups["average"][name] for name in self.params}
         for key, value in groups.get("adam", {}).items():
             kind, name = key.split(".", 1)
             self.optimizer.state[self.params[name]][kind] = value

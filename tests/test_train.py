@@ -1,0 +1,175 @@
+"""Training end to end on generated data with tiny real encoders."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
+from train.__main__ import build_parser, main
+from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from train.data.readers import read_detection, read_flickr30k
+from train.encoders.vision import CompactVision
+from train.features import KeptText, KeptVision, LiveText
+from train.freeze import main as freeze
+from train.trainer import Trainer
+
+
+def trainer(tmp_path: Path, out: str, **changes: object) -> Trainer:
+    """A trainer on the generated photos; the same arguments continue the same run."""
+    root = tmp_path / "data"
+    if not root.exists():
+        tiny_data(tmp_path)
+    settings = {"epochs": 2, "batch_photos": 2, "warmup_steps": 2, "negatives": 0.5} | changes
+    photos = read_flickr30k(root, "train") + read_detection(root, "train")
+    vocab = tiny_text_encoder(tmp_path) / "vocab.txt"
+    config = tiny_config(tmp_path, **settings)
+    return Trainer(config, photos, read_flickr30k(root, "val"), vocab, tmp_path / out)
+
+
+def steps(run: Trainer, number: int) -> list[float]:
+    """Total losses of the next steps of the current epoch."""
+    epoch, done = divmod(run.step, run.per_epoch)
+    batches = run.batches.epoch(epoch, run.config.batch_photos, skip=done)
+    return [run.train_step(batch)["total"] for batch in islice(batches, number)]
+
+
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
+    whole = trainer(tmp_path, "whole")
+    whole.fit()
+    first = trainer(tmp_path, "parts")
+    steps(first, 3)
+    first.save()
+    second = trainer(tmp_path, "parts")
+    assert second.step == 3 < second.per_epoch
+    second.fit()
+    for name, value in whole.params.items():
+        torch.testing.assert_close(second.params[name], value, rtol=0, atol=1e-6)
+    for name, value in whole.average.items():
+        torch.testing.assert_close(second.average[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"unfreeze_vision": True}, {"method": "full"}])
+def test_training_learns_and_moves_only_what_should_move(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    run = trainer(tmp_path, "run", epochs=40, lr=3e-3, negatives=0.0, **changes)
+    frozen = {n: p.clone() for n, p in run.model.named_parameters() if not p.requires_grad}
+    trained = {n: p.clone() for n, p in run.params.items()}
+    assert any(n.startswith("vision.") for n in trained) == run.config.trains_vision
+    assert any(n.startswith("text.") for n in trained) == run.config.trains_text
+    passes = [sum(steps(run, run.per_epoch)) for _ in range(10)]
+    assert passes[-1] < 0.85 * passes[0]
+    now = dict(run.model.named_parameters())
+    assert all(torch.equal(now[n], value) for n, value in frozen.items())
+    assert any(not torch.equal(now[n], value) for n, value in trained.items())
+
+
+def test_kept_features_equal_fresh_ones(tmp_path: Path) -> None:
+    run = trainer(tmp_path, "run")
+    photos = read_flickr30k(tmp_path / "data", "val")[:2]
+    vision = run.model.vision
+    assert isinstance(vision, CompactVision) and isinstance(run.kept_vision, KeptVision)
+    fresh = [
+        vision.features(torch.from_numpy(run.preprocess.tensor(run._store[p]))) for p in photos
+    ]
+    for kept, *new in zip(run.kept_vision(photos), *fresh, strict=True):
+        torch.testing.assert_close(kept, torch.cat(new).half().float())
+    assert isinstance(run.text_taps, KeptText)
+    live = LiveText(run.model.text, run.text_taps._tokenizer)
+    texts = ["a dog", "the dog on the left", "a dog"]
+    (kept_taps, mask), (live_taps, live_mask) = run.text_taps(texts), live(texts)
+    assert torch.equal(mask, live_mask)
+    for kept, new in zip(kept_taps, live_taps, strict=True):
+        torch.testing.assert_close(kept * mask[..., None], new * mask[..., None], atol=2e-3, rtol=0)
+
+
+def test_another_encoder_gets_other_kept_features(tmp_path: Path) -> None:
+    trainer(tmp_path, "run")
+    trainer(tmp_path, "again")
+    assert len(list((tmp_path / "kept").glob("*.f16"))) == 1
+    trainer(tmp_path, "other", vision_weights="random")
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def command(tmp_path: Path, *extra: str) -> list[str]:
+    config = tiny_config(tmp_path)
+    flags = {
+        **{f"--{k}": getattr(config, k.replace("-", "_")) for k in ("vision-weights", "text")},
+        **{f"--{k}": getattr(config, k.replace("-", "_")) for k in ("image-size", "dim")},
+        "--data": tmp_path / "data",
+        "--out": tmp_path / "run",
+        "--vocab": tiny_text_encoder(tmp_path) / "vocab.txt",
+        "--epochs": 1,
+        "--batch-photos": 2,
+    }
+    return [str(part) for pair in flags.items() for part in pair] + list(extra)
+
+
+def test_the_command_trains_logs_and_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_data(tmp_path)
+    assert main(command(tmp_path, "--unfreeze-vision")) == 0
+    out = capsys.readouterr().out
+    assert "parameters train" in out and "Acc@0.5" in out
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    weights = tmp_path / "encoder.safetensors"
+    assert freeze([str(tmp_path / "run" / "checkpoint.safetensors"), "--out", str(weights)]) == 0
+    groups, config, _ = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
+    assert config.unfreeze_vision
+    for name, value in load_file(weights).items():
+        assert torch.equal(groups["average"][f"vision.net.{name}"], value)
+
+
+def test_other_settings_do_not_continue_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_data(tmp_path)
+    assert main(command(tmp_path)) == 0
+    assert main(command(tmp_path, "--lr", "0.5")) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--method", "magic"], "--method: expected one of"),
+        (["--image-size", "100"], "--image-size: expected a multiple of 32"),
+        (["--vision-weights", "nowhere.safetensors"], "--vision-weights: expected a file"),
+        (["--data", "nowhere"], "--data: expected a folder"),
+    ],
+)
+def test_bad_settings_end_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    tiny_data(tmp_path)
+    assert main(command(tmp_path, *flags)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_checkpoint(path)
+    save_checkpoint(path, {"model": {"a": torch.ones(3)}}, tiny_config(tmp_path), {"step": 1})
+    groups, config, state = load_checkpoint(path)
+    assert groups["model"]["a"].tolist() == [1, 1, 1] and state == {"step": 1}
+    assert config == tiny_config(tmp_path)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load_checkpoint(path)
+    assert [p.name for p in tmp_path.glob("*.tmp")] == []
+
+
+def test_every_setting_is_a_flag_with_help() -> None:
+    text = build_parser().format_help()
+    for name in tiny_help_names():
+        assert f"--{name}" in text
+    assert "Peak learning rate" in text
+
+
+def tiny_help_names() -> list[str]:
+    return ["method", "unfreeze-vision", "no-unfreeze-vision", "encoder-lr", "no-fast-math"]

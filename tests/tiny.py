@@ -1,0 +1,167 @@
+"""Everything a training or export test needs, generated and tiny: data, text encoder, checkpoint.
+
+The vision encoder is the real architecture with random weights on 64 x 64 pixels: 4 x 4 cells.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from train.build import build_model
+from train.checkpoint import save_checkpoint
+from train.config import TrainConfig
+from train.data.readers import is_held_back
+from train.encoders.esnet import ESNet
+from train.model import GroundingModel
+
+IMAGE_SIZE = 64
+COLOURS = {"apple": (40, 40, 220), "bush": (40, 200, 40), "car": (220, 60, 40)}  # BGR
+LABELS = ("dog", "cat", "cow")
+WORDS = (
+    "a an the in on of at from and left right top bottom first second third middle things doggy "
+    "bigger biggest larger largest smaller smallest leftmost rightmost"
+)
+VOCAB = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    *WORDS.split(),
+    *COLOURS,
+    *LABELS,
+]
+
+
+def tiny_text_encoder(folder: Path) -> Path:
+    """A two-layer BERT with random weights, as transformers saves it, and its `vocab.txt`."""
+    source = folder / "text-encoder"
+    if not source.exists():
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=len(VOCAB),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
+        )
+        BertModel(config).save_pretrained(source)
+        (source / "vocab.txt").write_text("\n".join(VOCAB) + "\n", encoding="utf-8")
+    return source
+
+
+def tiny_vision_weights(folder: Path) -> Path:
+    """Random weights for the vision encoder that let an image's signal through to its outputs."""
+    path = folder / "vision.safetensors"
+    if not path.exists():
+        torch.manual_seed(0)
+        net = ESNet()
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+        save_file(net.state_dict(), path)
+    return path
+
+
+def tiny_config(folder: Path, **changes: Any) -> TrainConfig:
+    """Settings of a run with the tiny encoders; `changes` override single fields."""
+    settings = {
+        "vision_weights": str(tiny_vision_weights(folder)),
+        "text": str(tiny_text_encoder(folder)),
+        "image_size": IMAGE_SIZE,
+        "dim": 16,
+        "bottleneck": 8,
+        "layers": 2,
+        "fast_math": False,
+    }
+    return TrainConfig(**(settings | changes))
+
+
+def tiny_model(folder: Path, **changes: Any) -> GroundingModel:
+    """A model with random weights everywhere: no layer is left at its zero start."""
+    model = build_model(tiny_config(folder, **changes))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.adapter_params().values():
+            if not parameter.any():
+                parameter.normal_(generator=generator)
+        model.fusion.head[-1].weight.normal_(generator=generator)
+    return model
+
+
+def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
+    """A checkpoint as the trainer writes it; its `average` is what `tiny_model` gives."""
+    params = tiny_model(folder, **changes).adapter_params()
+    path = folder / "run" / "checkpoint.safetensors"
+    groups = {"model": {n: torch.zeros_like(p) for n, p in params.items()}, "average": params}
+    save_checkpoint(path, groups, tiny_config(folder, **changes), {"step": 3})
+    return path
+
+
+def tiny_data(folder: Path, photos: int = 6) -> Path:
+    """A data folder as `train.data.readers` wants it; photos are coloured boxes on grey noise."""
+    root = folder / "data"
+    captions, detection = root / "flickr30k_entities", root / "detection"
+    for images in (captions / "images", detection / "images"):
+        images.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        names = (f"{split}{index}.png" for index in range(photos))
+        _write_jsonl(captions / f"{split}.jsonl", [_caption_photo(captions, n, rng) for n in names])
+    names = [*_detection_names(photos, held_back=False), *_detection_names(photos, held_back=True)]
+    _write_jsonl(detection / "boxes.jsonl", [_labelled_photo(detection, n, rng) for n in names])
+    return root
+
+
+def _caption_photo(folder: Path, name: str, rng: np.random.Generator) -> dict[str, Any]:
+    """Two phrases with a box each and one with both; the third noun is not in the photo."""
+    nouns = rng.permutation(list(COLOURS)).tolist()[:2]
+    boxes = _draw(folder / "images" / name, [COLOURS[noun] for noun in nouns], rng)
+    asked = {f"a {noun}": [box] for noun, box in zip(nouns, boxes, strict=True)}
+    phrases = [
+        {"phrase": text, "types": ["other"], "entity": text, "boxes": named}
+        for text, named in (asked | {"the things": boxes}).items()
+    ]
+    return {"image": name, "width": 96, "height": 80, "phrases": phrases}
+
+
+def _labelled_photo(folder: Path, name: str, rng: np.random.Generator) -> dict[str, Any]:
+    label = LABELS[int(rng.integers(len(LABELS)))]
+    boxes = _draw(folder / "images" / name, list(COLOURS.values())[:2], rng)
+    objects = [{"label": label, "box": box} for box in boxes]
+    return {"image": name, "source": "generated", "objects": objects}
+
+
+def _draw(
+    path: Path, colours: list[tuple[int, int, int]], rng: np.random.Generator
+) -> list[list[float]]:
+    """Write a 96 x 80 photo with one box in its left and one in its right half: xyxy fractions."""
+    image = rng.integers(90, 160, (80, 96, 3)).astype(np.uint8)
+    boxes = []
+    for half, colour in enumerate(colours):
+        x1, y1 = 48 * half + int(rng.integers(2, 14)), int(rng.integers(4, 24))
+        x2, y2 = x1 + int(rng.integers(16, 32)), y1 + int(rng.integers(24, 50))
+        cv2.rectangle(image, (x1, y1), (x2 - 1, y2 - 1), colour, -1)
+        boxes.append([x1 / 96, y1 / 80, x2 / 96, y2 / 80])
+    cv2.imwrite(str(path), image)
+    return boxes
+
+
+def _detection_names(wanted: int, *, held_back: bool) -> Iterator[str]:
+    for index in count():
+        name = f"scene{index}.png"
+        if wanted and is_held_back(name) == held_back:
+            wanted -= 1
+            yield name
+        if not wanted:
+            return
+
+
+def _write_jsonl(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
