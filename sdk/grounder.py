@@ -33,6 +33,7 @@ from sdk.contract import (
     GraphSpec,
     check_graphs,
 )
+from sdk.decode import best_boxes
 from sdk.errors import BackendError, BundleNotFoundError, FrameError, PhraseError
 from sdk.frames import FrameLike, as_bgr
 from sdk.manifest import Manifest
@@ -171,9 +172,7 @@ class Grounder:
         outputs = self._fusion.run(
             {VISUAL_TOKENS: view.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
         )
-        best = outputs[LOGITS].argmax(axis=1)[:, None]  # (P, 1); a NaN counts as the largest
-        logits = np.take_along_axis(outputs[LOGITS], best, axis=1)[:, 0]
-        fractions = np.take_along_axis(outputs[BOXES], best[..., None], axis=1)[:, 0]  # (P, 4)
+        fractions, logits = best_boxes(outputs[BOXES], outputs[LOGITS])
         if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
             raise BackendError(
                 "expected finite boxes and logits from the fusion graph, got NaN or infinity; use "

@@ -29,6 +29,7 @@ from sdk import (
     PrecisionError,
 )
 from sdk.backends import Session, open_session
+from sdk.decode import vote
 from sdk.manifest import GraphFile, Manifest, sha256_file
 
 PHRASES = ["the dog", "a man in a red shirt", "cat", "the cat on the left, the dog's right"]
@@ -71,7 +72,7 @@ def expected_grounding(folder: Path, frame: NDArray[np.uint8], ids: list[int]) -
     pooled = image.reshape(4, 8, 6, 8, 3).mean(axis=(1, 3)).reshape(24, 3)
     joint = np.tanh(pooled @ weights["vision"]) * weights["text"][ids].mean(axis=0)
     logits = joint.sum(axis=1)
-    cx, cy, w, h = 1 / (1 + np.exp(-joint[logits.argmax()] @ weights["fusion"]))
+    cx, cy, w, h = vote(1 / (1 + np.exp(-joint @ weights["fusion"])), logits)
     edges = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]).clip(0, 1)
     left, top, right, bottom = (edges * (200, 120, 200, 120)).tolist()
     score = 1 / (1 + np.exp(4 - 4 * logits.max()))

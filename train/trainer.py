@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from sdk.boxes import cxcywh_to_xyxy
+from sdk.decode import best_boxes
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, preprocess_for
 from train.checkpoint import CheckpointError, load_checkpoint, load_parameters, save_checkpoint
@@ -25,7 +27,7 @@ from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import Photo
 from train.evaluator import accuracy, evaluate
 from train.features import KeptText, KeptVision, LiveText
-from train.losses import grounding_loss, to_xyxy
+from train.losses import grounding_loss
 
 CHECKPOINT_EVERY = 200
 """Steps between two checkpoints."""
@@ -202,9 +204,8 @@ class Trainer:
             visual = self.model.encode_vision(torch.from_numpy(tensor))
         taps, mask = self.text_taps(texts)
         boxes, logits = self.model.fuse(visual, self.model.method.encode_text(taps), mask)
-        best = logits.argmax(1)
-        chosen = boxes[torch.arange(len(best)), best]
-        return to_xyxy(chosen).clamp(0, 1).numpy(), logits.amax(1).sigmoid().numpy()
+        chosen, best = best_boxes(boxes.numpy(), logits.numpy())
+        return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
 
     def _log(self, name: str, row: dict[str, float]) -> None:
         path = self.out / name
