@@ -11,7 +11,7 @@ _REINSTALL = (
 def explain(error: BaseException) -> DependencyError:
     """The error to raise when `import cv2` failed with `error`."""
     reason = str(error)
-    if "libGL" in reason or "libgthread" in reason or "libglib" in reason:
+    if "cannot open shared object" in reason:  # libxcb, libGL or libgthread: whichever is first
         fix = (
             "apt-get install -y libgl1 libglib2.0-0, or use the build without windows: "
             "pip uninstall -y opencv-python && pip install opencv-python-headless"

@@ -59,8 +59,8 @@ def draw(
     found = [(result, colour) for result, colour in coloured if result.found]
     boxes = [_pixels(result.box, image) for result, _ in found]
     for box, (_, colour) in zip(boxes, found, strict=True):
-        cv2.rectangle(image, box[:2], box[2:], BLACK, pen.line + 2, cv2.LINE_AA)
-        cv2.rectangle(image, box[:2], box[2:], colour, pen.line, cv2.LINE_AA)
+        cv2.rectangle(image, box[:2], box[2:], BLACK, pen.line + 2)
+        cv2.rectangle(image, box[:2], box[2:], colour, pen.line)
     missing = [f"not found: {result.text}" for result in results if not result.found]
     taken = draw_lines(image, header)
     taken += draw_lines(image, missing, colour=MUTED, at_bottom=True)

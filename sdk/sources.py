@@ -18,6 +18,7 @@ from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,9 +201,9 @@ class _Newest(Iterator[Frame]):
 @contextmanager
 def _without_warnings() -> Iterator[None]:
     """OpenCV prints what the SourceError is about to say."""
-    logging = cv2.utils.logging
+    logging: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the two functions at its top
     level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    logging.setLogLevel(0)  # LOG_LEVEL_SILENT
     try:
         yield
     finally:

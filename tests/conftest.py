@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from sdk.manifest import (
@@ -17,6 +18,10 @@ from sdk.manifest import (
     sha256_file,
 )
 from sdk.preprocess import Preprocess
+
+# How fast an example runs depends on the machine and says nothing about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 WIDTH, HEIGHT, TOKEN_WIDTH, MAX_TOKENS = 48, 32, 8, 24
 N_TOKENS = WIDTH * HEIGHT // 64

@@ -1,0 +1,66 @@
+# Everything happens in .venv. A stamp file there says what is installed; it is outdated by a
+# change of pyproject.toml.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pip repeats a long setuptools warning about editable installs.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
+# Installed first, and named again with everything that needs it, so that nothing upgrades it. Where
+# the package index serves CUDA builds, set PIP_EXTRA_INDEX_URL to PyTorch's own index of CPU builds.
+TORCH := torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
+
+demo: $(VENV)/runtime.stamp ## Ground phrases in photos and a video; writes demo_output/
+	@$(BIN)/python apps/demo.py
+
+test: $(VENV)/test.stamp ## Run the tests
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/dev.stamp ## Lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/runtime.stamp ## Measure the latency of the default bundle on this machine
+	@$(BIN)/python benchmarks/latency.py
+
+clean: ## Remove what make made: .venv, demo_output, caches
+	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Debian's python3 without python3-venv cannot put pip into a new environment; its own pip can.
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+		&& $(PYTHON) -m pip --python $(VENV)/bin/python install -q pip; }
+
+$(VENV)/runtime.stamp: pyproject.toml | $(BIN)/python
+	@echo "Installing the runtime into $(VENV): numpy, OpenCV, onnxruntime (about 150 MB, once)"
+	$(PIP) install -e .
+	$(opencv)
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/runtime.stamp
+	@echo "Installing what the tests need into $(VENV): PyTorch, transformers (once)"
+	$(PIP) install $(TORCH)
+	$(PIP) install -e ".[train,export,test]" $(TORCH)
+	$(opencv)
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/test.stamp
+	$(PIP) install -e ".[dev]" $(TORCH)
+	$(opencv)
+	@touch $@
+
+# opencv-python needs libGL, libxcb and libglib of the system, which a server or container may lack.
+# Then the build without windows replaces it; the two must never be installed together.
+define opencv
+@$(BIN)/python -c "import cv2" 2>/dev/null || { \
+	echo "opencv-python does not import here (no libGL?): using opencv-python-headless, no windows" \
+	&& $(PIP) uninstall -q -y opencv-python opencv-python-headless \
+	&& $(PIP) install opencv-python-headless && $(BIN)/python -c "import cv2"; }
+endef

@@ -1,0 +1,126 @@
+"""What `make demo` runs: phrases grounded in photos and in a short video, without a display."""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+if __name__ == "__main__":  # started as a file: the repository is not on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from numpy.typing import NDArray
+
+import sdk
+from apps._video import VideoFile
+from sdk._opencv import cv2
+from sdk.cli import add_model_options, load_grounder, report_errors, summary
+from sdk.drawing import draw, write_image
+from sdk.errors import GroundingError
+from sdk.frames import as_bgr
+from sdk.grounder import Grounder
+
+ASSETS = Path(__file__).parent / "assets"
+
+# The last phrase of each photo names something that is not in it.
+PHOTOS = {
+    "astronaut.jpg": ("the woman in the orange suit", "the flag", "a white helmet", "a dog"),
+    "cat.jpg": ("a cat", "the nose of the cat", "a bicycle"),
+    "coffee.jpg": ("a cup of coffee", "the spoon", "a red saucer", "a child"),
+    "stairs.jpg": ("the man with a backpack", "the person on the left", "a horse"),
+    "moose.jpg": ("an animal lying in the grass", "the antlers", "a man on a bench"),
+    "bridge.jpg": ("the bridge", "the boat on the right", "a cat"),
+}
+VIDEO_STRIP = ("astronaut.jpg", "coffee.jpg", "stairs.jpg")
+VIDEO_PHRASES = ["the woman in the orange suit", "a cup of coffee", "the man with a backpack"]
+VIDEO_WH, VIDEO_FPS, VIDEO_SECONDS = (640, 480), 25, 6
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", default="demo_output", metavar="FOLDER", help="where to write")
+    add_model_options(parser)
+    args = parser.parse_args(argv)
+    return report_errors(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    folder = Path(args.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GroundingError(f"cannot write to {args.output!r}: {error.strerror}") from error
+    grounder = load_grounder(args)
+    info = grounder.info
+    print(
+        f"grounder {sdk.__version__}, bundle {info['name']!r} ({info['bytes'] / 1e6:.1f} MB, "
+        f"{info['precision']}) on {info['device']}\n"
+    )
+    widest = max(len(phrase) for phrases in PHOTOS.values() for phrase in phrases)
+    print(f"{'':<{widest}}    {'ms':>5}  score   left    top  right bottom")
+    for name, phrases in PHOTOS.items():
+        ground_photo(grounder, ASSETS / name, phrases, folder / name, widest)
+    ground_video(grounder, folder / "video.mp4")
+    print(f"\nPictures with their boxes and the video are in {folder}/")
+
+
+def ground_photo(
+    grounder: Grounder, photo: Path, phrases: Sequence[str], output: Path, widest: int
+) -> None:
+    """Print one line per phrase, and write the photo with the boxes drawn."""
+    frame = as_bgr(photo)
+    grounder.ground(frame, phrases)  # so that the times below are those of a running application
+    started = time.perf_counter()
+    view = grounder.encode(frame)
+    print(f"{photo.name + ', new frame':<{widest}}    {_ms_since(started):5.1f}")
+    results = []
+    for phrase in phrases:
+        started = time.perf_counter()
+        results.append(view.ground(phrase))
+        print(f"  {phrase:<{widest}}  {_ms_since(started):5.1f}   {summary(results[-1])}")
+    write_image(output, draw(frame, results))
+
+
+def ground_video(grounder: Grounder, output: Path) -> None:
+    """Ground the same phrases in every frame; print the median time."""
+    times = []
+    with VideoFile(output, VIDEO_FPS, VIDEO_WH) as video:
+        for frame in camera_move():
+            started = time.perf_counter()
+            results = grounder.ground(frame, VIDEO_PHRASES)
+            times.append(_ms_since(started))
+            status = f"{statistics.median(times[-VIDEO_FPS:]):.0f} ms"
+            video.write(draw(frame, results, header=[status]))
+    print(
+        f"\n{output.name}: {len(times)} frames, {len(VIDEO_PHRASES)} phrases each, "
+        f"median {statistics.median(times):.1f} ms a frame"
+    )
+
+
+def camera_move() -> Iterator[NDArray[np.uint8]]:
+    """Frames of a camera that pans over photos hung side by side, nearing them a little midway.
+
+    Rendered instead of shipped: the repository carries no video, and what is in view is known.
+    """
+    width, height = VIDEO_WH
+    photos = [as_bgr(ASSETS / name) for name in VIDEO_STRIP]
+    sizes = [(round(photo.shape[1] * height / photo.shape[0]), height) for photo in photos]
+    strip = np.hstack([cv2.resize(photo, size) for photo, size in zip(photos, sizes, strict=True)])
+    for time_ in np.linspace(0, 1, VIDEO_FPS * VIDEO_SECONDS):
+        pan = time_ * time_ * (3 - 2 * time_)  # smoothstep: starts and stops gently
+        zoom = 1 + 0.15 * np.sin(np.pi * time_)
+        left = pan * (strip.shape[1] - width / zoom)
+        top = (height - height / zoom) / 2
+        to_frame = np.array([[zoom, 0, -left * zoom], [0, zoom, -top * zoom]])
+        frame = cv2.warpAffine(strip, to_frame, VIDEO_WH, borderMode=cv2.BORDER_REPLICATE)
+        yield np.asarray(frame, np.uint8)
+
+
+def _ms_since(started: float) -> float:
+    return 1000 * (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The `grounder` command: what it prints, what it writes, and how it fails."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sdk
+from sdk import Grounder
+from sdk.cli import main
+
+ROOT = Path(sdk.__file__).parents[1]
+
+
+@pytest.fixture
+def photo(tmp_path: Path, frame: NDArray[np.uint8]) -> Path:
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), frame)
+    return path
+
+
+def test_json_is_one_object_with_what_the_api_gives(
+    tiny_bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phrases = ["the dog", "a cat on the left"]
+    assert main(["ground", str(photo), *phrases, "--json", "--bundle", str(tiny_bundle)]) == 0
+    printed = capsys.readouterr()
+    expected = [result.to_dict() for result in Grounder.load(tiny_bundle).ground(photo, phrases)]
+    assert json.loads(printed.out) == {
+        "image": str(photo),
+        "size_wh": [200, 120],
+        "results": expected,
+    }
+    assert printed.err == ""
+
+
+def test_the_table_has_one_line_per_phrase(
+    tiny_bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phrases = ["the dog", "a cat", "red shirt"]
+    assert main(["ground", str(photo), *phrases, "--bundle", str(tiny_bundle)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    results = Grounder.load(tiny_bundle).ground(photo, phrases)
+    assert {result.found for result in results} == {True, False}
+    for line, result in zip(lines, results, strict=True):
+        assert line.startswith(result.text)
+        assert f"{result.score:.2f}" in line
+        assert ("not found" in line) != result.found
+        assert (f"{result.box[2]:.1f}" in line) == result.found
+
+
+def test_save_writes_the_annotated_picture(tiny_bundle: Path, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.png"
+    command = ["ground", str(photo), "the dog", "--save", str(out), "--bundle", str(tiny_bundle)]
+    assert main(command) == 0
+    saved, original = cv2.imread(str(out)), cv2.imread(str(photo))
+    assert saved is not None and original is not None
+    assert saved.shape == original.shape
+    assert (saved != original).any()
+
+
+def test_precision_is_passed_on(
+    tiny_bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = []
+    for precision in ("fp32", "int8"):
+        options = ["--precision", precision, "--bundle", str(tiny_bundle), "--threads", "1"]
+        assert main(["ground", str(photo), "the dog", "--json", *options]) == 0
+        scores.append(json.loads(capsys.readouterr().out)["results"][0]["score"])
+    assert scores[0] != scores[1]
+
+
+def test_info_shows_the_bundle(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(tiny_bundle), "--device", "cpu"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert (info["name"], info["device"], info["precision"]) == ("tiny", "cpu", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["ground", "{photo}", "a dog", "--bundle", "/nowhere"], "/nowhere"),
+        (["ground", "nothing.jpg", "a dog", "--bundle", "{bundle}"], "nothing.jpg"),
+        (["ground", "{photo}", "...", "--bundle", "{bundle}"], "no letter or digit"),
+        (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--device", "tpu"], "tpu"),
+        (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--precision", "fp8"], "fp8"),
+        (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--threads", "0"], "threads"),
+        (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--save", "out.xyz"], "out.xyz"),
+        (["info", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_2(
+    tiny_bundle: Path,
+    photo: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    complaint: str,
+) -> None:
+    filled = [argument.format(photo=photo, bundle=tiny_bundle) for argument in arguments]
+    assert main(filled) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert complaint in printed.err
+
+
+def test_version_and_a_command_line_without_command() -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sdk.cli import main; main()"
+    version = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True)
+    assert version.stdout.decode() == f"grounder {sdk.__version__}\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 2

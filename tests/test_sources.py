@@ -1,0 +1,176 @@
+"""Frames come in order and complete, and whatever gives none is a SourceError."""
+
+import http.server
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import sdk
+from sdk import FrameError, SourceError
+from sdk.sources import open_source
+
+ROOT = Path(sdk.__file__).parents[1]
+WIDTH, HEIGHT, STEP = 64, 48, 8
+
+
+def drawn(number: int) -> NDArray[np.uint8]:
+    """A frame that shows its number as a grey, robust to lossy codecs."""
+    return np.full((HEIGHT, WIDTH, 3), number * STEP, np.uint8)
+
+
+def number_of(frame: NDArray[np.uint8]) -> int:
+    return round(float(frame.mean()) / STEP)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """20 numbered frames at 10 per second."""
+    path = tmp_path / "video.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (WIDTH, HEIGHT))
+    for number in range(20):
+        writer.write(drawn(number))
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Pictures 1, 2 and 10, and a file that is none."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in (10, 2, 1):
+        cv2.imwrite(str(folder / f"shot{number}.PNG"), drawn(number))
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_a_video_gives_all_its_frames_in_order(video: Path) -> None:
+    with open_source(video) as source:
+        assert (source.fps, source.size_wh, source.live) == (10, (WIDTH, HEIGHT), False)
+        frames = list(source)
+    assert [number_of(frame) for frame in frames] == list(range(20))
+    assert all(frame.shape == (HEIGHT, WIDTH, 3) and frame.dtype == np.uint8 for frame in frames)
+
+
+def test_a_folder_gives_its_pictures_in_natural_order(pictures: Path) -> None:
+    with open_source(pictures) as source:
+        assert (source.size_wh, source.live) == ((WIDTH, HEIGHT), False)
+        assert [number_of(frame) for frame in source] == [1, 2, 10]
+
+
+def test_a_pattern_and_a_single_picture(pictures: Path) -> None:
+    assert [number_of(frame) for frame in open_source(f"{pictures}/shot1*.PNG")] == [1, 10]
+    assert [number_of(frame) for frame in open_source(pictures / "shot2.PNG")] == [2]
+
+
+def test_a_damaged_picture_is_named(pictures: Path) -> None:
+    (pictures / "shot3.png").write_bytes(b"damaged")
+    with open_source(pictures) as source, pytest.raises(FrameError, match=r"shot3\.png"):
+        list(source)
+
+
+@pytest.mark.parametrize("spec", ["", "-1", "nothing.mp4", "nothing/", "no*.jpg", "no.jpg"])
+def test_what_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=r"expected"):
+        open_source(spec)
+
+
+@pytest.mark.parametrize("spec", [98, "98", "rtsp://127.0.0.1:9/none", "http://127.0.0.1:9/a.mp4"])
+def test_a_camera_or_stream_that_is_not_there(
+    spec: int | str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SourceError, match=f"{spec} yields no frames; check"):
+        open_source(spec)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [0, 100, 700])
+def test_an_empty_damaged_or_cut_video(
+    video: Path, size: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    video.write_bytes(video.read_bytes()[:size])
+    with pytest.raises(SourceError, match=r"video\.mp4 yields no frames"):
+        open_source(video)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"expected pictures \(\.bmp"):
+        open_source(tmp_path)
+
+
+class Stream(http.server.BaseHTTPRequestHandler):
+    """Motion JPEG, as network cameras send it: 20 numbered frames, then silence or the end."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(20):
+            _, jpeg = cv2.imencode(".jpg", drawn(number))
+            header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(header.encode() + jpeg.tobytes() + b"\r\n")
+        self.wfile.write(b"--frame\r\n")
+        if self.path == "/endless.mjpg":
+            while True:
+                time.sleep(0.05)
+                header = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(header.encode() + jpeg.tobytes() + b"\r\n--frame\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        with suppress(OSError):  # the reader has gone
+            super().handle()
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a network camera."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stream) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_slow_reader_of_a_stream_sees_the_present(camera: str) -> None:
+    with open_source(f"{camera}/endless.mjpg") as source:
+        assert source.live
+        assert source.size_wh == (WIDTH, HEIGHT)
+        numbers = [number_of(next(source))]
+        while numbers[-1] < 19:
+            time.sleep(0.2)
+            numbers.append(number_of(next(source)))
+    assert len(numbers) < 20
+    assert numbers == sorted(numbers)
+
+
+def test_a_stream_that_stops_is_an_error_after_its_last_frame(camera: str) -> None:
+    last = None
+    with open_source(f"{camera}/short.mjpg") as source, pytest.raises(SourceError, match="stopped"):
+        for frame in source:
+            last = number_of(frame)
+    assert last is not None
+
+
+def test_a_stream_left_open_does_not_break_the_end_of_the_process(camera: str) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from sdk.sources import open_source\n"
+        f"source = open_source('{camera}/endless.mjpg')\n"
+        "print(next(source).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"({HEIGHT}, {WIDTH}, 3)\n", "")
