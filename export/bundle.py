@@ -1,0 +1,98 @@
+"""Writing a bundle folder: all of it or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from export.calibrate import IDENTITY
+from export.plan import VOCAB_NAME, Inputs, Plan
+from sdk.manifest import (
+    Encoders,
+    GraphFile,
+    Manifest,
+    TokenizerSpec,
+    sha256_file,
+)
+from train.build import MAX_TOKENS, preprocess_for
+from train.config import TrainConfig
+
+GraphPaths = Mapping[str, Mapping[str, Path]]
+"""Graph name -> precision -> ONNX file."""
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out`, gone afterwards whatever happens."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        yield Path(folder)
+
+
+def publish(folder: Path, out: Path) -> None:
+    """Rename the finished `folder`, inside `staging`, to `out`; an old `out` goes with the rest."""
+    folder.chmod(0o755)
+    old = folder.with_name(f"{folder.name}-old")
+    if out.exists():
+        os.replace(out, old)
+    try:
+        os.replace(folder, out)
+    except OSError:
+        if old.exists():
+            os.replace(old, out)
+        raise
+
+
+def write_bundle(
+    folder: Path,
+    plan: Plan,
+    inputs: Inputs,
+    graphs: GraphPaths,
+    precisions: Mapping[str, Mapping[str, str]],
+) -> Manifest:
+    """Copy the files into the new `folder` and save a manifest, uncalibrated so far.
+
+    The first of `precisions` is the default.
+    """
+    folder.mkdir()
+    shutil.copyfile(plan.vocab, folder / VOCAB_NAME)
+    manifest = Manifest(
+        name=plan.name,
+        method=inputs.config.method,
+        encoders=encoder_names(inputs.config),
+        preprocess=preprocess_for(inputs.config),
+        tokenizer=TokenizerSpec(VOCAB_NAME, MAX_TOKENS),
+        graphs={
+            graph: {
+                precision: _copied(path, folder / f"{graph}.{precision}.onnx")
+                for precision, path in files.items()
+            }
+            for graph, files in graphs.items()
+        },
+        precisions=precisions,
+        default_precision=next(iter(precisions)),
+        files={VOCAB_NAME: sha256_file(folder / VOCAB_NAME)},
+        calibration=IDENTITY,
+        threshold=0.5,
+        metrics={},
+        source_checkpoint=inputs.checkpoint_sha256,
+        licence=plan.licence,
+        training_data=plan.training_data,
+    )
+    manifest.save(folder)
+    return manifest
+
+
+def _copied(source: Path, target: Path) -> GraphFile:
+    shutil.copyfile(source, target)
+    return GraphFile(target.name, sha256_file(target), target.stat().st_size)
+
+
+def encoder_names(config: TrainConfig) -> Encoders:
+    """Names for people; of a local folder only its last part."""
+    text = "all-MiniLM-L6-v2" if config.text == "minilm" else Path(config.text).name
+    return Encoders(vision=f"ESNet with CSP-PAN at {config.image_size} px", text=text)

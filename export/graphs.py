@@ -1,0 +1,134 @@
+"""A checkpoint's model, and its three graphs as ONNX files with the names of `sdk.contract`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from sdk.contract import FUSION, GRAPHS, TEXT, VISION
+from train.build import MAX_TOKENS, build_model, preprocess_for
+from train.checkpoint import load_checkpoint, load_parameters
+from train.config import TrainConfig
+from train.model import GroundingModel
+
+OPSET = 20
+"""Read by ONNX Runtime from 1.18 on, the oldest that is supported, and by TensorRT 10."""
+MOST_PHRASES = 256
+"""Upper bound of the dynamic phrase axis, for TensorRT's optimisation profiles."""
+
+
+def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
+    """The model with the averaged weights of a training run, in eval mode.
+
+    An encoder that trained is in the checkpoint; a frozen one is loaded from its own file.
+
+    Raises:
+        CheckpointError: no checkpoint, or one that does not fit its own settings.
+        ValueError, OSError: an encoder's weights cannot be had.
+    """
+    groups, config, _ = load_checkpoint(checkpoint)
+    weights = "random" if config.trains_vision else config.vision_weights
+    model = build_model(dataclasses.replace(config, vision_weights=weights))
+    load_parameters(model, groups["average"])
+    return model.eval(), config
+
+
+class _Part(nn.Module):
+    """One of the model's three functions as a module, which is what the exporter takes."""
+
+    def __init__(self, model: GroundingModel, function: str) -> None:
+        super().__init__()
+        self.model = model
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        result: Tensor | tuple[Tensor, Tensor] = getattr(self.model, self.function)(*inputs)
+        return result
+
+
+def part_of(model: GroundingModel, graph: str) -> nn.Module:
+    """The module that a graph of the contract is exported from; takes the graph's inputs."""
+    functions = {VISION.name: "encode_vision", TEXT.name: "encode_text", FUSION.name: "fuse"}
+    return _Part(model, functions[graph])
+
+
+def export_graphs(model: GroundingModel, config: TrainConfig, folder: Path) -> dict[str, Path]:
+    """Write `<graph>.fp32.onnx` for each graph of the contract; weights are inside the file."""
+    files = {}
+    for graph in GRAPHS:
+        inputs, dynamic = _example(model, config, graph.name)
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                part_of(model, graph.name).eval(),
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=graph.input_names,
+                output_names=graph.output_names,
+                dynamic_shapes=(dynamic,),
+                verbose=False,
+            )
+        assert program is not None
+        path = folder / f"{graph.name}.fp32.onnx"
+        onnx.save(stripped(program.model_proto), path)
+        files[graph.name] = path
+    return files
+
+
+def _example(
+    model: GroundingModel, config: TrainConfig, graph: str
+) -> tuple[tuple[Tensor, ...], tuple[dict[int, Any], ...]]:
+    """Inputs to trace with, and the axes of each that stay open."""
+    phrases = torch.export.Dim("P", min=1, max=MOST_PHRASES)
+    tokens = torch.export.Dim("L", min=2, max=MAX_TOKENS)
+    count, length = 3, 7  # anything above 1, which the tracer would take for a constant
+    if graph == VISION.name:
+        spec = preprocess_for(config)
+        return (torch.zeros(1, 3, spec.height, spec.width),), ({},)
+    if graph == TEXT.name:
+        ids = torch.ones(1, length, dtype=torch.long)
+        return (ids, torch.ones_like(ids)), ({1: tokens}, {1: tokens})
+    visual = torch.zeros(1, *model.positions.shape[1:])
+    text = torch.zeros(count, length, visual.shape[-1])
+    mask = torch.ones(count, length, dtype=torch.long)
+    return (visual, text, mask), ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens})
+
+
+def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` without stack traces, local paths and opsets that no node uses."""
+    for owner in (model, model.graph, *model.graph.node, *_values(model.graph)):
+        owner.ClearField("metadata_props")
+        owner.ClearField("doc_string")
+    used = {node.domain for node in model.graph.node}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return model
+
+
+def _values(graph: onnx.GraphProto) -> Iterator[Any]:
+    for values in (graph.initializer, graph.input, graph.output, graph.value_info):
+        yield from values
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the exporter's remarks on torchvision and on axes that share a name."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,99 @@
+"""What a graph or a precision costs and gains: latency, answers on real photos, their agreement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.calibrate import logit
+from sdk import Grounder
+from sdk.backends import Session
+from sdk.boxes import iou_xyxy
+from sdk.manifest import Calibration
+from train.data.samples import Photo
+from train.evaluate import Asked, bundle_predict
+from train.evaluator import Outcome, Predict, accuracy, evaluate
+
+ROUNDS = 60
+
+
+def interleaved_ms(
+    sessions: Sequence[Session], inputs: dict[str, NDArray[Any]], rounds: int = ROUNDS
+) -> list[float]:
+    """Median latency of each session in ms, taking turns so that a drift of the machine cancels."""
+    taken = np.empty((rounds, len(sessions)))
+    for session in sessions:
+        session.run(inputs)
+    for row in taken:
+        for column, session in enumerate(sessions):
+            start = time.perf_counter()
+            session.run(inputs)
+            row[column] = 1000 * (time.perf_counter() - start)
+    return [float(value) for value in np.median(taken, axis=0)]
+
+
+@dataclass
+class Recorder:
+    """An evaluator's `Predict` that keeps every answer of the one it asks."""
+
+    predict: Predict
+    answers: dict[tuple[Path, str], tuple[NDArray[np.float32], float]] = field(default_factory=dict)
+    """(photo, phrase) -> xyxy box in fractions of the photo, score."""
+
+    def __call__(
+        self, photo: Photo, texts: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        boxes, scores = self.predict(photo, texts)
+        for text, box, score in zip(texts, boxes, scores, strict=True):
+            self.answers[photo.path, text] = box, float(score)
+        return boxes, scores
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one precision of a bundle answers to a set of questions."""
+
+    outcomes: list[Outcome]
+    recorder: Recorder
+
+    @property
+    def accuracy(self) -> float:
+        """Acc@0.5 in percent on phrases with one box."""
+        return accuracy([o for o in self.outcomes if o.expression.single])
+
+
+def ask(bundle: Path, precision: str, questions: Asked) -> Answers:
+    """Every question to the bundle, through the SDK on the CPU."""
+    grounder = Grounder.load(bundle, device="cpu", precision=precision)
+    recorder = Recorder(bundle_predict(grounder))
+    return Answers(evaluate(recorder, questions), recorder)
+
+
+def median_box_iou(answers: Recorder, reference: Recorder) -> float:
+    """Median IoU between the boxes that both give for the same phrases."""
+    return float(
+        np.median(
+            [
+                iou_xyxy(answers.answers[key][0][None], box[None])[0, 0]
+                for key, (box, _) in reference.answers.items()
+            ]
+        )
+    )
+
+
+def score_drift(answers: Recorder, raw_reference: Recorder, calibration: Calibration) -> float:
+    """Mean absolute difference between calibrated scores and a reference that is not calibrated."""
+    return float(
+        np.mean(
+            [
+                abs(answers.answers[key][1] - calibration.score(logit(score)))
+                for key, (_, score) in raw_reference.answers.items()
+            ]
+        )
+    )

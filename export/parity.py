@@ -1,0 +1,144 @@
+"""Does a graph compute what the model computes? Names and shapes first, then values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export.graphs import part_of
+from sdk.backends import Session, open_session
+from sdk.contract import (
+    ATTENTION_MASK,
+    FUSION,
+    IMAGE,
+    INPUT_IDS,
+    TEXT,
+    TEXT_TOKENS,
+    VISION,
+    VISUAL_TOKENS,
+    GraphSpec,
+    check_graphs,
+)
+from sdk.errors import GroundingError
+from train.features import pad
+from train.model import GroundingModel
+
+Arrays = dict[str, NDArray[Any]]
+
+TOLERANCE = {VISION.name: 2e-3, TEXT.name: 1e-3, FUSION.name: 1e-3}
+"""Largest allowed `deviation` of an FP32 graph: rounding adds up over the encoders' many layers."""
+
+
+class ParityError(Exception):
+    """An exported graph is not the model; lists every difference found."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs of one graph, and what the PyTorch model makes of them."""
+
+    graph: str
+    inputs: Arrays
+    expected: Arrays
+
+
+@torch.no_grad()
+def make_cases(
+    model: GroundingModel,
+    images: Sequence[NDArray[np.float32]],
+    encoded: Sequence[Sequence[int]],
+) -> list[Case]:
+    """Cases for all graphs from real `images` (1, 3, H, W) and token lists of several lengths.
+
+    Fusion gets the model's own tokens: one phrase at a time, and all of them padded together.
+    """
+    visions = [_case(model, VISION, {IMAGE: image}) for image in images]
+    texts = []
+    for ids in encoded:
+        input_ids, mask = pad([ids])
+        texts.append(
+            _case(model, TEXT, {INPUT_IDS: input_ids.numpy(), ATTENTION_MASK: mask.numpy()})
+        )
+    tokens = [case.expected[TEXT_TOKENS][0] for case in texts]
+    fusions = []
+    for vision in visions:
+        for group in ([tokens[0]], [tokens[-1]], tokens):
+            inputs = {VISUAL_TOKENS: vision.expected[VISUAL_TOKENS], **padded(group)}
+            fusions.append(_case(model, FUSION, inputs))
+    return [*visions, *texts, *fusions]
+
+
+def padded(tokens: Sequence[NDArray[Any]]) -> Arrays:
+    """Text tokens (L_p, D) of P phrases -> fusion's (P, L, D) and its mask (P, L)."""
+    longest = max(map(len, tokens))
+    text = np.zeros((len(tokens), longest, tokens[0].shape[1]), np.float32)
+    mask = np.zeros((len(tokens), longest), np.int64)
+    for row, phrase in enumerate(tokens):
+        text[row, : len(phrase)] = phrase
+        mask[row, : len(phrase)] = 1
+    return {TEXT_TOKENS: text, ATTENTION_MASK: mask}
+
+
+def _case(model: GroundingModel, graph: GraphSpec, inputs: Arrays) -> Case:
+    outputs = part_of(model, graph.name)(*(torch.from_numpy(inputs[n]) for n in graph.input_names))
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    expected = {name: t.numpy().copy() for name, t in zip(graph.output_names, outputs, strict=True)}
+    return Case(graph.name, inputs, expected)
+
+
+def deviation(actual: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Largest absolute difference, relative to the largest expected value if that is above 1.
+
+    Infinite for another shape and for NaN.
+    """
+    if actual.shape != expected.shape or not np.isfinite(actual).all():
+        return float("inf")
+    return float(np.abs(actual - expected).max() / max(1.0, float(np.abs(expected).max())))
+
+
+def deviations(session: Session, cases: Sequence[Case]) -> list[float]:
+    """For each case, the largest deviation over the graph's outputs."""
+    outputs = [session.run(case.inputs) for case in cases]
+    return [
+        max(deviation(output[name], want) for name, want in case.expected.items())
+        for case, output in zip(cases, outputs, strict=True)
+    ]
+
+
+def check_parity(
+    files: Mapping[str, Path], cases: Sequence[Case], size_wh: tuple[int, int]
+) -> dict[str, float]:
+    """Compare FP32 graphs with the model; graph -> largest deviation.
+
+    Raises:
+        ParityError: after all graphs were looked at, with every failure.
+    """
+    failures: list[str] = []
+    largest: dict[str, float] = {}
+    sizes = {"W": size_wh[0], "H": size_wh[1]}
+    for graph, path in files.items():
+        own = [case for case in cases if case.graph == graph]
+        try:
+            session = open_session(path, "cpu")
+            check_graphs([GraphSpec(graph, session.inputs, session.outputs)], sizes)
+            found = deviations(session, own)
+        except GroundingError as error:
+            failures.append(str(error))
+            continue
+        largest[graph] = max(found)
+        for case, value in zip(own, found, strict=True):
+            if value > TOLERANCE[graph]:
+                shapes = {name: list(array.shape) for name, array in case.inputs.items()}
+                failures.append(
+                    f"graph {graph}, inputs {shapes}: expected a deviation from PyTorch of at most "
+                    f"{TOLERANCE[graph]}, got {value:.3g}"
+                )
+    if failures:
+        raise ParityError("the export is not the model:\n  " + "\n  ".join(failures))
+    return largest

@@ -1,0 +1,84 @@
+"""What a build is asked to do, and everything it reads, checked before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.graphs import load_model
+from export.samples import Samples, spread
+from sdk.manifest import MANIFEST_NAME, sha256_file
+from sdk.tokenizer import WordPieceTokenizer
+from train.build import MAX_TOKENS, preprocess_for
+from train.data.readers import read_flickr30k
+from train.evaluate import absent_questions, caption_questions
+
+VOCAB_NAME = "vocab.txt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to build from what; each field is a flag of `build_engine`."""
+
+    checkpoint: Path
+    out: Path
+    data: Path
+    vocab: Path
+    name: str
+    precisions: tuple[str, ...]
+    text_precision: str
+    calibration_photos: int
+    eval_photos: int
+    licence: str
+    training_data: str
+
+
+class Inputs:
+    """Everything a build reads, loaded and checked.
+
+    Raises:
+        CheckpointError, DataError, GroundingError, ValueError, OSError: what is wrong with it.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        check_replaceable(plan.out)
+        photos = spread(read_flickr30k(plan.data, "train"), plan.calibration_photos)
+        self.questions = spread(caption_questions(plan.data), plan.eval_photos)
+        asked = {photo.path for photo, _ in self.questions}
+        self.absent = [q for q in absent_questions(plan.data) if q[0].path in asked]
+        self.model, self.config = load_model(plan.checkpoint)
+        self.checkpoint_sha256 = sha256_file(plan.checkpoint)
+        tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)
+        known = len(plan.vocab.read_text("utf-8").removesuffix("\n").split("\n"))
+        expected = self.model.text.net.config.vocab_size
+        if known != expected:
+            raise ValueError(
+                f"--vocab: expected the {expected} tokens of the text encoder {self.config.text}, "
+                f"got {known} in {plan.vocab}"
+            )
+        self.samples = Samples(photos, preprocess_for(self.config), tokenizer)
+
+    def describe(self, plan: Plan) -> str:
+        """What a build would do, one line."""
+        return (
+            f"would export method {self.config.method} at {self.config.image_size} px from "
+            f"{plan.checkpoint} as {', '.join(plan.precisions)} (text {plan.text_precision}), "
+            f"calibrate on {len(self.samples.photos)} photos, measure on {len(self.questions)}, "
+            f"and write {plan.out}"
+        )
+
+
+def check_replaceable(out: Path) -> None:
+    """Raises ValueError when `out` is there and is anything but a bundle or an empty folder."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out: expected a folder, got the file {out}")
+    strangers = [
+        path.name
+        for path in (out.iterdir() if out.exists() else ())
+        if path.name not in (MANIFEST_NAME, VOCAB_NAME) and path.suffix != ".onnx"
+    ]
+    if strangers:
+        raise ValueError(
+            f"--out: {out} holds {', '.join(sorted(strangers)[:3])}, which is no part of a bundle, "
+            "and the whole folder would be replaced; give a new folder"
+        )

@@ -1,0 +1,81 @@
+"""Real inputs for the graphs: frames and phrases of the training photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from export.parity import padded
+from export.quantize import Feed
+from sdk.backends import open_session
+from sdk.contract import (
+    ATTENTION_MASK,
+    FUSION,
+    IMAGE,
+    INPUT_IDS,
+    TEXT,
+    TEXT_TOKENS,
+    VISION,
+    VISUAL_TOKENS,
+)
+from sdk.frames import as_bgr
+from sdk.preprocess import Preprocess
+from sdk.tokenizer import WordPieceTokenizer
+from train.data.samples import Photo
+
+T = TypeVar("T")
+PARITY_PHOTOS = 3
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """`count` of the items, evenly spaced; all of them if there are fewer or `count` is 0."""
+    if not count or count >= len(items):
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+class Samples:
+    """`photos` with their phrases, as the graphs take them; nothing is kept in memory."""
+
+    def __init__(
+        self, photos: Sequence[Photo], preprocess: Preprocess, tokenizer: WordPieceTokenizer
+    ) -> None:
+        self.photos = [photo for photo in photos if photo.expressions]
+        if not self.photos:
+            raise ValueError("expected at least one training photo with phrases, got none")
+        self.preprocess = preprocess
+        self.tokenizer = tokenizer
+
+    def for_parity(self) -> tuple[list[NDArray[np.float32]], list[list[int]]]:
+        """A few images, and the shortest, the median and the longest phrase as tokens."""
+        images = [self._image(photo) for photo in spread(self.photos, PARITY_PHOTOS)]
+        encoded = sorted((self._tokens(photo) for photo in self.photos), key=len)
+        return images, [encoded[0], encoded[len(encoded) // 2], encoded[-1]]
+
+    def feeds(self, graph: str, files: Mapping[str, Path]) -> Iterator[Feed]:
+        """Inputs of `graph`, one photo or one phrase at a time.
+
+        Fusion's are what the FP32 graphs in `files` make of a photo and its first phrase.
+        """
+        bar = tqdm(self.photos, desc=f"calibrating {graph}", unit="photo")
+        if graph == VISION.name:
+            yield from ({IMAGE: self._image(photo)} for photo in bar)
+        elif graph == FUSION.name:
+            vision = open_session(files[VISION.name], "cpu")
+            text = open_session(files[TEXT.name], "cpu")
+            for photo in bar:
+                input_ids = np.array([self._tokens(photo)], np.int64)
+                words = text.run({INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)})
+                visual = vision.run({IMAGE: self._image(photo)})
+                yield {VISUAL_TOKENS: visual[VISUAL_TOKENS], **padded(list(words[TEXT_TOKENS]))}
+
+    def _image(self, photo: Photo) -> NDArray[np.float32]:
+        return self.preprocess.tensor(as_bgr(photo.path))
+
+    def _tokens(self, photo: Photo) -> list[int]:
+        return self.tokenizer.encode(photo.expressions[0].text)

@@ -1,0 +1,267 @@
+"""`build_engine` end to end: a tiny checkpoint to a bundle that the SDK runs."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from export import pipeline
+from export.build_engine import main
+from export.graphs import load_model
+from sdk import Grounder
+from sdk.backends import open_session
+from sdk.boxes import iou_xyxy
+from sdk.contract import GRAPHS, IMAGE, VISUAL_TOKENS
+from sdk.decode import best_boxes
+from sdk.frames import as_bgr
+from sdk.manifest import Manifest
+from sdk.tokenizer import WordPieceTokenizer
+from tests.tiny import tiny_checkpoint, tiny_data
+from train.build import MAX_TOKENS, preprocess_for
+from train.data.dataset import BatchMaker
+from train.data.readers import read_flickr30k
+from train.features import pad
+
+ROOT = Path(__file__).parents[1]
+PHRASES = ["the car on the left", "a bush", "the biggest dog in the middle of things", "apple"]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished bundle, and all it was built from."""
+
+    checkpoint: Path
+    data: Path
+    vocab: Path
+    bundle: Path
+
+    def flags(self, out: Path, *more: str) -> list[str]:
+        inputs = {"checkpoint": self.checkpoint, "data": self.data, "vocab": self.vocab, "out": out}
+        return [*(f"--{name}={path}" for name, path in inputs.items()), *more]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("built")
+    built = Built(
+        tiny_checkpoint(folder),
+        tiny_data(folder),
+        folder / "text-encoder" / "vocab.txt",
+        folder / "bundle",
+    )
+    assert main(built.flags(built.bundle, "--text-precision=fp32", "--name=tiny")) == 0
+    return built
+
+
+@pytest.fixture
+def frame() -> NDArray[np.uint8]:
+    """(90, 120, 3) uint8 BGR."""
+    frame = np.random.default_rng(3).integers(0, 255, (90, 120, 3)).astype(np.uint8)
+    return cv2.GaussianBlur(frame, (0, 0), 4)
+
+
+@pytest.fixture
+def exports_of(built: Built, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the next build take the FP32 graphs of `built`, changed, and not trace them again."""
+
+    def install(change: Callable[[Path], None]) -> None:
+        def copies(model: object, config: object, folder: Path) -> dict[str, Path]:
+            files = {g.name: folder / f"{g.name}.fp32.onnx" for g in GRAPHS}
+            for path in files.values():
+                shutil.copyfile(built.bundle / path.name, path)
+                change(path)
+            return files
+
+        monkeypatch.setattr(pipeline, "export_graphs", copies)
+
+    return install
+
+
+def torch_answers(
+    built: Built, frame: NDArray[np.uint8], phrases: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(P, 4) xyxy frame pixels and (P,) largest logits, from the checkpoint through PyTorch."""
+    model, config = load_model(built.checkpoint)
+    tokenizer = WordPieceTokenizer.from_file(built.vocab, MAX_TOKENS)
+    image = torch.from_numpy(preprocess_for(config).tensor(frame))
+    ids, mask = pad([tokenizer.encode(phrase) for phrase in phrases])
+    with torch.no_grad():
+        text = model.encode_text(ids, mask)
+        boxes, logits = model.fuse(model.encode_vision(image), text, mask)
+    best, largest = best_boxes(boxes.numpy(), logits.numpy())
+    height, width = frame.shape[:2]
+    return preprocess_for(config).box_to_frame(best, (width, height)), largest
+
+
+def test_the_bundle_is_whole_and_says_where_it_comes_from(built: Built) -> None:
+    manifest = Manifest.load(built.bundle)
+    manifest.verify(built.bundle)
+    assert manifest.name == "tiny" and manifest.method == "m2ist"
+    assert "non-commercial" in manifest.licence and "Flickr30k" in manifest.training_data
+    assert str(built.bundle.parent) not in (built.bundle / "manifest.json").read_text()
+    assert set(manifest.precisions) == {"fp32", "int8"}
+    listed = {f.file for kinds in manifest.graphs.values() for f in kinds.values()}
+    names = {path.name for path in built.bundle.iterdir()}
+    assert names == listed | set(manifest.files) | {"manifest.json"}
+    for precision in manifest.precisions:
+        figures = manifest.metrics["precisions"][precision]
+        assert figures["flickr30k_val_single_box"]["phrases"] == 12
+        assert figures["box_iou_to_fp32"] > 0.5
+    assert manifest.metrics["precisions"]["fp32"]["score_drift"] == 0
+    assert manifest.metrics["graphs"]["vision"]["fp32"]["deviation"] < 1e-3
+    assert [p.name for p in built.bundle.parent.glob(".*")] == []
+
+
+def test_the_bundle_answers_as_the_checkpoint_does(built: Built, frame: NDArray[np.uint8]) -> None:
+    grounder = Grounder.load(built.bundle, precision="fp32")
+    results = grounder.ground(frame, PHRASES)
+    boxes, logits = torch_answers(built, frame, PHRASES)
+    np.testing.assert_allclose([r.box for r in results], boxes, atol=0.02)
+    scores = [grounder.manifest.calibration.score(float(value)) for value in logits]
+    np.testing.assert_allclose([r.score for r in results], scores, atol=1e-4)
+
+
+def test_int8_boxes_stay_near(built: Built, frame: NDArray[np.uint8]) -> None:
+    fp32 = Grounder.load(built.bundle, precision="fp32").ground(frame, PHRASES)
+    int8 = Grounder.load(built.bundle, precision="int8").ground(frame, PHRASES)
+    overlaps = [
+        iou_xyxy(np.array([a.box]), np.array([b.box]))[0, 0]
+        for a, b in zip(fp32, int8, strict=True)
+    ]
+    assert np.median(overlaps) > 0.8
+
+
+def test_visual_features_are_the_same_bits_whatever_the_phrase(
+    built: Built, frame: NDArray[np.uint8]
+) -> None:
+    grounder = Grounder.load(built.bundle)
+    seen = set()
+    for phrase in PHRASES:
+        view = grounder.encode(frame)
+        before = view.visual_tokens.tobytes()
+        view.ground(phrase)
+        seen |= {before, view.visual_tokens.tobytes()}
+    assert len(seen) == 1
+    assert grounder.encode(frame[::-1].copy()).visual_tokens.tobytes() not in seen
+
+
+def test_training_and_runtime_make_the_same_tensor_of_a_photo(built: Built) -> None:
+    grounder = Grounder.load(built.bundle, precision="fp32")
+    _, config = load_model(built.checkpoint)
+    photos = read_flickr30k(built.data, "train")
+    batches = BatchMaker(
+        preprocess_for(config), photos, phrases_per_photo=2, negatives=0, seed=0, with_images=True
+    )
+    runtime = grounder.manifest.preprocess.tensor(as_bgr(photos[0].path))
+    drawn = [batches.batch(photos[:1], epoch).images.numpy() for epoch in range(40)]
+    plain = [image for image in drawn if np.array_equal(image, runtime)]  # not augmented
+    assert plain and len(plain) < len(drawn)
+    vision = open_session(built.bundle / "vision.fp32.onnx", "cpu")
+    tokens = vision.run({IMAGE: plain[0]})[VISUAL_TOKENS]
+    assert tokens.tobytes() == grounder.encode(photos[0].path).visual_tokens.tobytes()
+
+
+def test_a_broken_graph_fails_the_gate_and_leaves_no_bundle(
+    built: Built,
+    exports_of: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def break_fusion(path: Path) -> None:
+        if path.name.startswith("fusion"):
+            model = onnx.load(path)
+            weight = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+            changed = numpy_helper.to_array(weight) * np.float32(1.1)
+            weight.CopyFrom(numpy_helper.from_array(changed, weight.name))
+            onnx.save(model, path)
+
+    exports_of(break_fusion)
+    assert main(built.flags(tmp_path / "new")) == 1
+    assert "graph fusion" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+    before = (built.bundle / "manifest.json").read_bytes()
+    assert main(built.flags(built.bundle)) == 1
+    assert (built.bundle / "manifest.json").read_bytes() == before
+
+
+def test_the_text_graph_is_int8_in_every_precision_unless_asked_otherwise(
+    built: Built, exports_of: Callable[..., None], tmp_path: Path, frame: NDArray[np.uint8]
+) -> None:
+    exports_of(lambda path: None)
+    out = tmp_path / "bundle"
+    assert main(built.flags(out, "--precisions=fp32", "--eval-photos=2")) == 0
+    manifest = Manifest.load(out)
+    assert dict(manifest.precisions) == {
+        "fp32": {"vision": "fp32", "text": "int8", "fusion": "fp32"}
+    }
+    assert set(manifest.graphs["text"]) == {"int8"}
+    assert manifest.metrics["graphs"]["text"]["dynamic"]["points_lost"] is not None
+    assert manifest.metrics["precisions"]["fp32"]["flickr30k_val_single_box"]["phrases"] == 4
+    assert len(Grounder.load(out).ground(frame, PHRASES)) == len(PHRASES)
+
+
+def test_run_as_a_script_from_anywhere(built: Built, tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "export" / "build_engine.py")]
+    flags = built.flags(tmp_path / "new", "--dry-run")
+    done = subprocess.run([*script, *flags], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "would export method m2ist at 64 px" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--precisions=int8"], "--precisions: expected fp32 or fp32,int8, got 'int8'"),
+        (["--precisions=fp32,fp16"], "'fp32,fp16'"),
+        (["--calibration-photos=0"], "at least 1"),
+        (["--eval-photos=-1"], "0 or more"),
+        (["--checkpoint=none.safetensors"], "none.safetensors, which does not exist"),
+        (["--data=nowhere"], "nowhere, which does not exist"),
+        (["--vocab=nothing.txt"], "no vocabulary at nothing.txt"),
+        ([f"--vocab={ROOT / 'README.md'}"], "expected"),
+        ([f"--out={ROOT}"], "no part of a bundle"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    flags: list[str],
+    message: str,
+    built: Built,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*built.flags(tmp_path / "new"), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorrt_is_refused_with_what_to_install(
+    built: Built,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flags = built.flags(tmp_path / "new", "--target=tensorrt")
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "tensorrt").exists()])
+    assert main(flags) == 2
+    error = capsys.readouterr().err
+    assert "TensorRT is not installed: pip install tensorrt" in error and "Jetson" in error
+
+    package = tmp_path / "packages" / "tensorrt"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(package.parent))
+    assert main(flags) == 2
+    assert "cannot compile engines yet" in capsys.readouterr().err

@@ -1,0 +1,314 @@
+"""Export and its gates: graphs against the model, INT8, calibration, publishing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import numpy_helper
+
+from export.bundle import publish, staging
+from export.calibrate import (
+    RIGHT_BOXES_LOST,
+    CalibrationError,
+    calibrate,
+    fit,
+    in_fitting_half,
+    logit,
+    threshold_for,
+)
+from export.gate import GraphFigures, fastest_that_holds, holds, is_faster
+from export.graphs import export_graphs, load_model
+from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
+from export.plan import check_replaceable
+from export.quantize import quantize
+from export.samples import spread
+from sdk.backends import open_session
+from sdk.contract import (
+    ATTENTION_MASK,
+    BOXES,
+    FUSION,
+    LOGITS,
+    TEXT,
+    TEXT_TOKENS,
+    VISION,
+    VISUAL_TOKENS,
+)
+from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_model
+from train.checkpoint import CheckpointError
+from train.data.samples import Expression, Photo
+from train.evaluator import Outcome
+from train.model import GroundingModel
+
+SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A tiny model, its three FP32 graphs, and inputs with the model's answers."""
+
+    model: GroundingModel
+    files: dict[str, Path]
+    cases: list[Case]
+
+    def cases_of(self, graph: str) -> list[Case]:
+        return [case for case in self.cases if case.graph == graph]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("exported")
+    model = tiny_model(folder).eval()
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(1, 3, *SIZE_WH)).astype(np.float32) for _ in range(2)]
+    encoded = [[2, *rng.integers(5, len(VOCAB), length).tolist(), 3] for length in (1, 4, 30)]
+    files = export_graphs(model, tiny_config(folder), folder)
+    return Exported(model, files, make_cases(model, images, encoded))
+
+
+def broken(path: Path, folder: Path) -> Path:
+    """A copy of a graph whose largest weight is off by a tenth."""
+    model = onnx.load(path)
+    weight = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    changed = numpy_helper.to_array(weight) * np.float32(1.1)
+    weight.CopyFrom(numpy_helper.from_array(changed, weight.name))
+    onnx.save(model, folder / path.name)
+    return folder / path.name
+
+
+def test_graphs_follow_the_contract_and_equal_the_model(exported: Exported) -> None:
+    largest = check_parity(exported.files, exported.cases, SIZE_WH)
+    assert largest.keys() == TOLERANCE.keys()
+    shapes = {case.inputs[TEXT_TOKENS].shape[:2] for case in exported.cases_of(FUSION.name)}
+    assert shapes == {(1, 3), (1, 32), (3, 32)}  # one phrase, a long one, several padded
+
+
+def test_the_model_in_the_cases_answers_to_image_and_phrase(exported: Exported) -> None:
+    logits = [case.expected[LOGITS][0] for case in exported.cases_of(FUSION.name)]
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in pairwise(logits))
+
+
+def test_padding_does_not_change_a_phrase(exported: Exported) -> None:
+    session = open_session(exported.files[FUSION.name], "cpu")
+    case = exported.cases_of(FUSION.name)[0]
+    words, mask = case.inputs[TEXT_TOKENS], case.inputs[ATTENTION_MASK]
+    noise = np.full((1, 5, words.shape[2]), 7, np.float32)
+    padded = {
+        VISUAL_TOKENS: case.inputs[VISUAL_TOKENS],
+        TEXT_TOKENS: np.concatenate([words, noise], axis=1),
+        ATTENTION_MASK: np.concatenate([mask, np.zeros((1, 5), np.int64)], axis=1),
+    }
+    alone, beside = session.run(case.inputs), session.run(padded)
+    for name in (BOXES, LOGITS):
+        np.testing.assert_allclose(beside[name], alone[name], atol=1e-5)
+
+
+def test_a_file_is_complete_and_tells_nothing_of_where_it_was_made(exported: Exported) -> None:
+    for path in exported.files.values():
+        data = path.read_bytes()
+        assert str(Path(__file__).parents[1]).encode() not in data
+        assert b"site-packages" not in data
+        assert not list(path.parent.glob(f"{path.name}*.data"))
+
+
+def test_every_broken_graph_is_reported_at_once(exported: Exported, tmp_path: Path) -> None:
+    files = exported.files | {
+        name: broken(exported.files[name], tmp_path) for name in (VISION.name, FUSION.name)
+    }
+    with pytest.raises(ParityError) as caught:
+        check_parity(files, exported.cases, SIZE_WH)
+    message = str(caught.value)
+    assert "graph vision" in message and "graph fusion" in message and "graph text" not in message
+
+
+def test_a_graph_of_another_size_is_not_the_contracts(exported: Exported) -> None:
+    with pytest.raises(ParityError, match="'image'"):
+        check_parity(exported.files, exported.cases, (IMAGE_SIZE, 2 * IMAGE_SIZE))
+
+
+def test_a_frozen_encoder_comes_from_its_file_and_a_trained_one_from_the_checkpoint(
+    tmp_path: Path,
+) -> None:
+    image = torch.randn(1, 3, *SIZE_WH)
+    for unfreeze in (False, True):
+        folder = tmp_path / str(unfreeze)
+        folder.mkdir()
+        expected = tiny_model(folder, unfreeze_vision=unfreeze).eval()
+        checkpoint = tiny_checkpoint(folder, unfreeze_vision=unfreeze)
+        if unfreeze:
+            (folder / "vision.safetensors").unlink()
+        model, config = load_model(checkpoint)
+        assert config.unfreeze_vision is unfreeze and not model.training
+        with torch.no_grad():
+            assert torch.equal(model.encode_vision(image), expected.encode_vision(image))
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_model(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("graph", "recipe"), [("vision", "static"), ("text", "dynamic"), ("fusion", "dynamic")]
+)
+def test_int8_graphs_run_and_stay_near(
+    graph: str, recipe: str, exported: Exported, tmp_path: Path
+) -> None:
+    target = tmp_path / "int8.onnx"
+    cases = exported.cases_of(graph)
+    quantize(recipe, exported.files[graph], target, (case.inputs for case in cases))
+    weights = {t.name: t.data_type for t in onnx.load(target).graph.initializer}
+    assert onnx.TensorProto.INT8 in weights.values()
+    session = open_session(target, "cpu")
+    for case in cases:
+        for name, value in session.run(case.inputs).items():
+            want = case.expected[name]
+            assert value.shape == want.shape
+            # Correlation, not distance: random weights spread what INT8 rounds off.
+            assert np.corrcoef(value.ravel(), want.ravel())[0, 1] > 0.95
+
+
+def test_the_layer_that_makes_boxes_and_logits_stays_float(
+    exported: Exported, tmp_path: Path
+) -> None:
+    target = tmp_path / "int8.onnx"
+    feeds = (case.inputs for case in exported.cases_of(FUSION.name))
+    quantize("static", exported.files[FUSION.name], target, feeds)
+    narrow = [
+        tensor
+        for tensor in onnx.load(target).graph.initializer
+        if len(tensor.dims) == 2 and min(tensor.dims) == 5
+    ]
+    assert [tensor.data_type for tensor in narrow] == [onnx.TensorProto.FLOAT]
+
+
+def outcomes(logits: np.ndarray, right: np.ndarray) -> list[Outcome]:
+    """Outcomes of as many photos, each with one phrase, scores not calibrated."""
+    scores = 1 / (1 + np.exp(-logits))
+    return [
+        Outcome(Expression("x", ((0, 0, 1, 1),)), Photo(Path(f"{i}.jpg")), float(r), float(s))
+        for i, (s, r) in enumerate(zip(scores, right, strict=True))
+    ]
+
+
+def test_platt_scaling_finds_the_parameters_that_made_the_data() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=8000) * 2
+    right = rng.random(8000) < 1 / (1 + np.exp(-(1.7 * logits - 0.6)))
+    calibration = fit(outcomes(logits, right))
+    assert calibration.scale == pytest.approx(1.7, abs=0.1)
+    assert calibration.bias == pytest.approx(-0.6, abs=0.1)
+
+
+def test_calibration_lowers_the_error_on_photos_it_was_not_fitted_on() -> None:
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=4000) * 2
+    right = rng.random(4000) < 1 / (1 + np.exp(-(0.5 * logits + 1)))
+    calibration, threshold, figures = calibrate(outcomes(logits, right))
+    assert figures["calibration_error"] < 4
+    assert figures["right_boxes_lost"] == pytest.approx(100 * RIGHT_BOXES_LOST, abs=3)
+    assert 0 < threshold < 1 and calibration.scale > 0
+    assert figures["fitted_on_phrases"] + figures["measured_on_phrases"] == 4000
+
+
+def test_a_gap_between_right_and_wrong_does_not_blow_the_fit_up() -> None:
+    calibration = fit(outcomes(np.array([-3.0, -2, -1, 1, 2, 3]), np.array([0, 0, 0, 1, 1, 1])))
+    assert 0 < calibration.scale < 10
+
+
+@pytest.mark.parametrize("right", [[0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 0, 0]])
+def test_uninformative_outcomes_are_refused(right: list[int]) -> None:
+    with pytest.raises(CalibrationError):
+        fit(outcomes(np.array([-1.0, 0, 1, 2]), np.array(right)))
+
+
+@given(st.lists(st.floats(-8, 8), min_size=1, max_size=60))
+def test_the_threshold_loses_no_more_right_boxes_than_allowed(logits: list[float]) -> None:
+    right = outcomes(np.array(logits), np.ones(len(logits)))
+    scores = sorted(o.score for o in right)
+    threshold = threshold_for(right)
+    assert sum(s < threshold for s in scores) <= RIGHT_BOXES_LOST * len(scores)
+    higher = [s for s in scores if s > threshold]
+    if higher:  # the next one up would lose more than that
+        assert sum(s < higher[0] for s in scores) > RIGHT_BOXES_LOST * len(scores)
+
+
+@given(st.floats(-20, 20))
+def test_logit_inverts_the_sigmoid(value: float) -> None:
+    assert logit(1 / (1 + np.exp(-value))) == pytest.approx(value, abs=1e-5)
+
+
+def test_a_photo_is_in_one_half_whatever_its_folder() -> None:
+    halves = {in_fitting_half(Photo(Path(f"{i}.jpg"))) for i in range(20)}
+    assert halves == {True, False}
+    assert in_fitting_half(Photo(Path("a/7.jpg"))) == in_fitting_half(Photo(Path("b/7.jpg")))
+
+
+def figures(
+    kind: str, ms: float, lost: float | None = None, iou: float | None = 0.99
+) -> GraphFigures:
+    return GraphFigures("fusion", kind, Path("x"), ms, 0.0, lost, iou)
+
+
+def test_int8_is_kept_only_if_faster_and_as_accurate() -> None:
+    fp32 = figures("fp32", 10.0)
+    good, better = figures("static", 8.0, lost=0.4), figures("dynamic", 7.0, lost=-0.1)
+    assert fastest_that_holds({"fp32": fp32, "static": good, "dynamic": better}) == better
+    inaccurate = figures("dynamic", 5.0, lost=0.6)
+    assert fastest_that_holds({"fp32": fp32, "static": good, "dynamic": inaccurate}) == good
+    assert inaccurate.verdict == "less accurate"
+    assert fastest_that_holds({"fp32": fp32, "static": figures("static", 9.9)}) is None
+    assert figures("static", 9.9).verdict == "not faster"
+    assert holds(points_lost=0.5, box_iou=0.9) and not holds(points_lost=0.0, box_iou=0.89)
+    assert is_faster(9.0, 10.0) and not is_faster(9.9, 10.0)
+
+
+@given(st.lists(st.integers(), unique=True, max_size=50), st.integers(0, 60))
+def test_spread_keeps_order_and_count(items: list[int], count: int) -> None:
+    chosen = spread(items, count)
+    assert len(chosen) == (min(count, len(items)) if count else len(items))
+    assert [item for item in items if item in chosen] == chosen
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[Path]:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.json").write_text("old")
+    yield out
+
+
+def test_publishing_replaces_the_old_bundle_whole(published: Path) -> None:
+    with staging(published) as folder:
+        new = folder / "bundle"
+        new.mkdir()
+        (new / "vision.fp32.onnx").write_text("new")
+        publish(new, published)
+    assert [path.name for path in published.iterdir()] == ["vision.fp32.onnx"]
+    assert list(published.parent.iterdir()) == [published]
+
+
+def test_a_failure_leaves_the_old_bundle_and_nothing_else(published: Path) -> None:
+    with pytest.raises(RuntimeError), staging(published) as folder:
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert (published / "manifest.json").read_text() == "old"
+    assert list(published.parent.iterdir()) == [published]
+
+
+def test_a_folder_with_other_files_is_never_replaced(published: Path) -> None:
+    check_replaceable(published)
+    check_replaceable(published / "new")
+    (published / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match=r"thesis\.tex"):
+        check_replaceable(published)
+    with pytest.raises(ValueError, match="expected a folder"):
+        check_replaceable(published / "thesis.tex")
+
+
+def test_text_graph_takes_one_phrase_of_any_length(exported: Exported) -> None:
+    lengths = {case.inputs[ATTENTION_MASK].shape for case in exported.cases_of(TEXT.name)}
+    assert lengths == {(1, 3), (1, 6), (1, 32)}
