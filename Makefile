@@ -36,7 +36,8 @@ clean: ## Remove what make made: .venv, demo_output, caches
 # Debian's python3 without python3-venv cannot put pip into a new environment; its own pip can.
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { $(PYTHON) -m venv --clear --without-pip $(VENV) \
-		&& $(PYTHON) -m pip --python $(VENV)/bin/python install -q pip; }
+		&& $(PYTHON) -m pip --python $(VENV)/bin/python install -q pip; } || { rm -rf $(VENV); \
+		echo "cannot make $(VENV): apt-get install python3-venv, or a pip newer than 22.3"; exit 1; }
 
 $(VENV)/runtime.stamp: pyproject.toml | $(BIN)/python
 	@echo "Installing the runtime into $(VENV): numpy, OpenCV, onnxruntime (about 150 MB, once)"

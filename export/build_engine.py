@@ -20,14 +20,6 @@ if not __package__:  # run as a script: this folder is first on the path, its pa
 
 TARGETS = ("cpu", "tensorrt")
 PRECISIONS = ("fp32", "int8")
-LICENCE = (
-    "Code: Apache-2.0. Weights: trained on photos that are licensed for non-commercial research "
-    "and education (Flickr30k Entities) or under Flickr, COCO and VOC terms: check them before use."
-)
-TRAINING_DATA = (
-    "Flickr30k Entities phrases; boxes of COCO, VOC 2012 and small public detection sets with "
-    "generated contrastive expressions"
-)
 NO_TENSORRT = (
     "TensorRT is not installed: pip install tensorrt (on a Jetson it comes with JetPack: make the "
     "environment with python3 -m venv --system-site-packages and do not install it with pip)"
@@ -76,8 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="validation photos to measure on, 0 = all; fewer are for quick tries",
     )
     parser.add_argument("--vocab", type=Path, help="BERT vocabulary (default: the shipped one)")
-    parser.add_argument("--licence", default=LICENCE, help="licence text of the manifest")
-    parser.add_argument("--training-data", default=TRAINING_DATA, help="text of the manifest")
+    parser.add_argument("--licence", default="unspecified", help="of the weights, for the manifest")
+    parser.add_argument("--training-data", default="unspecified", help="for the manifest")
     parser.add_argument("--dry-run", action="store_true", help="check all inputs, build nothing")
     return parser
 
@@ -109,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     except UsageError as error:
         return _fail(error, 2)
     try:
+        from export.gate import GateError
         from export.parity import ParityError
         from export.pipeline import build
         from export.plan import Inputs, Plan
@@ -142,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         build(plan, inputs)
-    except (ParityError, GroundingError) as error:
+    except (ParityError, GateError, GroundingError) as error:
         return _fail(f"{error}\nnothing was written to {plan.out}", 1)
     except OSError as error:
         return _fail(error, 2)

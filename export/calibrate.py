@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sdk.manifest import Calibration
 from train.data.samples import Photo
-from train.evaluate import expected_calibration_error
+from train.evaluate import expected_calibration_error, percent_below
 from train.evaluator import Outcome
 
 IDENTITY = Calibration(scale=1.0, bias=0.0)
@@ -125,13 +125,7 @@ def calibrate(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict[str
         "fitted_on_phrases": len(fitting),
         "measured_on_phrases": len(held_out),
         "calibration_error": expected_calibration_error(held_out) if held_out else None,
-        "right_boxes_lost": _percent_below(right, threshold),
-        "absent_rejected": _percent_below(absent, threshold),
+        "right_boxes_lost": percent_below(right, threshold),
+        "absent_rejected": percent_below(absent, threshold),
     }
     return calibration, threshold, figures
-
-
-def _percent_below(outcomes: Sequence[Outcome], threshold: float) -> float | None:
-    if not outcomes:
-        return None
-    return 100 * float(np.mean([o.score < threshold for o in outcomes]))

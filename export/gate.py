@@ -24,6 +24,10 @@ LEAST_GAIN = 0.05
 """Share of the latency that INT8 must save: less is within the noise of a measurement."""
 
 
+class GateError(Exception):
+    """A graph that has to be INT8 is less accurate than is allowed."""
+
+
 @dataclass(frozen=True)
 class GraphFigures:
     """One ONNX file, measured."""

@@ -26,6 +26,7 @@ from sdk.contract import (
     check_graphs,
 )
 from sdk.errors import GroundingError
+from sdk.phrases import pad_tokens
 from train.features import pad
 from train.model import GroundingModel
 
@@ -75,13 +76,8 @@ def make_cases(
 
 
 def padded(tokens: Sequence[NDArray[Any]]) -> Arrays:
-    """Text tokens (L_p, D) of P phrases -> fusion's (P, L, D) and its mask (P, L)."""
-    longest = max(map(len, tokens))
-    text = np.zeros((len(tokens), longest, tokens[0].shape[1]), np.float32)
-    mask = np.zeros((len(tokens), longest), np.int64)
-    for row, phrase in enumerate(tokens):
-        text[row, : len(phrase)] = phrase
-        mask[row, : len(phrase)] = 1
+    """Text tokens (L_p, D) of P phrases -> fusion's inputs by name."""
+    text, mask = pad_tokens(tokens)
     return {TEXT_TOKENS: text, ATTENTION_MASK: mask}
 
 

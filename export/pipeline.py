@@ -19,6 +19,7 @@ import onnxruntime
 from export.bundle import GraphPaths, publish, staging, write_bundle
 from export.calibrate import IDENTITY, CalibrationError, calibrate, threshold_for
 from export.gate import (
+    GateError,
     GraphFigures,
     fastest_that_holds,
     holds,
@@ -46,6 +47,7 @@ def build(plan: Plan, inputs: Inputs) -> Manifest:
 
     Raises:
         ParityError: an exported graph is not the model. Nothing is left in `plan.out`.
+        GateError: the INT8 text graph loses too much. Likewise.
         GroundingError: the runtime cannot run a graph. Likewise.
     """
     with staging(plan.out) as folder:
@@ -134,7 +136,13 @@ class _Build:
         """Write the bundle: the files that are shipped, the default precision, no calibration."""
         shipped = {graph: {"fp32": kinds["fp32"]} for graph, kinds in self.figures.items()}
         if self.plan.text_precision == "int8":
-            shipped[TEXT.name] = {"int8": self.figures[TEXT.name]["dynamic"]}
+            kept = self.figures[TEXT.name]["dynamic"]
+            if kept.points_lost is None or not holds(kept.points_lost, kept.box_iou or 0):
+                raise GateError(
+                    f"the INT8 text graph loses {kept.points_lost} points of Acc@0.5 (box IoU "
+                    f"{kept.box_iou}); build with --text-precision fp32"
+                )
+            shipped[TEXT.name] = {"int8": kept}
         for graph in (VISION.name, FUSION.name):
             kept = fastest_that_holds(self.figures[graph])
             if kept:

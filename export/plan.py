@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.graphs import load_model
-from export.samples import Samples, spread
+from export.samples import Samples
 from sdk.manifest import MANIFEST_NAME, sha256_file
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, preprocess_for
 from train.data.readers import read_flickr30k
+from train.data.samples import spread
 from train.evaluate import absent_questions, caption_questions
 
 VOCAB_NAME = "vocab.txt"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +25,9 @@ from sdk.contract import (
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
 from sdk.tokenizer import WordPieceTokenizer
-from train.data.samples import Photo
+from train.data.samples import Photo, spread
 
-T = TypeVar("T")
 PARITY_PHOTOS = 3
-
-
-def spread(items: Sequence[T], count: int) -> list[T]:
-    """`count` of the items, evenly spaced; all of them if there are fewer or `count` is 0."""
-    if not count or count >= len(items):
-        return list(items)
-    return [items[index * len(items) // count] for index in range(count)]
 
 
 class Samples:

@@ -38,8 +38,12 @@ def _decode(hint: Any, value: Any, key: str) -> Any:
         )
     if hint is float:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        _expect(is_number and math.isfinite(value), key, "a finite number", value)
-        return float(value)
+        try:
+            number = float(value) if is_number else math.nan
+        except OverflowError:  # JSON has no largest integer
+            number = math.inf
+        _expect(math.isfinite(number), key, "a finite number", value)
+        return number
     _expect(type(value) is hint, key, hint.__name__, value)
     return value
 

@@ -37,7 +37,7 @@ from sdk.decode import best_boxes
 from sdk.errors import BackendError, BundleNotFoundError, FrameError, PhraseError
 from sdk.frames import FrameLike, as_bgr
 from sdk.manifest import Manifest
-from sdk.phrases import as_phrases
+from sdk.phrases import as_phrases, pad_tokens
 from sdk.results import Grounding
 from sdk.tokenizer import WordPieceTokenizer
 
@@ -163,12 +163,7 @@ class Grounder:
         return results
 
     def _fuse_batch(self, view: "FrameView", phrases: Sequence[_Phrase]) -> list[Grounding]:
-        longest = max(len(phrase.tokens) for phrase in phrases)
-        tokens = np.zeros((len(phrases), longest, phrases[0].tokens.shape[1]), np.float32)
-        mask = np.zeros((len(phrases), longest), np.int64)
-        for row, phrase in enumerate(phrases):
-            tokens[row, : len(phrase.tokens)] = phrase.tokens
-            mask[row, : len(phrase.tokens)] = 1
+        tokens, mask = pad_tokens([phrase.tokens for phrase in phrases])
         outputs = self._fusion.run(
             {VISUAL_TOKENS: view.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
         )

@@ -1,6 +1,9 @@
-"""What may be asked: checks that need no model."""
+"""What may be asked, and how several encoded phrases are put together for one fusion call."""
 
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sdk.errors import PhraseError
 
@@ -39,3 +42,16 @@ def _checked(phrase: object, role: str) -> str:
             "letter or digit"
         )
     return phrase
+
+
+def pad_tokens(
+    tokens: Sequence[NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Text tokens (L_p, Dt) of P phrases -> fusion's (P, L, Dt) and mask (P, L), 0 = padding."""
+    longest = max(map(len, tokens))
+    text = np.zeros((len(tokens), longest, tokens[0].shape[1]), np.float32)
+    mask = np.zeros((len(tokens), longest), np.int64)
+    for row, phrase in enumerate(tokens):
+        text[row, : len(phrase)] = phrase
+        mask[row, : len(phrase)] = 1
+    return text, mask

@@ -28,7 +28,6 @@ from export.graphs import export_graphs, load_model
 from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
 from export.plan import check_replaceable
 from export.quantize import quantize
-from export.samples import spread
 from sdk.backends import open_session
 from sdk.contract import (
     ATTENTION_MASK,
@@ -42,7 +41,7 @@ from sdk.contract import (
 )
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_model
 from train.checkpoint import CheckpointError
-from train.data.samples import Expression, Photo
+from train.data.samples import Expression, Photo, spread
 from train.evaluator import Outcome
 from train.model import GroundingModel
 

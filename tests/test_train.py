@@ -1,15 +1,17 @@
 """Training end to end on generated data with tiny real encoders."""
 
+import dataclasses
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
 from train.__main__ import build_parser, main
 from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from train.config import TrainConfig
 from train.data.readers import read_detection, read_flickr30k
 from train.encoders.vision import CompactVision
 from train.features import KeptText, KeptVision, LiveText
@@ -166,10 +168,20 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_every_setting_is_a_flag_with_help() -> None:
     text = build_parser().format_help()
-    for name in tiny_help_names():
-        assert f"--{name}" in text
-    assert "Peak learning rate" in text
+    for field in dataclasses.fields(TrainConfig):
+        assert f"--{field.name.replace('_', '-')}" in text
+    assert "--no-fast-math" in text and "Peak learning rate" in text
 
 
-def tiny_help_names() -> list[str]:
-    return ["method", "unfreeze-vision", "no-unfreeze-vision", "encoder-lr", "no-fast-math"]
+def test_a_run_does_not_continue_on_other_frozen_encoders(tmp_path: Path) -> None:
+    run = trainer(tmp_path, "run")
+    run.save()
+    weights = tmp_path / "vision.safetensors"
+    save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
+    with pytest.raises(CheckpointError, match="other frozen encoders"):
+        trainer(tmp_path, "run")
+
+
+def test_fewer_photos_than_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--batch-photos: expected at most the 12 training photos"):
+        trainer(tmp_path, "run", batch_photos=100)

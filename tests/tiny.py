@@ -17,7 +17,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from train.build import build_model
-from train.checkpoint import save_checkpoint
+from train.checkpoint import frozen_sha256, save_checkpoint
 from train.config import TrainConfig
 from train.data.readers import is_held_back
 from train.encoders.esnet import ESNet
@@ -97,10 +97,12 @@ def tiny_model(folder: Path, **changes: Any) -> GroundingModel:
 
 def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
     """A checkpoint as the trainer writes it; its `average` is what `tiny_model` gives."""
-    params = tiny_model(folder, **changes).adapter_params()
+    model = tiny_model(folder, **changes)
+    params = model.adapter_params()
     path = folder / "run" / "checkpoint.safetensors"
     groups = {"model": {n: torch.zeros_like(p) for n, p in params.items()}, "average": params}
-    save_checkpoint(path, groups, tiny_config(folder, **changes), {"step": 3})
+    state = {"step": 3, "frozen_sha256": frozen_sha256(model)}
+    save_checkpoint(path, groups, tiny_config(folder, **changes), state)
     return path
 
 

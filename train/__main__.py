@@ -13,14 +13,16 @@ from typing import Any, get_type_hints
 
 import torch
 
+from sdk.errors import GroundingError
+from sdk.grounder import DEFAULT_BUNDLE
 from train.checkpoint import CheckpointError
 from train.config import TrainConfig
 from train.data.readers import data_root, read_detection, read_flickr30k
-from train.data.samples import DataError
+from train.data.samples import DataError, spread
 from train.plots import plot_run
 from train.trainer import Trainer
 
-DEFAULT_VOCAB = Path(__file__).parents[1] / "sdk" / "bundles" / "default" / "vocab.txt"
+DEFAULT_VOCAB = DEFAULT_BUNDLE / "vocab.txt"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,18 +66,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = TrainConfig(**args)
         root = data_root(data)
-        photos = read_flickr30k(root, "train")
-        if config.limit:
-            photos = photos[: config.limit]
+        photos = spread(read_flickr30k(root, "train"), config.limit)
         if config.detection_photos:
-            photos += read_detection(root, "train")[: config.detection_photos]
+            photos += spread(read_detection(root, "train"), config.detection_photos)
         trainer = Trainer(config, photos, read_flickr30k(root, "val"), vocab, out)
         trained = sum(p.numel() for p in trainer.params.values())
         total = sum(p.numel() for p in trainer.model.parameters())
         print(f"{config.method}: {trained:,} of {total:,} parameters train ({trained / total:.2%})")
         print(f"Acc@0.5 {trainer.fit():.2f} on single-box validation phrases")
         print(f"checkpoint {trainer.checkpoint}, curves {plot_run(out)}")
-    except (DataError, CheckpointError, ValueError, OSError) as error:
+    except (DataError, CheckpointError, GroundingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

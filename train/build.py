@@ -7,10 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from google.protobuf.message import DecodeError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sdk.preprocess import Preprocess
 from train.config import TrainConfig
+from train.encoders.picodet import esnet_from_picodet
 from train.encoders.text import TransformersText
 from train.encoders.vision import CompactVision, frozen
 from train.model import GroundingModel
@@ -50,14 +53,15 @@ def load_vision(weights: str) -> CompactVision:
     path = DEFAULT_VISION_WEIGHTS if weights == "default" else Path(weights)
     if not path.is_file():
         raise ValueError(f"--vision-weights: expected a file, got {path}, which does not exist")
-    if path.suffix == ".onnx":
-        from train.encoders.picodet import esnet_from_picodet
-
-        vision.net = esnet_from_picodet(path)
-    elif path.suffix == ".safetensors":
-        vision.net.load_state_dict(load_file(path))
-    else:
+    if path.suffix not in (".onnx", ".safetensors"):
         raise ValueError(f"--vision-weights: expected .safetensors or .onnx, got {path.name}")
+    try:
+        if path.suffix == ".onnx":
+            vision.net = esnet_from_picodet(path)
+        else:
+            vision.net.load_state_dict(load_file(path))
+    except (SafetensorError, DecodeError, RuntimeError) as error:
+        raise ValueError(f"--vision-weights: {path} is not a compact encoder: {error}") from error
     return vision
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,28 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], TrainConf
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of this project: {error}") from error
     return groups, config, state
+
+
+def weights_sha256(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """One hash of named tensors, whatever their order."""
+    digest = sha256()
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        digest.update(name.encode() + tensor.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def frozen_sha256(model: nn.Module) -> str:
+    """Hash of what does not train, which a checkpoint does not hold but depends on."""
+    return weights_sha256((n, p) for n, p in model.named_parameters() if not p.requires_grad)
+
+
+def check_frozen(model: nn.Module, state: Mapping[str, Any], path: Path) -> None:
+    """Raises CheckpointError when `model`'s frozen weights are not those of the checkpoint."""
+    if state.get("frozen_sha256") != frozen_sha256(model):
+        raise CheckpointError(
+            f"{path} was trained on other frozen encoders than the ones loaded now: give the "
+            "--vision-weights and --text it was trained with, or train again"
+        )
 
 
 @torch.no_grad()

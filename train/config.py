@@ -68,6 +68,9 @@ class TrainConfig:
         for name in ("dim", "bottleneck", "layers", "epochs", "batch_photos", "phrases_per_photo"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number")
+        for name in ("warmup_steps", "detection_photos", "limit"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name.replace('_', '-')}: expected 0 or more")
         if not 0 <= self.negatives <= 1:
             raise ValueError(f"--negatives: expected a probability, got {self.negatives}")
 

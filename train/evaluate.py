@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import sys
 from collections.abc import Sequence
@@ -69,7 +70,9 @@ def absent_questions(root: Path) -> Asked:
 
 
 def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """Probability that a present thing scores above an absent one (Mann-Whitney), in percent."""
+    """Probability that a present thing scores above an absent one (Mann-Whitney U), in percent."""
+    if not positive or not negative:
+        return math.nan
     scores = np.concatenate([positive, negative])
     order = scores.argsort(kind="stable")
     ranks = np.empty(len(scores))
@@ -92,6 +95,11 @@ def expected_calibration_error(outcomes: Sequence[Outcome], bins: int = 10) -> f
         if (index == b).any()
     ]
     return 100 * float(np.sum(gaps))
+
+
+def percent_below(outcomes: Sequence[Outcome], threshold: float) -> float:
+    """Share of the outcomes that `threshold` calls absent, in percent; nan for none."""
+    return 100 * float(np.mean([o.score < threshold for o in outcomes])) if outcomes else math.nan
 
 
 def report(
@@ -117,12 +125,19 @@ def report(
         },
         "absent": {
             "phrases": len(absent),
-            "n_acc": 100 * float(np.mean([o.score < threshold for o in absent])),
-            "right_boxes_lost": 100 * float(np.mean([o.score < threshold for o in right])),
+            "n_acc": percent_below(absent, threshold),
+            "right_boxes_lost": percent_below(right, threshold),
             "auroc": auroc([o.score for o in single], [o.score for o in absent]),
         },
         "calibration_error": expected_calibration_error(single),
     }
+
+
+def write_json(path: Path, figures: dict[str, Any]) -> None:
+    """Write the figures; a nan ("no such phrases") becomes null."""
+    text = json.dumps(figures, indent=1).replace(": NaN", ": null")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
 
 
 def print_report(figures: dict[str, Any]) -> None:
@@ -163,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print_report(figures)
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(args.json, figures)
     return 0
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
 from sdk.tokenizer import WordPieceTokenizer
+from train.checkpoint import weights_sha256
 from train.data.samples import Photo
 from train.encoders.text import TransformersText
 from train.encoders.vision import CompactVision
@@ -100,10 +101,9 @@ class KeptVision:
         self._maps = np.memmap(path, np.float16, "r", shape=(len(photos), sum(self._sizes)))
 
     def _key(self, encoder: CompactVision, preprocess: Preprocess) -> str:
-        digest = sha256(json.dumps([preprocess.to_dict(), list(self._rows)]).encode())
-        for name, tensor in sorted(encoder.state_dict().items()):
-            digest.update(name.encode() + tensor.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        source = json.dumps([preprocess.to_dict(), list(self._rows)])
+        weights = weights_sha256(encoder.state_dict().items())
+        return sha256((source + weights).encode()).hexdigest()[:16]
 
     @torch.no_grad()
     def _compute(
@@ -111,12 +111,16 @@ class KeptVision:
     ) -> None:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         shape = (len(photos), sum(self._sizes))
-        maps = np.memmap(temporary, np.float16, "w+", shape=shape)
-        for row, photo in enumerate(tqdm(photos, desc="keeping vision features", unit="photo")):
-            image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path)))
-            maps[row] = torch.cat([f.flatten() for f in encoder.features(image)]).half().numpy()
-        maps.flush()
-        temporary.replace(path)
+        try:
+            maps = np.memmap(temporary, np.float16, "w+", shape=shape)
+            for row, photo in enumerate(tqdm(photos, desc="keeping vision features", unit="photo")):
+                image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path)))
+                maps[row] = torch.cat([f.flatten() for f in encoder.features(image)]).half().numpy()
+            maps.flush()
+            del maps  # an open map cannot be renamed everywhere
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def __call__(self, photos: Sequence[Photo]) -> list[Tensor]:
         """B photos -> feature maps (B, C, h, w) float32, as `encoder.features` gives them."""

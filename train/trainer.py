@@ -21,7 +21,14 @@ from sdk.boxes import cxcywh_to_xyxy
 from sdk.decode import best_boxes
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, preprocess_for
-from train.checkpoint import CheckpointError, load_checkpoint, load_parameters, save_checkpoint
+from train.checkpoint import (
+    CheckpointError,
+    check_frozen,
+    frozen_sha256,
+    load_checkpoint,
+    load_parameters,
+    save_checkpoint,
+)
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import Photo
@@ -31,6 +38,12 @@ from train.losses import grounding_loss
 
 CHECKPOINT_EVERY = 200
 """Steps between two checkpoints."""
+
+
+def use_fast_math(enabled: bool) -> None:
+    """Let float32 products run in bfloat16 inside, for the whole process."""
+    torch.set_float32_matmul_precision("medium" if enabled else "highest")
+    torch.backends.mkldnn.conv.fp32_precision = "bf16" if enabled else "ieee"
 
 
 def truncate_csv(path: Path, step: int) -> None:
@@ -52,9 +65,6 @@ class Trainer:
         vocab: Path,
         out: Path,
     ) -> None:
-        if config.fast_math:
-            torch.set_float32_matmul_precision("medium")
-            torch.backends.mkldnn.conv.fp32_precision = "bf16"
         self.config, self.out, self.val_photos = config, out, val_photos
         self.preprocess = preprocess_for(config)
         self.model = build_model(config)
@@ -65,6 +75,7 @@ class Trainer:
             photos = [*train_photos, *val_photos]
             folder = out.parent / "kept"
             self.kept_vision = KeptVision(self.model.vision, self.preprocess, photos, folder)
+        use_fast_math(config.fast_math)  # after the features are kept, which stay exact
         self.batches = BatchMaker(
             self.preprocess,
             train_photos,
@@ -74,12 +85,18 @@ class Trainer:
             with_images=config.trains_vision,
         )
         self.per_epoch = self.batches.batches_per_epoch(config.batch_photos)
+        if not self.per_epoch:
+            raise ValueError(
+                f"--batch-photos: expected at most the {len(train_photos)} training photos, got "
+                f"{config.batch_photos}"
+            )
         self.total_steps = self.per_epoch * config.epochs
         self._store = PhotoStore()
         if config.side_weights:
             groups, _, _ = load_checkpoint(Path(config.side_weights))
             load_parameters(self.model, groups["average"], only_matching=True)
         self.params = self.model.adapter_params()
+        self._frozen_sha256 = frozen_sha256(self.model)
         self.average = {name: p.detach().clone() for name, p in self.params.items()}
         self.optimizer = self._optimizer()
         self.step = 0
@@ -108,7 +125,8 @@ class Trainer:
             for key, value in self.optimizer.state.get(p, {}).items():
                 moments[f"{key}.{name}"] = value
         groups = {"model": self.params, "average": self.average, "adam": moments}
-        save_checkpoint(self.checkpoint, groups, self.config, {"step": self.step})
+        state = {"step": self.step, "frozen_sha256": self._frozen_sha256}
+        save_checkpoint(self.checkpoint, groups, self.config, state)
 
     def _resume(self) -> None:
         if not self.checkpoint.is_file():
@@ -118,6 +136,7 @@ class Trainer:
             raise CheckpointError(
                 f"{self.checkpoint} was made with other settings; give another --out, or delete it"
             )
+        check_frozen(self.model, state, self.checkpoint)
         load_parameters(self.model, groups["model"])
         self.average = {name: groups["average"][name] for name in self.params}
         for key, value in groups.get("adam", {}).items():
@@ -136,7 +155,7 @@ class Trainer:
                 terms = self.train_step(batch)
                 bar.update()
                 bar.set_postfix({k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
-                if self.step % 20 == 0:
+                if terms and self.step % 20 == 0:
                     self._log("loss.csv", {"step": self.step, **terms})
                 if self.step % CHECKPOINT_EVERY == 0:
                     self.save()
@@ -148,7 +167,10 @@ class Trainer:
         return self.validate()
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step; returns the loss terms."""
+        """One optimiser step; returns the loss terms, none for a batch without a phrase."""
+        self.step += 1
+        if not batch.texts:
+            return {}
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule()
         visual = self._visual(batch)[batch.photo_of]
@@ -160,7 +182,6 @@ class Trainer:
         terms["total"].backward()
         torch.nn.utils.clip_grad_norm_(list(self.params.values()), self.config.clip)
         self.optimizer.step()
-        self.step += 1
         self._update_average()
         return {name: float(value.detach()) for name, value in terms.items()}
 
@@ -172,7 +193,7 @@ class Trainer:
 
     def _schedule(self) -> float:
         """Linear warm-up, then a cosine down to a hundredth."""
-        warm = min(1.0, (self.step + 1) / self.config.warmup_steps)
+        warm = min(1.0, self.step / max(1, self.config.warmup_steps))
         progress = min(1.0, self.step / max(1, self.total_steps))
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 

@@ -19,7 +19,7 @@ POSITION_MARGIN = 0.08
 SIZE_RATIO = 1.5
 """Least ratio of two areas to be told apart by size."""
 LEAST_AREA = 0.004
-"""Instances below this fraction of the photo are not referred to."""
+"""A single or smallest instance below this fraction of the photo is not referred to."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 SYNONYMS = {

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class DataError(Exception):
@@ -44,3 +48,10 @@ class Photo:
     expressions: tuple[Expression, ...] = ()
     instances: tuple[Instance, ...] = ()
     known_labels: frozenset[str] = frozenset()
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """`count` of the items, evenly spaced; all of them if there are fewer or `count` is 0."""
+    if not count or count >= len(items):
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]

@@ -6,28 +6,11 @@ parameters, into taps: token lists (B, N, C_l) that share one square grid of N c
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.encoders.esnet import TAP_CHANNELS, TAP_NAMES, ESNet
-
-
-class VisionEncoder(Protocol):
-    """What a method and the trainer need of a vision encoder (an `nn.Module`)."""
-
-    tap_channels: list[int]
-    stride: int
-
-    def features(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) -> feature maps at their native sizes."""
-        ...
-
-    def taps(self, features: list[Tensor]) -> list[Tensor]:
-        """Feature maps -> taps (B, N, C_l), N = (H / stride) * (W / stride)."""
-        ...
 
 
 class CompactVision(nn.Module):

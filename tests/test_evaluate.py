@@ -1,0 +1,63 @@
+"""Metrics of the evaluator, on outcomes worked out by hand."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from train.data.samples import Expression, Photo
+from train.evaluate import auroc, expected_calibration_error, percent_below
+from train.evaluator import Outcome, accuracy, accuracy_by_kind, evaluate
+
+PHOTO = Photo(Path("a.jpg"))
+
+
+def outcome(iou: float, score: float, kind: str = "other") -> Outcome:
+    return Outcome(Expression("a dog", ((0.0, 0.0, 1.0, 1.0),), kind), PHOTO, iou, score)
+
+
+def test_an_iou_of_one_half_is_right() -> None:
+    assert accuracy([outcome(0.5, 1), outcome(0.4999, 1), outcome(0.9, 0)]) == pytest.approx(
+        200 / 3
+    )
+    assert math.isnan(accuracy([]))
+
+
+def test_several_boxes_count_as_their_union_and_absent_things_as_nothing() -> None:
+    both = Expression("dogs", ((0.0, 0.0, 0.2, 1.0), (0.8, 0.0, 1.0, 1.0)))
+    absent = Expression("a cat", ())
+
+    def whole_image(photo: Photo, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        return np.tile(np.float32([0, 0, 1, 1]), (len(texts), 1)), np.ones(len(texts), np.float32)
+
+    found = evaluate(whole_image, [(PHOTO, [both, absent]), (PHOTO, [])], progress=False)
+    assert [o.iou for o in found] == [1.0, 0.0]
+
+
+def test_kinds_are_sorted_by_size() -> None:
+    kinds = accuracy_by_kind([outcome(1, 1, "people"), outcome(0, 1, "dog"), outcome(1, 1, "dog")])
+    assert list(kinds.items()) == [
+        ("dog", {"accuracy": 50.0, "phrases": 2}),
+        ("people", {"accuracy": 100.0, "phrases": 1}),
+    ]
+
+
+def test_auroc_counts_pairs_and_halves_ties() -> None:
+    assert auroc([0.9, 0.8], [0.1, 0.2]) == 100
+    assert auroc([0.1], [0.9]) == 0
+    assert auroc([0.5, 0.9], [0.5, 0.1]) == pytest.approx(100 * 3.5 / 4)
+    assert math.isnan(auroc([], [0.1]))
+
+
+def test_calibration_error_is_the_weighted_gap() -> None:
+    sure = [outcome(1, 0.95), outcome(0, 0.95)]  # says 95%, half are right
+    assert expected_calibration_error(sure) == pytest.approx(45)
+    assert expected_calibration_error([*sure, outcome(1, 1.0), outcome(0, 0.0)]) == pytest.approx(
+        100 * (3 * abs((0.95 * 2 + 1) / 3 - 2 / 3) + 0) / 4
+    )
+
+
+def test_percent_below_the_threshold() -> None:
+    assert percent_below([outcome(1, 0.2), outcome(1, 0.5)], 0.5) == 50
+    assert math.isnan(percent_below([], 0.5))
