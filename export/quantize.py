@@ -2,8 +2,10 @@
 
 `static`: unsigned activations with ranges seen on real frames, signed weights per channel, as Q/DQ
 pairs; what convolutions need. `dynamic`: activation ranges taken at run time; what transformers
-need. Softmax, normalisation, residual sums and attention between activations stay float in both,
-and so does the narrow last layer that makes the boxes and logits: it costs nothing and loses most.
+need. `blockwise`: activations and weights scaled in blocks along the product, so that BERT's few
+very large activations do not drown the others. Softmax, normalisation, residual sums and attention
+between activations stay float in all of them, and so does the narrow last layer that makes boxes
+and logits: it costs nothing and loses most.
 """
 
 from __future__ import annotations
@@ -24,15 +26,24 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from export.graphs import stripped
 from sdk.contract import FUSION, TEXT, VISION
 
-RECIPES = {VISION.name: ("static",), TEXT.name: ("dynamic",), FUSION.name: ("static", "dynamic")}
+RECIPES = {
+    VISION.name: ("static",),
+    TEXT.name: ("dynamic", "blockwise"),
+    FUSION.name: ("static", "dynamic"),
+}
 """What is tried for each graph."""
 NARROW = 16
 """Layers with fewer outputs stay float."""
+BLOCK = 32
+"""Values that share a scale in `blockwise`."""
+INT8_PRODUCTS = 4
+"""ONNX Runtime's accuracy level at which blockwise products are computed in 8 bits."""
 
 Feed = Mapping[str, NDArray[Any]]
 
@@ -71,9 +82,26 @@ def quantize(recipe: str, source: Path, target: Path, feeds: Iterable[Feed]) -> 
                 calibration_providers=["CPUExecutionProvider"],
                 **common,
             )
-        else:
+        elif recipe == "dynamic":
             quantize_dynamic(prepared, target, op_types_to_quantize=["MatMul", "Gather"], **common)
+        else:
+            quantize_dynamic(prepared, target, op_types_to_quantize=["Gather"], **common)
+            _quantize_blockwise(target, common["nodes_to_exclude"])
     onnx.save(stripped(onnx.load(target)), target)
+
+
+def _quantize_blockwise(path: Path, excluded: list[str]) -> None:
+    """Replace the matrix products of the graph at `path` by blockwise 8-bit ones."""
+    quantizer = MatMulNBitsQuantizer(
+        onnx.load(path),
+        bits=8,
+        block_size=BLOCK,
+        is_symmetric=True,
+        accuracy_level=INT8_PRODUCTS,
+        nodes_to_exclude=excluded,
+    )
+    quantizer.process()
+    onnx.save(quantizer.model.model, path)
 
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
