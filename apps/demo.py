@@ -26,15 +26,15 @@ ASSETS = Path(__file__).parent / "assets"
 
 # The last phrase of each photo names something that is not in it.
 PHOTOS = {
-    "astronaut.jpg": ("the woman in the orange suit", "the flag", "a white helmet", "a dog"),
-    "cat.jpg": ("a cat", "the nose of the cat", "a bicycle"),
-    "coffee.jpg": ("a cup of coffee", "the spoon", "a red saucer", "a child"),
-    "stairs.jpg": ("the man with a backpack", "the person on the left", "a horse"),
-    "moose.jpg": ("an animal lying in the grass", "the antlers", "a man on a bench"),
-    "bridge.jpg": ("the bridge", "the boat on the right", "a cat"),
+    "astronaut.jpg": ("a smiling woman", "an orange jacket", "a rocket", "a red bus"),
+    "cat.jpg": ("the cat", "an eye", "a bicycle"),
+    "moose.jpg": ("a brown animal", "the grass", "a man on a bench"),
+    "coffee.jpg": ("a silver spoon", "a sheep"),
+    "stairs.jpg": ("a man", "a black bag", "a red bus"),
+    "bridge.jpg": ("the water", "a bicycle"),
 }
-VIDEO_STRIP = ("astronaut.jpg", "coffee.jpg", "stairs.jpg")
-VIDEO_PHRASES = ["the woman in the orange suit", "a cup of coffee", "the man with a backpack"]
+VIDEO_STRIP = ("astronaut.jpg", "cat.jpg")
+VIDEO_PHRASES = ["an orange jacket", "an eye"]
 VIDEO_WH, VIDEO_FPS, VIDEO_SECONDS = (640, 480), 25, 6
 
 
