@@ -125,7 +125,10 @@ def test_interrupting_keeps_the_video(tiny_bundle: Path, tmp_path: Path) -> None
     output, errors = process.communicate()
     assert process.returncode == 0, errors
     assert 0 < int(output.split()[0]) < 300
-    assert len(read_video(out)) == int(output.split()[0])
+    grounded = int(
+        output.split()[0]
+    )  # the last one may have been interrupted before it was written
+    assert len(read_video(out)) in (grounded - 1, grounded)
     assert not partial.exists()
 
 
@@ -217,11 +220,12 @@ def test_key_codes(code: int, key: int | None) -> None:
     assert ascii_key(code) == key
 
 
-def test_the_demo_of_make_demo(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_the_demo_of_make_demo(tmp_path: Path) -> None:
     demo = [sys.executable, str(ROOT / "apps" / "demo.py")]
-    done = run(demo, "--bundle", tiny_bundle, "--output", "deep/out", cwd=tmp_path)
+    done = run(demo, "--output", "deep/out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "not found" in done.stdout and "a cup of coffee" in done.stdout
+    lines = {line.strip().split("  ")[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert "not found" in lines["a bicycle"] and "not found" not in lines["a smiling woman"]
     written = {path.name for path in (tmp_path / "deep" / "out").iterdir()}
     photos = {path.name for path in (ROOT / "apps" / "assets").glob("*.jpg")}
     assert written == photos | {"video.mp4"}

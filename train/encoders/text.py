@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from transformers import AutoModel
+from transformers.utils import logging
 
 
 class TransformersText(nn.Module):
@@ -21,6 +22,7 @@ class TransformersText(nn.Module):
 
     def __init__(self, source: str | Path) -> None:
         super().__init__()
+        logging.disable_progress_bar()  # local files load in a blink; bars belong to long work
         self.net, info = AutoModel.from_pretrained(
             str(source), output_loading_info=True, attn_implementation="eager"
         )
