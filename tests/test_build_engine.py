@@ -50,6 +50,9 @@ class Built:
         return [*(f"--{name}={path}" for name, path in inputs.items()), *more]
 
 
+LABELS = ("--name=tiny", "--licence=CC0", "--training-data=drawn boxes")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("built")
@@ -61,9 +64,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     )
     assert main(built.flags(built.bundle, "--text-precision=fp32", *LABELS)) == 0
     return built
-
-
-LABELS = ("--name=tiny", "--licence=CC0", "--training-data=drawn boxes")
 
 
 @pytest.fixture
