@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from apps._video import VideoFile
 from apps._window import Controls, Window
-from sdk.cli import add_model_options, load_grounder, report_errors
+from sdk.cli import add_model_options, load_grounder, refuse_overwriting, report_errors
 from sdk.display import require_display
 from sdk.drawing import draw, write_image
 from sdk.errors import PhraseError
@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> None:
     if not args.headless:
         require_display()
+    if args.output:
+        refuse_overwriting(args.source, args.output)
     grounder = load_grounder(args)
     with ExitStack() as stack:
         source = stack.enter_context(open_source(args.source))

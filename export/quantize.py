@@ -35,9 +35,13 @@ from sdk.contract import FUSION, TEXT, VISION
 RECIPES = {
     VISION.name: ("static",),
     TEXT.name: ("dynamic", "blockwise"),
-    FUSION.name: ("static", "dynamic"),
+    FUSION.name: ("static",),
 }
-"""What is tried for each graph."""
+"""What is tried for each graph.
+
+Not `dynamic` for fusion, though it is faster: its ranges are those of all phrases in a call, and a
+phrase must not score differently in other company.
+"""
 NARROW = 16
 """Layers with fewer outputs stay float."""
 BLOCK = 32

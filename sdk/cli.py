@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import sdk
 from sdk.drawing import draw, write_image
@@ -52,7 +53,9 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="auto", help="auto, or one the bundle has (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: cores)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads (default: physical cores)"
+    )
 
 
 def load_grounder(args: argparse.Namespace) -> Grounder:
@@ -84,7 +87,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def refuse_overwriting(source: str, target: str) -> None:
+    """Raises GroundingError when the annotated copy would replace what it is made from."""
+    if Path(source).exists() and Path(target).exists() and Path(source).samefile(target):
+        raise GroundingError(f"{target!r} is the input itself: give the output another name")
+
+
 def _ground(args: argparse.Namespace) -> None:
+    if args.save:
+        refuse_overwriting(args.image, args.save)
     grounder = load_grounder(args)
     frame = as_bgr(args.image)
     results = grounder.ground(frame, args.phrases)

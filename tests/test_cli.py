@@ -115,3 +115,13 @@ def test_version_and_a_command_line_without_command() -> None:
     version = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True)
     assert version.stdout.decode() == f"grounder {sdk.__version__}\n"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 2
+
+
+def test_the_input_is_never_overwritten(tiny_bundle: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "k.png"
+    cv2.imwrite(str(picture), np.full((60, 80, 3), 90, np.uint8))
+    before = picture.read_bytes()
+    done = main(
+        ["ground", str(picture), "a cup", "--save", str(picture), "--bundle", str(tiny_bundle)]
+    )
+    assert done == 2 and picture.read_bytes() == before
