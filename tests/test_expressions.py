@@ -133,3 +133,10 @@ def test_flipping_twice_is_the_identity(targets: np.ndarray) -> None:
     twice, back = flip(once, moved)
     np.testing.assert_array_equal(twice, image)
     np.testing.assert_allclose(back, targets, atol=1e-6)
+
+
+def test_specks_are_not_referred_to_but_count_as_company() -> None:
+    speck, dog = dog_at(0.05, size=0.03), dog_at(0.6, size=0.3)
+    found = made(photo_of(speck, dog))
+    assert set(found.values()) == {dog.box}
+    assert not any(text in ("dog", "a dog", "the dog") for text in found)

@@ -19,7 +19,7 @@ POSITION_MARGIN = 0.08
 SIZE_RATIO = 1.5
 """Least ratio of two areas to be told apart by size."""
 LEAST_AREA = 0.004
-"""A single or smallest instance below this fraction of the photo is not referred to."""
+"""Instances below this fraction of the photo are not referred to; they still count as company."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 SYNONYMS = {
@@ -68,8 +68,7 @@ def contrastive_expressions(
         return Expression(text.format(noun=noun), (instance.box,), kind)
 
     if len(group) == 1:
-        if area(group[0].box) >= LEAST_AREA:
-            yield make(rng.choice(("{noun}", "the {noun}", "a {noun}")), group[0], "single")
+        yield make(rng.choice(("{noun}", "the {noun}", "a {noun}")), group[0], "single")
         return
     yield from _by_place(group, rng, make)
     by_area = sorted(group, key=lambda i: area(i.box))
@@ -77,9 +76,7 @@ def contrastive_expressions(
     smaller = ("smaller",) if len(group) == 2 else ("smallest",)
     if area(by_area[-1].box) >= SIZE_RATIO * area(by_area[-2].box):
         yield make(f"the {rng.choice(bigger)} {{noun}}", by_area[-1], "size")
-    if area(by_area[1].box) >= SIZE_RATIO * area(by_area[0].box) and (
-        area(by_area[0].box) >= LEAST_AREA
-    ):
+    if area(by_area[1].box) >= SIZE_RATIO * area(by_area[0].box):
         yield make(f"the {rng.choice(smaller)} {{noun}}", by_area[0], "size")
 
 
@@ -118,6 +115,7 @@ def expressions_for(photo: Photo, rng: random.Random) -> list[Expression]:
     for instance in photo.instances:
         groups[instance.label].append(instance)
     found = [e for label, g in groups.items() for e in contrastive_expressions(label, g, rng)]
+    found = [e for e in found if area(e.boxes[0]) >= LEAST_AREA]
     rng.shuffle(found)
     return found
 
