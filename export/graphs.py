@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sdk.contract import FUSION, GRAPHS, TEXT, VISION
 from train.build import MAX_TOKENS, build_model, preprocess_for
-from train.checkpoint import check_frozen, load_checkpoint, load_parameters
+from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
 from train.model import GroundingModel
 
@@ -38,7 +38,7 @@ def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
     groups, config, state = load_checkpoint(checkpoint)
     weights = "random" if config.trains_vision else config.vision_weights
     model = build_model(dataclasses.replace(config, vision_weights=weights))
-    check_frozen(model, state, checkpoint)
+    check_frozen(frozen_sha256(model), state, checkpoint)
     load_parameters(model, groups["average"])
     return model.eval(), config
 

@@ -82,9 +82,9 @@ def frozen_sha256(model: nn.Module) -> str:
     return weights_sha256((n, p) for n, p in model.named_parameters() if not p.requires_grad)
 
 
-def check_frozen(model: nn.Module, state: Mapping[str, Any], path: Path) -> None:
-    """Raises CheckpointError when `model`'s frozen weights are not those of the checkpoint."""
-    if state.get("frozen_sha256") != frozen_sha256(model):
+def check_frozen(frozen: str, state: Mapping[str, Any], path: Path) -> None:
+    """Raises CheckpointError when `frozen`, see `frozen_sha256`, is not the checkpoint's own."""
+    if state.get("frozen_sha256") != frozen:
         raise CheckpointError(
             f"{path} was trained on other frozen encoders than the ones loaded now: give the "
             "--vision-weights and --text it was trained with, or train again"

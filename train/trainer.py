@@ -136,7 +136,7 @@ class Trainer:
             raise CheckpointError(
                 f"{self.checkpoint} was made with other settings; give another --out, or delete it"
             )
-        check_frozen(self.model, state, self.checkpoint)
+        check_frozen(self._frozen_sha256, state, self.checkpoint)
         load_parameters(self.model, groups["model"])
         self.average = {name: groups["average"][name] for name in self.params}
         for key, value in groups.get("adam", {}).items():
