@@ -1,6 +1,7 @@
 """Generated expressions, negatives and language-aware augmentation."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ def photo_of(*instances: Instance, known: set[str] = frozenset()) -> Photo:
     return Photo(PHOTO, (), instances, frozenset(known))
 
 
-def dog_at(x: float, y: float = 0.4, size: float = 0.2) -> Instance:
-    return Instance("dog", (x, y, x + size, y + size))
+def dog_at(x: float, y: float = 0.4, size: float = 0.2, colour: str | None = None) -> Instance:
+    return Instance("dog", (x, y, x + size, y + size), colour)
 
 
 def made(photo: Photo) -> dict[str, tuple[float, ...]]:
@@ -55,6 +56,52 @@ def test_size_needs_a_clear_ratio() -> None:
     assert not any("bigger" in t for t in made(photo_of(dog_at(0.1), dog_at(0.6, size=0.22))))
 
 
+def test_every_form_of_a_side_is_used() -> None:
+    found = made(photo_of(dog_at(0.0), dog_at(0.6)))
+    for side in ("left", "right"):
+        for form in (f"the dog on the {side}", f"the {side} dog", f"the {side}most dog"):
+            assert form in found
+
+
+def test_a_colour_names_the_only_one_that_has_it() -> None:
+    red, blue, other = dog_at(0.0, colour="red"), dog_at(0.4, colour="blue"), dog_at(0.75)
+    found = made(photo_of(red, blue))
+    assert found["the red dog"] == found["a red dog"] == red.box
+    assert found["the blue dog"] == blue.box
+    black = replace(other, colour="black")
+    assert made(photo_of(red, blue, black))["the black dog"] == black.box
+
+
+def test_a_colour_that_another_one_may_have_is_not_named() -> None:
+    def named(*colours: str | None) -> set[str]:
+        dogs = (dog_at(0.3 * i, colour=c) for i, c in enumerate(colours))
+        return {t.split()[1] for t in made(photo_of(*dogs)) if t.split()[1] in set(colours)}
+
+    assert named("red", "red", "blue") == {"blue"}
+    assert named("red", "orange", "blue") == {"blue"}  # one may pass for the other
+    assert named("red", "blue", None) == set()  # the last one may be of any colour
+    assert named("red", None) == set()
+
+
+def test_nobody_is_named_by_the_colour_of_the_clothes() -> None:
+    left, right = (
+        replace(dog_at(x, colour=c), label="man") for x, c in ((0, "red"), (0.6, "blue"))
+    )
+    found = made(photo_of(left, right))
+    assert found["the man on the left"] == left.box
+    assert not any("red" in text or "blue" in text for text in found)
+
+
+def test_company_counts_the_instances_of_the_class() -> None:
+    dogs = [dog_at(0.3 * i, size=0.1 + 0.06 * i, colour=c) for i, c in enumerate(("red", "blue"))]
+    speck, cat = dog_at(0.9, size=0.01), replace(dog_at(0.5, y=0.7), label="cat")
+    found = expressions_for(photo_of(*dogs, speck, cat), random.Random(0))
+    assert {e.company for e in found if "cat" in e.text} == {1}
+    assert {e.company for e in found if "dog" in e.text} == {3}
+    assert {e.kind for e in found} >= {"single", "left/right", "size"}
+    assert Expression("a dog", (cat.box,)).company == 0  # nobody counted
+
+
 def test_a_single_instance_is_named_without_contrast() -> None:
     assert set(made(photo_of(dog_at(0.3)))) <= {
         f"{a}{n}" for a in ("", "a ", "the ") for n in ("dog", "doggy")
@@ -81,6 +128,21 @@ def test_a_borrowed_phrase_shares_no_word_with_the_photo() -> None:
     assert {e.text for e in drawn if e} == {"a grey horse"}
     assert all(e.boxes == () for e in drawn if e)
     assert content_words("The two Dogs") == {"dog"}
+
+
+def test_nobody_is_borrowed_where_there_are_people() -> None:
+    def photo(text: str, kind: str) -> Photo:
+        return Photo(PHOTO, (Expression(text, ((0.0, 0.0, 0.5, 0.5),), kind),))
+
+    crowded, empty = photo("a cyclist", "people"), photo("a beach", "scene")
+    pool = ForeignPhrases([crowded, empty, photo("a surfer", "people"), photo("a kite", "other")])
+
+    def borrowed(here: Photo) -> set[str]:
+        drawn = (pool.draw(here, random.Random(seed)) for seed in range(60))
+        return {e.text for e in drawn if e}
+
+    assert borrowed(crowded) == {"a kite"}
+    assert borrowed(empty) == {"a cyclist", "a surfer", "a kite"}
 
 
 @pytest.mark.parametrize(
@@ -128,11 +190,40 @@ def test_a_crop_contains_every_target_and_keeps_its_pixels(
 @given(boxes)
 def test_flipping_twice_is_the_identity(targets: np.ndarray) -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    once, moved = flip(image, targets)
-    assert (moved[:, 2] >= moved[:, 0]).all()
-    twice, back = flip(once, moved)
-    np.testing.assert_array_equal(twice, image)
-    np.testing.assert_allclose(back, targets, atol=1e-6)
+    named = [tuple(box) for box in targets.tolist()]
+    photo = Photo(
+        PHOTO,
+        tuple(Expression("a left one", (box, box), "animals") for box in named),
+        tuple(Instance("dog", box, "red") for box in named),
+        frozenset({"dog"}),
+    )
+    once, mirrored = flip(photo, image)
+    twice, back = flip(once, mirrored)
+    np.testing.assert_array_equal(back, image)
+    assert twice == replace(photo, expressions=twice.expressions, instances=twice.instances)
+    for before, middle, after in zip(photo.instances, once.instances, twice.instances, strict=True):
+        assert middle.box[2] > middle.box[0] and after == replace(before, box=after.box)
+        np.testing.assert_allclose(after.box, before.box, atol=1e-6)
+    for old, middle, new in zip(
+        photo.expressions, once.expressions, twice.expressions, strict=True
+    ):
+        assert middle.text == "a right one" and new == replace(old, boxes=new.boxes)
+        np.testing.assert_allclose(new.boxes, old.boxes, atol=1e-6)
+
+
+def test_flip_moves_pixels_boxes_and_words_together() -> None:
+    image = np.zeros((10, 20, 3), np.uint8)
+    image[2:5, 3:8] = 255
+    box = (3 / 20, 2 / 10, 8 / 20, 5 / 10)
+    photo = Photo(PHOTO, (Expression("the left box", (box,)),), (Instance("box", box, "white"),))
+    mirrored, flipped = flip(photo, image)
+    ys, xs = np.nonzero(flipped[..., 0])
+    found = [xs.min() / 20, ys.min() / 10, (xs.max() + 1) / 20, (ys.max() + 1) / 10]
+    (expression,), (instance,) = mirrored.expressions, mirrored.instances
+    np.testing.assert_allclose(expression.boxes[0], found)
+    np.testing.assert_allclose(instance.box, found)
+    assert expression.text == "the right box"
+    assert (instance.label, instance.colour) == ("box", "white")
 
 
 def test_specks_are_not_referred_to_but_count_as_company() -> None:

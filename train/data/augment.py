@@ -9,9 +9,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from train.data.samples import Box, Photo
 
 _SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
 _SIDE_WORDS = re.compile(r"\b(leftmost|rightmost|left|right)\b", re.IGNORECASE)
@@ -38,13 +41,20 @@ def is_relative(text: str) -> bool:
     return _PLACE_WORDS.search(text) is not None
 
 
-def flip(
-    image: NDArray[np.uint8], boxes: NDArray[np.float32]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Mirror an (H, W, 3) image and (N, 4) xyxy fractions left to right."""
-    mirrored = boxes[:, [2, 1, 0, 3]].copy()
-    mirrored[:, [0, 2]] = 1 - mirrored[:, [0, 2]]
-    return image[:, ::-1], mirrored
+def flip(photo: Photo, image: NDArray[np.uint8]) -> tuple[Photo, NDArray[np.uint8]]:
+    """The photo and its (H, W, 3) image mirrored left to right, words included."""
+    expressions = tuple(
+        replace(e, text=swap_sides(e.text), boxes=tuple(map(mirror, e.boxes)))
+        for e in photo.expressions
+    )
+    instances = tuple(replace(i, box=mirror(i.box)) for i in photo.instances)
+    return replace(photo, expressions=expressions, instances=instances), image[:, ::-1]
+
+
+def mirror(box: Box) -> Box:
+    """An xyxy box in fractions, as it lies in the mirror image."""
+    x1, y1, x2, y2 = box
+    return 1 - x2, y1, 1 - x1, y2
 
 
 def crop_keeping(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,10 +14,21 @@ from torch import Tensor
 from sdk.boxes import xyxy_to_cxcywh
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
-from train.data import augment
+from train.data import augment, mosaic
+from train.data.degrade import degrade
 from train.data.expressions import absent_expression, expressions_for
 from train.data.negatives import ForeignPhrases
-from train.data.samples import Expression, Photo
+from train.data.samples import Box, Expression, Photo
+from train.data.wording import vary
+
+MOSAIC = 0.5
+"""Probability of joining a labelled photo with others that share a class."""
+DEGRADED = 0.25
+"""Probability of blur, low light, compression or fewer pixels."""
+MOST_CONTRAST_WITH_CAPTIONS = 2
+"""Most contrastive expressions of one photo that has captions to draw from."""
+ABSENT: Box = (0.0, 0.0, 0.0, 0.0)
+"""The box of what is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class BatchMaker:
         self.seed = seed
         self.with_images = with_images
         self._foreign = ForeignPhrases(photos)
+        self._partners = mosaic.Partners(photos)
         self._store = PhotoStore()
 
     def epoch(self, epoch: int, batch_photos: int, skip: int = 0) -> Iterator[Batch]:
@@ -92,46 +104,71 @@ class BatchMaker:
         images, texts, photo_of, boxes = [], [], [], []
         for index, photo in enumerate(photos):
             rng = random.Random(f"{self.seed}/{epoch}/{photo.path.name}")
-            chosen = self._choose(photo, rng)
-            targets = augment.all_boxes([e.boxes[0] for e in chosen if e.boxes])
             if self.with_images:
-                tensor, targets, chosen = self._augmented(photo, chosen, targets, rng)
+                tensor, chosen = self._augmented(photo, rng)
                 images.append(tensor)
-            remaining = iter(xyxy_to_cxcywh(targets))
+            else:
+                chosen = self._choose(photo, rng)
             for expression in chosen:
-                texts.append(expression.text)
+                texts.append(vary(expression.text, rng))
                 photo_of.append(index)
-                boxes.append(next(remaining) if expression.boxes else np.zeros(4))
+                boxes.append(expression.boxes[0] if expression.boxes else ABSENT)
         return Batch(
             photos=list(photos),
             images=torch.from_numpy(np.concatenate(images)) if images else None,
             texts=texts,
             photo_of=torch.tensor(photo_of, dtype=torch.long),
-            boxes=torch.from_numpy(np.array(boxes, np.float32).reshape(-1, 4)),
-            present=torch.tensor([bool(b[2] > 0) for b in boxes], dtype=torch.bool),
+            boxes=torch.from_numpy(xyxy_to_cxcywh(augment.all_boxes(boxes))),
+            present=torch.tensor([box is not ABSENT for box in boxes], dtype=torch.bool),
         )
 
     def _choose(self, photo: Photo, rng: random.Random) -> list[Expression]:
-        """At most `phrases_per_photo` expressions with one box, and now and then an absent one."""
-        made = expressions_for(photo, rng) if photo.instances else []
-        options = [e for e in photo.expressions if e.single] + made
-        chosen = rng.sample(options, min(self.phrases_per_photo, len(options)))
+        """At most `phrases_per_photo` expressions with one box, often one more that is absent.
+
+        Contrast comes first where a photo has labels only, and up to twice where it has captions.
+        """
+        captions = [e for e in photo.expressions if e.single]
+        made = expressions_for(photo, rng)
+        contrast = [e for e in made if e.company > 1]
+        if captions:
+            chosen = contrast[: rng.randrange(MOST_CONTRAST_WITH_CAPTIONS + 1)]
+            chosen = chosen[: self.phrases_per_photo]
+            room = self.phrases_per_photo - len(chosen)
+            chosen += rng.sample(captions, min(room, len(captions)))
+        else:
+            labels = [e for e in made if e.company == 1]
+            chosen = (contrast + labels[:1])[: self.phrases_per_photo]
         if rng.random() < self.negatives:
-            absent = (
-                absent_expression(photo, rng) if photo.instances else self._foreign.draw(photo, rng)
-            )
+            absent = absent_expression(photo, rng) or self._foreign.draw(photo, rng)
             chosen += [absent] if absent else []
         return chosen
 
     def _augmented(
-        self, photo: Photo, chosen: list[Expression], boxes: NDArray[np.float32], rng: random.Random
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[Expression]]:
+        self, photo: Photo, rng: random.Random
+    ) -> tuple[NDArray[np.float32], list[Expression]]:
+        """Pixels and expressions after mosaic, mirror, crop and what a camera does."""
         image = self._store[photo]
+        if rng.random() < MOSAIC:
+            photos = [photo, *self._partners.draw(photo, rng)]
+            if len(photos) > 1:
+                rng.shuffle(photos)
+                images = [self._store[p] for p in photos]
+                photo, image = mosaic.join(photos, images, across=rng.random() < 0.7)
         if rng.random() < 0.5:
-            image, boxes = augment.flip(image, boxes)
-            chosen = [Expression(augment.swap_sides(e.text), e.boxes, e.kind) for e in chosen]
-        if rng.random() < 0.6 and not any(augment.is_relative(e.text) for e in chosen):
-            image, boxes = augment.crop_keeping(image, boxes, rng, least=0.5)
+            photo, image = augment.flip(photo, image)
+        chosen = self._choose(photo, rng)
+        targets = augment.all_boxes([e.boxes[0] for e in chosen if e.boxes])
+        placed_by_caption = any(e.company == 0 and augment.is_relative(e.text) for e in chosen)
+        if rng.random() < 0.6 and not placed_by_caption:
+            # What an expression compares must stay in view: then its order and sizes stay true.
+            compared = photo.instances if any(e.company > 1 for e in chosen) else ()
+            keep = np.concatenate([targets, augment.all_boxes([i.box for i in compared])])
+            image, keep = augment.crop_keeping(image, keep, rng, least=0.5)
+            targets = keep[: len(targets)]
         if rng.random() < 0.5:
             image = augment.jitter(image, rng)
-        return self.preprocess.tensor(image), boxes, chosen
+        if rng.random() < DEGRADED:
+            image = degrade(image, rng)
+        moved = iter(targets.tolist())
+        chosen = [replace(e, boxes=(tuple(next(moved)),)) if e.boxes else e for e in chosen]
+        return self.preprocess.tensor(image), chosen

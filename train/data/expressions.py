@@ -12,7 +12,8 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from train.data.samples import Expression, Instance, Photo
+from train.data.colours import alike
+from train.data.samples import Box, Expression, Instance, Photo
 
 POSITION_MARGIN = 0.08
 """Least distance between two centres, as a fraction of the photo, to be told apart by place."""
@@ -21,6 +22,9 @@ SIZE_RATIO = 1.5
 LEAST_AREA = 0.004
 """Instances below this fraction of the photo are not referred to; they still count as company."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
+SIDE_FORMS = ("the {{noun}} on the {side}", "the {side} {{noun}}", "the {side}most {{noun}}")
+COLOURLESS = frozenset({"person", "man", "woman", "boy", "girl"})
+"""Classes that nobody names by the colour of most of their pixels."""
 
 SYNONYMS = {
     "tv": ("tv", "television", "screen"),
@@ -48,12 +52,16 @@ def noun_for(label: str, rng: random.Random) -> str:
     return options[0] if rng.random() < 0.6 else rng.choice(options)
 
 
-def area(box: tuple[float, float, float, float]) -> float:
+Make = Callable[[str, Instance, str], Expression]
+"""(text with {noun}, the instance it names, kind) -> the expression."""
+
+
+def area(box: Box) -> float:
     """Area of an xyxy box."""
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def center(box: tuple[float, float, float, float], axis: int) -> float:
+def center(box: Box, axis: int) -> float:
     """Centre of an xyxy box along x (0) or y (1)."""
     return (box[axis] + box[axis + 2]) / 2
 
@@ -65,34 +73,23 @@ def contrastive_expressions(
     noun = noun_for(label, rng)
 
     def make(text: str, instance: Instance, kind: str) -> Expression:
-        return Expression(text.format(noun=noun), (instance.box,), kind)
+        return Expression(text.format(noun=noun), (instance.box,), kind, len(group))
 
     if len(group) == 1:
         yield make(rng.choice(("{noun}", "the {noun}", "a {noun}")), group[0], "single")
         return
     yield from _by_place(group, rng, make)
-    by_area = sorted(group, key=lambda i: area(i.box))
-    bigger = ("bigger", "larger") if len(group) == 2 else ("biggest", "largest")
-    smaller = ("smaller",) if len(group) == 2 else ("smallest",)
-    if area(by_area[-1].box) >= SIZE_RATIO * area(by_area[-2].box):
-        yield make(f"the {rng.choice(bigger)} {{noun}}", by_area[-1], "size")
-    if area(by_area[1].box) >= SIZE_RATIO * area(by_area[0].box):
-        yield make(f"the {rng.choice(smaller)} {{noun}}", by_area[0], "size")
+    yield from _by_size(group, rng, make)
+    if label not in COLOURLESS:
+        yield from _by_colour(group, rng, make)
 
 
-def _by_place(
-    group: Sequence[Instance],
-    rng: random.Random,
-    make: Callable[[str, Instance, str], Expression],
-) -> Iterator[Expression]:
+def _by_place(group: Sequence[Instance], rng: random.Random, make: Make) -> Iterator[Expression]:
     across = sorted(group, key=lambda i: center(i.box, 0))
     gaps = [center(b.box, 0) - center(a.box, 0) for a, b in itertools.pairwise(across)]
-    if gaps[0] >= POSITION_MARGIN:
-        forms = ("the {noun} on the left", "the left {noun}", "the leftmost {noun}")
-        yield make(rng.choice(forms), across[0], "left/right")
-    if gaps[-1] >= POSITION_MARGIN:
-        forms = ("the {noun} on the right", "the right {noun}", "the rightmost {noun}")
-        yield make(rng.choice(forms), across[-1], "left/right")
+    for side, instance, gap in (("left", across[0], gaps[0]), ("right", across[-1], gaps[-1])):
+        if gap >= POSITION_MARGIN:
+            yield make(rng.choice(SIDE_FORMS).format(side=side), instance, "left/right")
     if 3 <= len(across) <= len(ORDINALS) and min(gaps) >= POSITION_MARGIN:
         index = rng.randrange(len(across))
         yield make(f"the {ORDINALS[index]} {{noun}} from the left", across[index], "nth")
@@ -107,6 +104,25 @@ def _by_place(
             yield make(rng.choice(("the top {noun}", "the {noun} at the top")), top, "top/bottom")
             forms = ("the bottom {noun}", "the {noun} at the bottom")
             yield make(rng.choice(forms), bottom, "top/bottom")
+
+
+def _by_size(group: Sequence[Instance], rng: random.Random, make: Make) -> Iterator[Expression]:
+    by_area = sorted(group, key=lambda i: area(i.box))
+    bigger = ("bigger", "larger") if len(group) == 2 else ("biggest", "largest")
+    smaller = ("smaller",) if len(group) == 2 else ("smallest",)
+    if area(by_area[-1].box) >= SIZE_RATIO * area(by_area[-2].box):
+        yield make(f"the {rng.choice(bigger)} {{noun}}", by_area[-1], "size")
+    if area(by_area[1].box) >= SIZE_RATIO * area(by_area[0].box):
+        yield make(f"the {rng.choice(smaller)} {{noun}}", by_area[0], "size")
+
+
+def _by_colour(group: Sequence[Instance], rng: random.Random, make: Make) -> Iterator[Expression]:
+    """Only where every instance has a clear colour, and nobody else's passes for this one's."""
+    for instance in group:
+        others = [i.colour for i in group if i is not instance]
+        if instance.colour and all(c and not alike(c, instance.colour) for c in others):
+            forms = (f"the {instance.colour} {{noun}}", f"a {instance.colour} {{noun}}")
+            yield make(rng.choice(forms), instance, "colour")
 
 
 def expressions_for(photo: Photo, rng: random.Random) -> list[Expression]:

@@ -1,7 +1,8 @@
 """Phrases that name what is not in a photo, borrowed from other photos.
 
 Captions do not list everything, so a borrowed phrase may be true by chance. Only kinds that a
-caption rarely leaves out are borrowed, and never one that shares a word with what was said.
+caption rarely leaves out are borrowed, never one that shares a word with what was said, and never a
+person where there are people.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 from train.data.samples import Expression, Photo
 
-BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing"})
+BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing", "people"})
 _STOP_WORD = re.compile(
     "an?|the|of|in|on|with|and|or|at|to|his|her|their|its|some|one|two|three|an?other"
 )
@@ -30,7 +31,7 @@ class ForeignPhrases:
     def __init__(self, photos: Sequence[Photo]) -> None:
         self._pool = sorted(
             {
-                (e.text, content_words(e.text))
+                (e.text, content_words(e.text), e.kind)
                 for photo in photos
                 for e in photo.expressions
                 if e.kind in BORROWED_KINDS and content_words(e.text)
@@ -39,10 +40,16 @@ class ForeignPhrases:
         )
 
     def draw(self, photo: Photo, rng: random.Random, tries: int = 5) -> Expression | None:
-        """An expression absent from `photo`, or None after `tries` unlucky draws."""
+        """An expression absent from `photo`, or None after `tries` unlucky draws.
+
+        A photo without captions gets none: nobody said what it shows.
+        """
+        if not photo.expressions:
+            return None
         said = frozenset().union(*(content_words(e.text) for e in photo.expressions))
+        people = any(e.kind == "people" for e in photo.expressions)
         for _ in range(tries if self._pool else 0):
-            text, words = rng.choice(self._pool)
-            if not words & said:
+            text, words, kind = rng.choice(self._pool)
+            if not words & said and not (people and kind == "people"):
                 return Expression(text, (), "absent")
         return None

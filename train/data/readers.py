@@ -16,6 +16,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from sdk.errors import FrameError
+from sdk.frames import as_bgr
+from train.data.colours import clear_colour
+from train.data.people import people_instances
 from train.data.samples import DataError, Expression, Instance, Photo
 
 DATA_ENVIRONMENT = "GROUNDER_DATA"
@@ -89,14 +93,19 @@ def read_flickr30k(root: Path, split: str) -> list[Photo]:
                 for phrase in record["phrases"]
                 if phrase["boxes"]
             )
-            photos.append(Photo(folder / "images" / record["image"], expressions))
+            image = folder / "images" / record["image"]
+            photos.append(Photo(image, expressions, people_instances(expressions)))
         except KeyError as error:
             raise DataError(f"{where}: expected the key {error}") from error
     return photos
 
 
 def read_detection(root: Path, split: str) -> list[Photo]:
-    """Photos with labelled instances; `split` is "train" or "val" (held back, by photo)."""
+    """Photos with labelled instances; `split` is "train" or "val" (held back, by photo).
+
+    Raises:
+        DataError: a line is not as expected, or a photo is not there or not an image.
+    """
     folder = root / "detection"
     path = folder / "boxes.jsonl"
     records = list(read_jsonl(path))
@@ -108,14 +117,18 @@ def read_detection(root: Path, split: str) -> list[Photo]:
         for number, record in records:
             if is_held_back(record["image"]) != (split == "val"):
                 continue
-            instances = tuple(
-                Instance(o["label"], read_box(o["box"], f"{path}:{number}"))
-                for o in record["objects"]
-            )
+            image = folder / "images" / record["image"]
+            pixels = as_bgr(image)
+            instances = []
+            for thing in record["objects"]:
+                box = read_box(thing["box"], f"{path}:{number}")
+                instances.append(Instance(thing["label"], box, clear_colour(pixels, box)))
             known = frozenset(labels_of_source[record["source"]])
-            photos.append(Photo(folder / "images" / record["image"], (), instances, known))
+            photos.append(Photo(image, (), tuple(instances), known))
     except KeyError as error:
         raise DataError(f"{path}: a record lacks the key {error}") from error
+    except FrameError as error:
+        raise DataError(f"{path}: {error}") from error
     return photos
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+Box = tuple[float, float, float, float]
 
 
 class DataError(Exception):
@@ -16,11 +17,16 @@ class DataError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A referring expression. `boxes` are xyxy fractions of the photo; none = it is not there."""
+    """A referring expression. `boxes` are xyxy fractions of the photo; none = it is not there.
+
+    `company`: how many instances of the named class it has to be told from, itself included; 0 for
+    a caption's phrase, where nobody counted.
+    """
 
     text: str
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[Box, ...]
     kind: str = "other"
+    company: int = 0
 
     @property
     def single(self) -> bool:
@@ -30,10 +36,11 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A labelled object: class name and xyxy fractions of the photo."""
+    """A labelled object: class name, xyxy fractions of the photo, its colour if that is clear."""
 
     label: str
-    box: tuple[float, float, float, float]
+    box: Box
+    colour: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
