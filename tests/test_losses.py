@@ -1,6 +1,7 @@
 """The dense head's loss: what is positive, what a perfect answer costs, what absence teaches."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,3 +70,67 @@ def test_an_absent_thing_pushes_all_logits_down_and_teaches_no_box() -> None:
     terms["total"].backward()
     assert logits.grad is not None and (logits.grad > 0).all()
     assert boxes.grad is None or not boxes.grad.any()
+
+
+def presence(
+    best: list[float], right: list[bool], present: list[bool]
+) -> tuple[float, list[list[int]]]:
+    """The term, and which cell of each phrase it moves; the best cell is the sixth.
+
+    All cells have an exact box, but for the best cell of a phrase that is not `right`.
+    """
+    target = torch.tensor([[0.4, 0.4, 0.4, 0.4]]).repeat(len(best), 1)
+    boxes = target[:, None].repeat(1, len(CENTERS), 1)
+    boxes[~torch.tensor(right), 5, 0] += 0.2  # half of the width: an IoU of a third
+    logits = torch.full((len(best), len(CENTERS)), -9.0)
+    logits[:, 5] = torch.tensor(best)
+    boxes.requires_grad_()
+    logits.requires_grad_()
+    term = grounding_loss(boxes, logits, target, torch.tensor(present), CENTERS)["presence"]
+    moved, untouched = torch.autograd.grad(term, (logits, boxes), allow_unused=True)
+    assert untouched is None or not untouched.any()
+    return term.item(), moved.nonzero().tolist()
+
+
+@pytest.mark.parametrize(
+    ("right", "present", "sign"), [(True, True, -1), (False, True, 1), (True, False, 1)]
+)
+def test_presence_wants_the_best_logit_high_only_for_a_right_box(
+    right: bool, present: bool, sign: int
+) -> None:
+    for best in (-2.0, 0.5, 3.0):
+        term, moved = presence([best], [right], [present])
+        assert term == pytest.approx(np.log1p(np.exp(sign * best)), rel=1e-5)
+        assert moved == [[0, 5]]
+
+
+def test_presence_is_a_mean_whose_least_is_the_log_odds() -> None:
+    right = [True, True, True, False]
+
+    def term(logit: float) -> float:
+        return presence([logit] * 4, right, [True] * 4)[0]
+
+    least = np.log(3)  # three of four are right
+    assert term(least) == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25), rel=1e-5)
+    assert term(least) < min(term(least - 0.2), term(least + 0.2))
+
+
+def test_presence_calls_an_iou_of_one_half_right() -> None:
+    target = torch.tensor([[0.5, 0.5, 0.5, 0.5]])
+    logits = torch.full((1, len(CENTERS)), 2.0)
+    for width, right in ((0.25, True), (0.24, False)):
+        boxes = torch.tensor([0.5, 0.5, width, 0.5]).expand(1, len(CENTERS), 4)
+        terms = grounding_loss(boxes, logits, target, torch.tensor([True]), CENTERS)
+        expected = np.log1p(np.exp(-2.0 if right else 2.0))
+        assert terms["presence"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_total_is_the_sum_of_the_terms() -> None:
+    torch.manual_seed(0)
+    boxes, logits = torch.rand(2, 16, 4), torch.randn(2, 16)
+    target, present = torch.rand(2, 4), torch.tensor([True, False])
+    terms = grounding_loss(boxes, logits, target, present, CENTERS)
+    assert set(terms) == {"quality", "rank", "presence", "l1", "giou", "total"}
+    total = terms.pop("total")
+    torch.testing.assert_close(total, sum(terms.values()))
+    assert all(value > 0 for value in terms.values())

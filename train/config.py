@@ -37,9 +37,9 @@ class TrainConfig:
     """Photos in a batch."""
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
-    negatives: float = 0.35
+    negatives: float = 0.8
     """Probability of adding a phrase that names nothing in the photo."""
-    lr: float = 1e-3
+    lr: float = 7e-4
     """Peak learning rate of everything but the vision encoder."""
     encoder_lr: float = 3e-4
     """Peak learning rate of encoders that train."""
@@ -51,14 +51,14 @@ class TrainConfig:
     """Largest gradient norm."""
     ema: float = 0.998
     """Decay of the averaged weights that are evaluated and exported."""
-    detection_photos: int = 3000
+    detection_photos: int = 3500
     """Labelled photos in each run, for contrastive expressions; 0 = none."""
     limit: int = 0
     """Use only this many caption photos (a quick try); 0 = all."""
     seed: int = 0
     """Seed of initialisation, order, phrases and augmentation."""
     fast_math: bool = True
-    """Let float32 products run in bfloat16 inside where the CPU has units for it."""
+    """Run the fusion and products in bfloat16: pays where the CPU has units for it."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

@@ -51,7 +51,8 @@ def grounding_loss(
         centers: (N, 2) cell centres. All in fractions of the network input.
 
     `quality` is the quality focal loss (Li et al., arXiv:2006.04388) with beta 2; `rank` is a
-    softmax over the cells: of all cells, one of the box's must come first.
+    softmax over the cells: of all cells, one of the box's must come first; `presence` makes the
+    best cell's logit, the phrase's score, the log-odds that its box is right (IoU of 0.5).
     """
     positive = positive_cells(target, centers) & present[:, None]
     share = positive / positive.sum(1, keepdim=True).clamp(min=1)  # each phrase weighs the same
@@ -61,12 +62,15 @@ def grounding_loss(
     weight = (logits.sigmoid().detach() - quality).square()
     bce = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     positives = positive.sum(1).clamp(min=1)
+    best, cell = logits.max(1)
+    right = (iou.detach().gather(1, cell[:, None]).squeeze(1) >= 0.5) & present
     terms = {
         "quality": ((weight * bce).sum(1) / positives.sqrt()).mean(),
         "rank": -(
             torch.logsumexp(logits.masked_fill(~positive, -1e4), 1) - torch.logsumexp(logits, 1)
         )[present].sum()
         / len(logits),
+        "presence": F.binary_cross_entropy_with_logits(best, right.to(best.dtype)),
         "l1": 5 * (share * (boxes - goal).abs().sum(-1)).sum(1).mean(),
         "giou": 2 * (share * (1 - giou)).sum(1).mean(),
     }

@@ -175,8 +175,10 @@ class Trainer:
             group["lr"] = group["peak"] * self._schedule()
         visual = self._visual(batch)[batch.photo_of]
         text_taps, mask = self.text_taps(batch.texts)
-        text = self.model.method.encode_text(text_taps)
-        boxes, logits = self.model.fuse(visual, text, mask)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.fast_math):
+            text = self.model.method.encode_text(text_taps)
+            boxes, logits = self.model.fuse(visual, text, mask)
+        boxes, logits = boxes.float(), logits.float()
         terms = grounding_loss(boxes, logits, batch.boxes, batch.present, self.model.fusion.centers)
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
