@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from sdk.manifest import Calibration
 from train.data.samples import Photo
-from train.evaluate import expected_calibration_error, percent_below
 from train.evaluator import Outcome
+from train.metrics import expected_calibration_error, percent_below
 
 IDENTITY = Calibration(scale=1.0, bias=0.0)
 RIGHT_BOXES_LOST = 0.08

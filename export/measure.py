@@ -17,8 +17,8 @@ from sdk.backends import Session
 from sdk.boxes import iou_xyxy
 from sdk.manifest import Calibration
 from train.data.samples import Photo
-from train.evaluate import Asked, bundle_predict
-from train.evaluator import Outcome, Predict, accuracy, evaluate
+from train.evaluator import Outcome, Predict, accuracy, bundle_predict, evaluate
+from train.questions import Asked
 
 ROUNDS = 60
 

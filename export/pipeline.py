@@ -38,8 +38,8 @@ from sdk.backends.ort import physical_cores
 from sdk.contract import FUSION, TEXT, VISION
 from sdk.manifest import Manifest
 from train.build import preprocess_for
-from train.evaluate import bundle_predict, report
-from train.evaluator import accuracy, evaluate
+from train.evaluate import report
+from train.evaluator import accuracy, bundle_predict, evaluate
 
 
 def build(plan: Plan, inputs: Inputs) -> Manifest:
@@ -248,6 +248,8 @@ def _json(value: Any) -> Any:
     """`value` at five digits, with None for what JSON cannot say: NaN is "no such phrases"."""
     if isinstance(value, Mapping):
         return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     return value

@@ -12,7 +12,7 @@ from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, preprocess_for
 from train.data.readers import read_flickr30k
 from train.data.samples import spread
-from train.evaluate import absent_questions, caption_questions
+from train.questions import absent_questions, caption_questions
 
 VOCAB_NAME = "vocab.txt"
 

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from train.data.samples import Expression, Photo
-from train.evaluate import auroc, expected_calibration_error, percent_below
 from train.evaluator import Outcome, accuracy, accuracy_by_kind, evaluate
+from train.metrics import auroc, expected_calibration_error, percent_below, reliability
+from train.questions import has_distractor
 
 PHOTO = Photo(Path("a.jpg"))
 
 
 def outcome(iou: float, score: float, kind: str = "other") -> Outcome:
-    return Outcome(Expression("a dog", ((0.0, 0.0, 1.0, 1.0),), kind), PHOTO, iou, score)
+    box = (0.0, 0.0, 1.0, 1.0)
+    return Outcome(Expression("a dog", (box,), kind), PHOTO, box, iou, score)
 
 
 def test_an_iou_of_one_half_is_right() -> None:
@@ -61,3 +63,20 @@ def test_calibration_error_is_the_weighted_gap() -> None:
 def test_percent_below_the_threshold() -> None:
     assert percent_below([outcome(1, 0.2), outcome(1, 0.5)], 0.5) == 50
     assert math.isnan(percent_below([], 0.5))
+
+
+def test_reliability_has_a_row_for_every_bin_in_use() -> None:
+    rows = reliability([outcome(1, 0.95), outcome(0, 0.91), outcome(0, 0.05), outcome(1, 1.0)])
+    assert [row["phrases"] for row in rows] == [1, 3]
+    assert rows[1]["right"] == pytest.approx(2 / 3)
+    assert rows[1]["score"] == pytest.approx((0.95 + 0.91 + 1) / 3)
+    assert math.isnan(expected_calibration_error([]))
+
+
+def test_a_distractor_is_another_box_of_the_same_kind() -> None:
+    man = Expression("a man", ((0.0, 0.0, 0.4, 1.0),), "people")
+    same_man = Expression("the walker", ((0.0, 0.0, 0.38, 1.0),), "people")
+    woman = Expression("a woman", ((0.6, 0.0, 1.0, 1.0),), "people")
+    hat = Expression("a hat", ((0.1, 0.0, 0.2, 0.1),), "clothing")
+    assert not has_distractor(Photo(Path("a.jpg"), (man, same_man, hat)), man)
+    assert has_distractor(Photo(Path("a.jpg"), (man, same_man, woman, hat)), man)

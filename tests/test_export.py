@@ -187,8 +187,9 @@ def test_the_layer_that_makes_boxes_and_logits_stays_float(
 def outcomes(logits: np.ndarray, right: np.ndarray) -> list[Outcome]:
     """Outcomes of as many photos, each with one phrase, scores not calibrated."""
     scores = 1 / (1 + np.exp(-logits))
+    box = (0.0, 0.0, 1.0, 1.0)
     return [
-        Outcome(Expression("x", ((0, 0, 1, 1),)), Photo(Path(f"{i}.jpg")), float(r), float(s))
+        Outcome(Expression("x", (box,)), Photo(Path(f"{i}.jpg")), box, float(r), float(s))
         for i, (s, r) in enumerate(zip(scores, right, strict=True))
     ]
 

@@ -1,135 +1,73 @@
 """`python -m train.evaluate`: accuracy of a shipped bundle, through the SDK that users run.
 
-Prints Acc@0.5 on Flickr30k Entities (single-box phrases, all phrases with union boxes, per kind),
-on generated contrastive expressions of held-back photos, and on phrases that name nothing there.
+Prints Acc@0.5 on Flickr30k Entities (single-box phrases, all phrases with union boxes, per kind,
+with a distractor), on generated contrastive expressions of held-back photos, and what absent things
+score. `benchmarks/accuracy.py` adds what a worse picture or another wording costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sdk import Grounder, GroundingError
-from train.data.expressions import absent_expression, expressions_for
-from train.data.negatives import ForeignPhrases
-from train.data.readers import data_root, read_detection, read_flickr30k
-from train.data.samples import DataError, Expression, Photo
-from train.evaluator import Outcome, Predict, accuracy, accuracy_by_kind, evaluate
-
-Asked = list[tuple[Photo, list[Expression]]]
-SEED = 0
-"""Seed of the generated expressions, fixed so that everyone measures on the same ones."""
-
-
-def bundle_predict(grounder: Grounder) -> Predict:
-    """An evaluator's `Predict` that goes through `Grounder.ground` on the photo's file."""
-
-    def predict(
-        photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        with grounder.encode(photo.path) as view:
-            results = view.ground(list(texts))
-            size = np.array(view.size_wh * 2, np.float32)
-        boxes = np.array([r.box for r in results], np.float32) / size
-        return boxes, np.array([r.score for r in results], np.float32)
-
-    return predict
+from train.data.readers import data_root
+from train.data.samples import DataError
+from train.evaluator import (
+    Outcome,
+    Predict,
+    accuracy,
+    accuracy_by_kind,
+    bundle_predict,
+    evaluate,
+)
+from train.metrics import auroc, expected_calibration_error, percent_below, reliability
+from train.questions import (
+    absent_questions,
+    caption_questions,
+    contrastive_questions,
+    has_distractor,
+)
 
 
-def caption_questions(root: Path) -> Asked:
-    """Every caption phrase of the validation photos."""
-    return [(p, list(p.expressions)) for p in read_flickr30k(root, "val")]
-
-
-def contrastive_questions(root: Path) -> Asked:
-    """Generated expressions on held-back detection photos, two or more instances of the class."""
-    photos = read_detection(root, "val")
-    made = [(p, expressions_for(p, random.Random(f"{SEED}/{p.path.name}"))) for p in photos]
-    return [(p, [e for e in found if e.kind != "single"]) for p, found in made]
-
-
-def absent_questions(root: Path) -> Asked:
-    """One phrase per photo that names nothing in it: from other captions, or an absent class."""
-    captions = read_flickr30k(root, "val")
-    foreign = ForeignPhrases(captions)
-    asked = [(p, foreign.draw(p, random.Random(f"{SEED}/{p.path.name}"))) for p in captions]
-    asked += [
-        (p, absent_expression(p, random.Random(f"{SEED}/{p.path.name}")))
-        for p in read_detection(root, "val")
-    ]
-    return [(p, [e]) for p, e in asked if e is not None]
-
-
-def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """Probability that a present thing scores above an absent one (Mann-Whitney U), in percent."""
-    if not positive or not negative:
-        return math.nan
-    scores = np.concatenate([positive, negative])
-    order = scores.argsort(kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    for value in np.unique(scores):  # ties share their mean rank
-        same = scores == value
-        ranks[same] = ranks[same].mean()
-    n, m = len(positive), len(negative)
-    return 100 * float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
-
-
-def expected_calibration_error(outcomes: Sequence[Outcome], bins: int = 10) -> float:
-    """Mean gap between score and share of right boxes over equal-width bins, in points."""
-    scores = np.array([o.score for o in outcomes])
-    right = np.array([o.right for o in outcomes], float)
-    index = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = [
-        (index == b).mean() * abs(scores[index == b].mean() - right[index == b].mean())
-        for b in range(bins)
-        if (index == b).any()
-    ]
-    return 100 * float(np.sum(gaps))
-
-
-def percent_below(outcomes: Sequence[Outcome], threshold: float) -> float:
-    """Share of the outcomes that `threshold` calls absent, in percent; nan for none."""
-    return 100 * float(np.mean([o.score < threshold for o in outcomes])) if outcomes else math.nan
+def section(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Acc@0.5 in percent, overall and per kind."""
+    return {
+        "accuracy": accuracy(outcomes),
+        "phrases": len(outcomes),
+        "by_kind": accuracy_by_kind(outcomes),
+    }
 
 
 def report(
     predict: Predict, threshold: float, root: Path, *, progress: bool = True
 ) -> dict[str, Any]:
-    """All figures as JSON types; accuracies in percent."""
+    """All figures but robustness as JSON types; accuracies in percent."""
     captions = evaluate(predict, caption_questions(root), progress=progress)
     contrast = evaluate(predict, contrastive_questions(root), progress=progress)
     absent = evaluate(predict, absent_questions(root), progress=progress)
     single = [o for o in captions if o.expression.single]
-    right = [o for o in single if o.right]
     return {
-        "flickr30k_val_single_box": {
-            "accuracy": accuracy(single),
-            "phrases": len(single),
-            "by_kind": accuracy_by_kind(single),
-        },
-        "flickr30k_val_all_union": {"accuracy": accuracy(captions), "phrases": len(captions)},
-        "contrastive": {
-            "accuracy": accuracy(contrast),
-            "phrases": len(contrast),
-            "by_kind": accuracy_by_kind(contrast),
-        },
+        "flickr30k_val_single_box": section(single),
+        "flickr30k_val_distractor": section(
+            [o for o in single if has_distractor(o.photo, o.expression)]
+        ),
+        "flickr30k_val_all_union": section(captions),
+        "contrastive_two_or_three": section([o for o in contrast if o.expression.company <= 3]),
+        "contrastive_four_or_more": section([o for o in contrast if o.expression.company > 3]),
         "absent": {
             "phrases": len(absent),
             "n_acc": percent_below(absent, threshold),
-            "right_boxes_lost": percent_below(right, threshold),
+            "right_boxes_lost": percent_below([o for o in single if o.right], threshold),
             "auroc": auroc([o.score for o in single], [o.score for o in absent]),
         },
         "calibration_error": expected_calibration_error(single),
+        "calibration_error_with_absent": expected_calibration_error([*single, *absent]),
+        "reliability": reliability([*single, *absent]),
     }
 
 
@@ -140,16 +78,21 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
     path.write_text(text + "\n")
 
 
+SECTIONS = {
+    "flickr30k_val_single_box": "Flickr30k Entities val, single-box phrases",
+    "flickr30k_val_distractor": "of these, with a distractor of the same kind",
+    "flickr30k_val_all_union": "Flickr30k Entities val, all phrases (union boxes)",
+    "contrastive_two_or_three": "contrastive, two or three instances",
+    "contrastive_four_or_more": "contrastive, four or more instances",
+}
+
+
 def print_report(figures: dict[str, Any]) -> None:
     """A table for people."""
-    for name, title in (
-        ("flickr30k_val_single_box", "Flickr30k Entities val, single-box phrases"),
-        ("flickr30k_val_all_union", "Flickr30k Entities val, all phrases (union boxes)"),
-        ("contrastive", "contrastive expressions, held-back photos"),
-    ):
-        section = figures[name]
-        print(f"{title:52s} Acc@0.5 {section['accuracy']:5.1f}  ({section['phrases']} phrases)")
-        for kind, row in section.get("by_kind", {}).items():
+    for name, title in SECTIONS.items():
+        rows = figures[name]
+        print(f"{title:52s} Acc@0.5 {rows['accuracy']:5.1f}  ({rows['phrases']} phrases)")
+        for kind, row in rows["by_kind"].items():
             print(f"    {kind:48s}         {row['accuracy']:5.1f}  ({row['phrases']})")
     absent = figures["absent"]
     print(
@@ -157,7 +100,10 @@ def print_report(figures: dict[str, Any]) -> None:
         f"{absent['right_boxes_lost']:.1f}% of right boxes lost, AUROC "
         f"{absent['auroc']:.1f}  ({absent['phrases']} phrases)"
     )
-    print(f"expected calibration error {figures['calibration_error']:.1f} points")
+    print(
+        f"expected calibration error {figures['calibration_error']:.1f} points, with absent things "
+        f"{figures['calibration_error_with_absent']:.1f}"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

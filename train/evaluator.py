@@ -10,19 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from sdk import Grounder
 from sdk.boxes import iou_xyxy, union_xyxy
-from train.data.samples import Expression, Photo
+from sdk.frames import as_bgr
+from train.data.samples import Box, Expression, Photo
 
+Image = NDArray[np.uint8]
 Predict = Callable[[Photo, Sequence[str]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """(photo, P phrases) -> (P, 4) xyxy boxes in fractions of the photo, (P,) scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One phrase's result. `iou` with the (union) box, 0 where the thing is absent."""
+    """One phrase's result: the box found (xyxy fractions of the photo) and its score.
+
+    `iou` is that with the (union) box, 0 where the thing is absent.
+    """
 
     expression: Expression
     photo: Photo
+    box: Box
     iou: float
     score: float
 
@@ -30,6 +37,21 @@ class Outcome:
     def right(self) -> bool:
         """The field's metric: IoU of at least 0.5."""
         return self.iou >= 0.5
+
+
+def bundle_predict(grounder: Grounder, worsen: Callable[[Image], Image] | None = None) -> Predict:
+    """A `Predict` through the SDK, on a photo's file or on what `worsen` makes of its pixels."""
+
+    def predict(
+        photo: Photo, texts: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        with grounder.encode(worsen(as_bgr(photo.path)) if worsen else photo.path) as view:
+            results = view.ground(list(texts))
+            size = np.array(view.size_wh * 2, np.float32)
+        boxes = np.array([r.box for r in results], np.float32) / size
+        return boxes, np.array([r.score for r in results], np.float32)
+
+    return predict
 
 
 def evaluate(
@@ -44,7 +66,8 @@ def evaluate(
         for expression, box, score in zip(expressions, boxes, scores, strict=True):
             truth = union_xyxy(expression.boxes) if expression.boxes else np.zeros(4)
             iou = float(iou_xyxy(box[None], truth[None])[0, 0])
-            outcomes.append(Outcome(expression, photo, iou, float(score)))
+            x1, y1, x2, y2 = map(float, box)
+            outcomes.append(Outcome(expression, photo, (x1, y1, x2, y2), iou, float(score)))
     return outcomes
 
 

@@ -1,0 +1,177 @@
+"""docs/results.md and its picture, written from the committed JSON: `make results` after measuring.
+
+No number of that page is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from train.evaluate import SECTIONS  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "results.md"
+PICTURE = ROOT / "docs" / "images" / "reliability.png"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def per_kind(rows: dict[str, Any]) -> str:
+    """One line per kind of expression, the most frequent first."""
+    lines = [
+        [kind, f"{row['accuracy']:.1f}", f"{row['phrases']:,}"]
+        for kind, row in rows["by_kind"].items()
+    ]
+    return table(["kind", "Acc@0.5", "phrases"], lines)
+
+
+def overview(accuracy: dict[str, Any]) -> str:
+    """The head lines: sections, absent things, calibration."""
+    rows = [
+        [title, f"{accuracy[name]['accuracy']:.1f}", f"{accuracy[name]['phrases']:,}"]
+        for name, title in SECTIONS.items()
+    ]
+    absent = accuracy["absent"]
+    rows += [
+        ["absent things called absent, %", f"{absent['n_acc']:.1f}", f"{absent['phrases']:,}"],
+        ["right boxes lost to the threshold, %", f"{absent['right_boxes_lost']:.1f}", ""],
+        ["AUROC of the score, present against absent", f"{absent['auroc']:.1f}", ""],
+        ["calibration error, present phrases, points", f"{accuracy['calibration_error']:.1f}", ""],
+        [
+            "calibration error with the absent ones, points",
+            f"{accuracy['calibration_error_with_absent']:.1f}",
+            "",
+        ],
+    ]
+    return table(["", "Acc@0.5 or as named", "phrases"], rows)
+
+
+def robust(accuracy: dict[str, Any]) -> str:
+    """What a worse picture or another wording costs."""
+    rows = [
+        [
+            name,
+            f"{row['clean']:.1f}",
+            f"{row['accuracy']:.1f}",
+            f"{row['lost']:.1f}",
+            f"{row['phrases']:,}",
+        ]
+        for name, row in accuracy["robustness"].items()
+    ]
+    return table(["condition", "as it is", "under the condition", "points lost", "phrases"], rows)
+
+
+def latencies(latency: dict[str, Any]) -> str:
+    """Milliseconds of the SDK's calls, each precision."""
+    rows = [
+        [precision, name, f"{row['median']:.1f}", f"{row['p90']:.1f}", f"{row['p99']:.1f}"]
+        for precision, cases in latency["milliseconds"].items()
+        for name, row in cases.items()
+    ]
+    return table(["precision", "call", "median ms", "p90", "p99"], rows)
+
+
+def machine(record: dict[str, Any]) -> str:
+    """Where a file of figures comes from."""
+    m = record["machine"]
+    return f"{m['cpu']}, {m['cores']} cores, ONNX Runtime {m['onnxruntime']}, commit {m['commit']}"
+
+
+def plot_reliability(rows: list[dict[str, float]], path: Path) -> None:
+    """Share of right boxes over the score; a calibrated score lies on the diagonal."""
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(5, 6), layout="constrained", sharex=True, height_ratios=(3, 1)
+    )
+    scores = [row["score"] for row in rows]
+    top.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
+    top.plot(scores, [row["right"] for row in rows], marker="o", label="default bundle")
+    top.set(ylabel="share of right boxes (IoU of 0.5)", xlim=(0, 1), ylim=(0, 1))
+    top.legend()
+    bottom.bar(scores, [row["phrases"] for row in rows], width=0.06)
+    bottom.set(xlabel="score", ylabel="phrases")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def page(accuracy: dict[str, Any], latency: dict[str, Any]) -> str:
+    """The Markdown text."""
+    megabytes = accuracy["bundle"]["graph_bytes"] / 1e6
+    return f"""# Results of the default bundle
+
+Written by `make results` from [benchmarks/results](../benchmarks/results); everything goes through
+the shipped bundle and `sdk`.
+Accuracy: {machine(accuracy)}. Latency: {machine(latency)}.
+
+## Accuracy
+
+{overview(accuracy)}
+
+Present and absent phrases are those of `train/questions.py`: caption phrases of the validation
+photos, expressions generated from labelled boxes of photos held back from training, and one phrase
+per photo that names nothing in it. Half of the validation photos served to fit the calibration and
+the threshold.
+
+![Reliability diagram](images/reliability.png)
+
+## By kind
+
+Flickr30k Entities val, single-box phrases:
+
+{per_kind(accuracy["flickr30k_val_single_box"])}
+
+The same with a distractor, another box of the same kind in the photo:
+
+{per_kind(accuracy["flickr30k_val_distractor"])}
+
+Contrastive expressions, two or three instances:
+
+{per_kind(accuracy["contrastive_two_or_three"])}
+
+Contrastive expressions, four or more instances:
+
+{per_kind(accuracy["contrastive_four_or_more"])}
+
+## Robustness
+
+Single-box phrases of Flickr30k Entities val. A condition on the text counts only the phrases that
+it changes.
+
+{robust(accuracy)}
+
+## Latency and size
+
+All graph files together: {megabytes:.1f} MB. 640x480 frames, {latency["samples"]} calls each.
+
+{latencies(latency)}
+"""
+
+
+def main() -> int:
+    """Write the page and the picture."""
+    accuracy, latency = (
+        json.loads((RESULTS / f"{name}.json").read_text()) for name in ("accuracy", "latency")
+    )
+    plot_reliability(accuracy["reliability"], PICTURE)
+    PAGE.write_text(page(accuracy, latency))
+    print(f"written: {PAGE}, {PICTURE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

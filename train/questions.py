@@ -1,0 +1,51 @@
+"""What a grounder is asked when it is measured: one fixed set of questions for everyone."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from sdk.boxes import iou_xyxy
+from train.data.expressions import absent_expression, expressions_for
+from train.data.negatives import ForeignPhrases
+from train.data.readers import read_detection, read_flickr30k
+from train.data.samples import Expression, Photo
+
+Asked = list[tuple[Photo, list[Expression]]]
+SEED = 0
+"""Seed of the generated expressions."""
+
+
+def caption_questions(root: Path) -> Asked:
+    """Every caption phrase of the validation photos."""
+    return [(p, list(p.expressions)) for p in read_flickr30k(root, "val")]
+
+
+def single_box(asked: Asked) -> Asked:
+    """Only the phrases with one box."""
+    return [(photo, [e for e in expressions if e.single]) for photo, expressions in asked]
+
+
+def contrastive_questions(root: Path) -> Asked:
+    """Generated expressions on held-back detection photos, two or more instances of the class."""
+    photos = read_detection(root, "val")
+    made = [(p, expressions_for(p, random.Random(f"{SEED}/{p.path.name}"))) for p in photos]
+    return [(p, [e for e in found if e.company > 1]) for p, found in made]
+
+
+def absent_questions(root: Path) -> Asked:
+    """One phrase per photo that names nothing in it: from other captions, or an absent class."""
+    captions = read_flickr30k(root, "val")
+    foreign = ForeignPhrases(captions)
+    asked = [(p, foreign.draw(p, random.Random(f"{SEED}/{p.path.name}"))) for p in captions]
+    asked += [
+        (p, absent_expression(p, random.Random(f"{SEED}/{p.path.name}")))
+        for p in read_detection(root, "val")
+    ]
+    return [(p, [e]) for p, e in asked if e is not None]
+
+
+def has_distractor(photo: Photo, expression: Expression) -> bool:
+    """True if another box of the same kind is in the photo: the kind alone does not find it."""
+    others = [b for e in photo.expressions if e.kind == expression.kind for b in e.boxes]
+    return bool((iou_xyxy(expression.boxes, others) < 0.5).all(axis=0).any())

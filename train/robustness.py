@@ -1,0 +1,72 @@
+"""How accuracy holds up when the picture is worse or the phrase is typed differently."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk import Grounder
+from train.data import degrade, wording
+from train.evaluator import accuracy, bundle_predict, evaluate
+from train.questions import SEED, Asked
+
+Image = NDArray[np.uint8]
+
+PICTURE: dict[str, Callable[[Image, random.Random], Image]] = {
+    "blur (sigma 1.5 px of a 224 px photo)": lambda image, _: degrade.blur(
+        image, 1.5 * max(image.shape) / 224
+    ),
+    "low light (a quarter, with noise)": lambda image, rng: degrade.darken(image, 0.25, rng),
+    "JPEG quality 30": lambda image, _: degrade.compress(image, 30),
+    "90% scale": lambda image, _: degrade.shrink(image, 0.9),
+}
+TEXT: dict[str, Callable[[str, random.Random], str]] = {
+    "paraphrase (doggy, guy, sofa)": wording.paraphrase,
+    "typing mistake (teh dog)": wording.mistype,
+    "upper case": lambda text, _: text.upper(),
+    "full stop at the end": lambda text, _: text + ".",
+}
+
+
+def robustness(grounder: Grounder, asked: Asked, *, progress: bool = True) -> dict[str, Any]:
+    """Condition -> phrases, their accuracy as they are and under the condition, points lost.
+
+    A condition on the text counts only the phrases that it changes.
+    """
+    clean = evaluate(bundle_predict(grounder), asked, progress=progress)
+    figures: dict[str, Any] = {}
+    for name, worsen in PICTURE.items():
+        rng = random.Random(SEED)
+        predict = bundle_predict(grounder, lambda image, f=worsen, r=rng: f(image, r))
+        worse = evaluate(predict, asked, progress=progress)
+        figures[name] = _compared(accuracy(clean), accuracy(worse), len(worse))
+    plain = bundle_predict(grounder)
+    for name, retype in TEXT.items():
+        rng = random.Random(SEED)
+
+        def predict_retyped(photo, texts, f=retype, r=rng):  # type: ignore[no-untyped-def]
+            return plain(photo, [f(text, r) for text in texts])
+
+        changed = [o.expression.text != retype(o.expression.text, random.Random(0)) for o in clean]
+        worse = evaluate(predict_retyped, asked, progress=progress)
+        before = [o for o, c in zip(clean, changed, strict=True) if c]
+        after = [o for o, c in zip(worse, changed, strict=True) if c]
+        figures[name] = _compared(accuracy(before), accuracy(after), len(after))
+    return figures
+
+
+def _compared(clean: float, worse: float, phrases: int) -> dict[str, float]:
+    return {"phrases": phrases, "clean": clean, "accuracy": worse, "lost": clean - worse}
+
+
+def print_robustness(figures: dict[str, Any]) -> None:
+    """One line per condition."""
+    for name, row in figures.items():
+        print(
+            f"{name:52s} Acc@0.5 {row['accuracy']:5.1f}, {row['lost']:+.1f} lost of "
+            f"{row['clean']:.1f}  ({row['phrases']} phrases)"
+        )
