@@ -10,7 +10,14 @@ from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
 from train.__main__ import build_parser, main
-from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from train.build import build_model
+from train.checkpoint import (
+    CheckpointError,
+    frozen_sha256,
+    load_checkpoint,
+    load_parameters,
+    save_checkpoint,
+)
 from train.config import TrainConfig
 from train.data.readers import read_detection, read_flickr30k
 from train.encoders.vision import CompactVision
@@ -118,12 +125,19 @@ def test_the_command_trains_logs_and_draws(
     out = capsys.readouterr().out
     assert "parameters train" in out and "Acc@0.5" in out
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
-    weights = tmp_path / "encoder.safetensors"
-    assert freeze([str(tmp_path / "run" / "checkpoint.safetensors"), "--out", str(weights)]) == 0
-    groups, config, _ = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
-    assert config.unfreeze_vision
-    for name, value in load_file(weights).items():
-        assert torch.equal(groups["average"][f"vision.net.{name}"], value)
+    checkpoint, weights = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "weights"
+    assert freeze([str(checkpoint), "--out", str(weights)]) == 0
+    average = load_checkpoint(checkpoint)[0]["average"]
+    for name, value in load_file(weights / "compact_vision.safetensors").items():
+        assert torch.equal(average[f"vision.net.{name}"], value)
+    groups, config, state = load_checkpoint(weights / "default_checkpoint.safetensors")
+    assert not config.unfreeze_vision
+    model = build_model(config)  # on the frozen encoder just written
+    assert state["frozen_sha256"] == frozen_sha256(model)
+    load_parameters(model, groups["average"])
+    for name, value in model.named_parameters():
+        if not name.startswith("text."):
+            assert torch.equal(value, average[name])
 
 
 def test_other_settings_do_not_continue_a_run(
