@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.tiny import tiny_model
 
+from tests.tiny import tiny_model
 from train.methods.m2ist.model import M2IST, ModalityExpert
 
 
@@ -38,7 +38,7 @@ def test_the_modality_expert_starts_as_nothing() -> None:
     assert not ModalityExpert(16, 4, 8)(torch.randn(2, 5, 16)).any()
 
 
-@pytest.mark.parametrize("method", ["m2ist", "head_only"])
+@pytest.mark.parametrize("method", ["m2ist", "unipt", "head_only"])
 def test_no_gradient_and_no_saved_activation_reaches_an_encoder(
     method: str, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ class TrainConfig:
     """Settings of one run; each is a flag of `python -m train` with dashes for underscores."""
 
     method: str = "m2ist"
-    """m2ist, head_only, or full (both encoders train)."""
+    """m2ist, unipt, head_only, or full (both encoders train)."""
     unfreeze_vision: bool = False
     """Train the vision encoder along with the side network: how the default's encoder was made."""
     vision_weights: str = "default"
@@ -28,7 +28,7 @@ class TrainConfig:
     dim: int = 128
     """Width of the side streams and of the fusion."""
     bottleneck: int = 96
-    """Width inside each adapter."""
+    """Width inside each adapter, or of UniPT's parallel networks."""
     layers: int = 4
     """Fusion layers."""
     epochs: int = 6

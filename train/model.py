@@ -49,7 +49,8 @@ class GroundingModel(nn.Module):
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(P, L) ids and mask -> text tokens (P, L, D)."""
-        return self.method.encode_text(self.text.taps(input_ids, attention_mask))
+        taps = self.text.taps(input_ids, attention_mask)
+        return self.method.encode_text(taps, attention_mask.bool())
 
     def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Visual tokens (1 or P, N, D), text tokens (P, L, D) -> boxes (P, N, 4), logits (P, N)."""

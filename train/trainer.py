@@ -176,7 +176,7 @@ class Trainer:
         visual = self._visual(batch)[batch.photo_of]
         text_taps, mask = self.text_taps(batch.texts)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.fast_math):
-            text = self.model.method.encode_text(text_taps)
+            text = self.model.method.encode_text(text_taps, mask.bool())
             boxes, logits = self.model.fuse(visual, text, mask)
         boxes, logits = boxes.float(), logits.float()
         terms = grounding_loss(boxes, logits, batch.boxes, batch.present, self.model.fusion.centers)
@@ -226,7 +226,8 @@ class Trainer:
             tensor = self.preprocess.tensor(self._store[photo])
             visual = self.model.encode_vision(torch.from_numpy(tensor))
         taps, mask = self.text_taps(texts)
-        boxes, logits = self.model.fuse(visual, self.model.method.encode_text(taps), mask)
+        text = self.model.method.encode_text(taps, mask.bool())
+        boxes, logits = self.model.fuse(visual, text, mask)
         chosen, best = best_boxes(boxes.numpy(), logits.numpy())
         return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
 

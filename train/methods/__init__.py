@@ -8,8 +8,9 @@ from torch import nn
 
 from train.methods.head_only import HeadOnly
 from train.methods.m2ist.model import M2IST
+from train.methods.unipt.model import UniPT
 
-METHODS = ("m2ist", "head_only", "full")
+METHODS = ("m2ist", "unipt", "head_only", "full")
 """`full` is head_only's network with both encoders training: the reference."""
 
 
@@ -27,9 +28,11 @@ def build_method(
     """
     if name == "m2ist":
         return M2IST(vision_channels, text_channels, dim, bottleneck)
+    if name == "unipt":
+        return UniPT(vision_channels, text_channels, dim, bottleneck)
     if name in ("head_only", "full"):
         return HeadOnly(vision_channels, text_channels, dim)
     raise ValueError(f"--method: expected one of {', '.join(METHODS)}, got {name!r}")
 
 
-__all__ = ["M2IST", "METHODS", "HeadOnly", "build_method"]
+__all__ = ["M2IST", "METHODS", "HeadOnly", "UniPT", "build_method"]

@@ -79,6 +79,6 @@ class M2IST(nn.Module):
         """Taps, each (B, N, C_l) -> visual tokens (B, N, D)."""
         return self.vision(taps[-self.pairs :])
 
-    def encode_text(self, taps: Sequence[Tensor]) -> Tensor:
-        """Taps, each (P, L, C_l) -> text tokens (P, L, D)."""
+    def encode_text(self, taps: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """Taps, each (P, L, C_l) -> text tokens (P, L, D). Token by token: needs no `mask`."""
         return self.text(taps[-self.pairs :])

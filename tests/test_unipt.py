@@ -1,0 +1,59 @@
+"""UniPT: ReLU attention guided by the last tap, confidence over taps, padding without effect."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.methods.unipt.model import ParallelStream, UniPT, interact
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 10**6))
+def test_attention_is_the_published_formula_row_by_row(tokens: int, width: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    q, v = (torch.randn(1, tokens, width, generator=generator) for _ in range(2))
+    rows = []
+    for i in range(tokens):
+        scores = [max(float(q[0, i] @ v[0, j]), 0.0) for j in range(tokens)]
+        total = sum(scores)
+        weights = [s / total if total > 1e-7 else 0.0 for s in scores]
+        rows.append(v[0, i] + sum(w * v[0, j] for j, w in enumerate(weights)))
+    torch.testing.assert_close(interact(q, v)[0], torch.stack(rows), rtol=1e-4, atol=1e-5)
+
+
+def test_padding_changes_nothing() -> None:
+    torch.manual_seed(0)
+    stream = ParallelStream([6, 6, 6], side=4, dim=5)
+    taps = [torch.randn(2, 7, 6) for _ in range(3)]
+    mask = torch.ones(2, 7, dtype=torch.bool)
+    mask[:, 4:] = False
+    short = stream([tap[:, :4] for tap in taps], mask[:, :4])
+    torch.testing.assert_close(stream(taps, mask)[:, :4], short)
+    other = [torch.where(mask[..., None], tap, torch.randn_like(tap)) for tap in taps]
+    torch.testing.assert_close(stream(other, mask)[:, :4], short)
+
+
+def test_without_a_mask_every_token_counts() -> None:
+    stream = ParallelStream([6, 6], side=4, dim=5)
+    taps = [torch.randn(2, 3, 6) for _ in range(2)]
+    torch.testing.assert_close(stream(taps), stream(taps, torch.ones(2, 3, dtype=torch.bool)))
+
+
+def test_trainable_parameters_are_exactly_those_of_the_mathematics() -> None:
+    vision, text, dim, side = [16, 24, 8], [12, 12], 10, 4
+
+    def linear(inputs: int, outputs: int) -> int:
+        return inputs * outputs + outputs
+
+    def stream(channels: list[int]) -> int:
+        taps = sum(linear(c, side) + 2 * side for c in channels)
+        ffn = linear(side, 2 * side) + linear(2 * side, side) + 2 * side
+        return taps + linear(side, 1) + ffn + linear(side, dim) + 2 * dim
+
+    built = UniPT(vision, text, dim, side)
+    assert sum(p.numel() for p in built.parameters()) == stream(vision) + stream(text)
+
+
+def test_a_single_tap_has_nothing_to_guide() -> None:
+    with pytest.raises(ValueError, match="two taps"):
+        UniPT([16], [12, 12], 8, 4)

@@ -1,0 +1,5 @@
+"""UniPT, see `model.py`."""
+
+from train.methods.unipt.model import UniPT
+
+__all__ = ["UniPT"]
