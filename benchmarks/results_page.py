@@ -133,11 +133,11 @@ the threshold.
 
 Flickr30k Entities val, single-box phrases:
 
-{per_kind(accuracy["flickr30k_val_single_box"])}
+{per_kind(accuracy["val_single_box"])}
 
 The same with a distractor, another box of the same kind in the photo:
 
-{per_kind(accuracy["flickr30k_val_distractor"])}
+{per_kind(accuracy["val_distractor"])}
 
 Contrastive expressions, two or three instances:
 

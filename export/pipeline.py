@@ -207,9 +207,7 @@ class _Build:
         )
         if self.plan.eval_photos:
             single = [o for o in evaluate(recorder, self.inputs.questions) if o.expression.single]
-            accuracies = {
-                "flickr30k_val_single_box": {"accuracy": accuracy(single), "phrases": len(single)}
-            }
+            accuracies = {"val_single_box": {"accuracy": accuracy(single), "phrases": len(single)}}
         else:
             accuracies = report(recorder, manifest.threshold, self.plan.data)
         chosen = [

@@ -10,7 +10,7 @@ from export.samples import Samples
 from sdk.manifest import MANIFEST_NAME, sha256_file
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, preprocess_for
-from train.data.readers import read_flickr30k
+from train.data.readers import read_expressions
 from train.data.samples import spread
 from train.questions import absent_questions, caption_questions
 
@@ -43,7 +43,7 @@ class Inputs:
 
     def __init__(self, plan: Plan) -> None:
         check_replaceable(plan.out)
-        photos = spread(read_flickr30k(plan.data, "train"), plan.calibration_photos)
+        photos = spread(read_expressions(plan.data, "train"), plan.calibration_photos)
         self.questions = spread(caption_questions(plan.data), plan.eval_photos)
         asked = {photo.path for photo, _ in self.questions}
         self.absent = [q for q in absent_questions(plan.data) if q[0].path in asked]

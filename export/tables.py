@@ -38,7 +38,7 @@ def print_precisions(manifest: Manifest) -> None:
         default = " (default)" if name == manifest.default_precision else ""
         print(
             f"{name:10s} {f['bytes'] / 1e6:7.2f} {ms[VISION.name]:9.2f} {ms[FUSION.name]:9.2f} "
-            f"{_or_dash(f['flickr30k_val_single_box']['accuracy']):>8s} "
+            f"{_or_dash(f['val_single_box']['accuracy']):>8s} "
             f"{_or_dash(f['box_iou_to_fp32']):>8s} {f['score_drift']:7.4f}  {files}{default}"
         )
     calibration, total = (

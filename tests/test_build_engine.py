@@ -118,7 +118,7 @@ def test_the_bundle_is_whole_and_says_where_it_comes_from(built: Built) -> None:
     assert names == listed | set(manifest.files) | {"manifest.json"}
     for precision in manifest.precisions:
         figures = manifest.metrics["precisions"][precision]
-        assert figures["flickr30k_val_single_box"]["phrases"] == 12
+        assert figures["val_single_box"]["phrases"] == 12
         assert figures["box_iou_to_fp32"] > 0.5
     assert manifest.metrics["precisions"]["fp32"]["score_drift"] == 0
     assert manifest.metrics["graphs"]["vision"]["fp32"]["deviation"] < 1e-3
@@ -210,7 +210,7 @@ def test_the_text_graph_is_int8_in_every_precision_unless_asked_otherwise(
     }
     assert set(manifest.graphs["text"]) == {"int8"}
     assert manifest.metrics["graphs"]["text"]["dynamic"]["points_lost"] is not None
-    assert manifest.metrics["precisions"]["fp32"]["flickr30k_val_single_box"]["phrases"] == 4
+    assert manifest.metrics["precisions"]["fp32"]["val_single_box"]["phrases"] == 4
     assert len(Grounder.load(out).ground(frame, PHRASES)) == len(PHRASES)
 
 

@@ -17,7 +17,7 @@ from sdk.errors import GroundingError
 from sdk.grounder import DEFAULT_BUNDLE
 from train.checkpoint import CheckpointError
 from train.config import TrainConfig
-from train.data.readers import data_root, read_detection, read_flickr30k
+from train.data.readers import data_root, read_detection, read_expressions
 from train.data.samples import DataError, spread
 from train.plots import plot_run
 from train.trainer import Trainer
@@ -66,10 +66,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = TrainConfig(**args)
         root = data_root(data)
-        photos = spread(read_flickr30k(root, "train"), config.limit)
+        photos = spread(read_expressions(root, "train"), config.limit)
         if config.detection_photos:
             photos += spread(read_detection(root, "train"), config.detection_photos)
-        trainer = Trainer(config, photos, read_flickr30k(root, "val"), vocab, out)
+        trainer = Trainer(config, photos, read_expressions(root, "val"), vocab, out)
         trained = sum(p.numel() for p in trainer.params.values())
         total = sum(p.numel() for p in trainer.model.parameters())
         print(f"{config.method}: {trained:,} of {total:,} parameters train ({trained / total:.2%})")

@@ -1,6 +1,6 @@
 """`python -m train.evaluate`: accuracy of a shipped bundle, through the SDK that users run.
 
-Prints Acc@0.5 on Flickr30k Entities (single-box phrases, all phrases with union boxes, per kind,
+Prints Acc@0.5 on the validation split (single-box phrases, all phrases with union boxes, per kind,
 with a distractor), on generated contrastive expressions of held-back photos, and what absent things
 score. `benchmarks/accuracy.py` adds what a worse picture or another wording costs.
 """
@@ -52,11 +52,9 @@ def report(
     absent = evaluate(predict, absent_questions(root), progress=progress)
     single = [o for o in captions if o.expression.single]
     return {
-        "flickr30k_val_single_box": section(single),
-        "flickr30k_val_distractor": section(
-            [o for o in single if has_distractor(o.photo, o.expression)]
-        ),
-        "flickr30k_val_all_union": section(captions),
+        "val_single_box": section(single),
+        "val_distractor": section([o for o in single if has_distractor(o.photo, o.expression)]),
+        "val_all_union": section(captions),
         "contrastive_two_or_three": section([o for o in contrast if o.expression.company <= 3]),
         "contrastive_four_or_more": section([o for o in contrast if o.expression.company > 3]),
         "absent": {
@@ -79,9 +77,9 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
 
 
 SECTIONS = {
-    "flickr30k_val_single_box": "Flickr30k Entities val, single-box phrases",
-    "flickr30k_val_distractor": "of these, with a distractor of the same kind",
-    "flickr30k_val_all_union": "Flickr30k Entities val, all phrases (union boxes)",
+    "val_single_box": "validation, single-box phrases",
+    "val_distractor": "of these, with a distractor of the same kind",
+    "val_all_union": "validation, all phrases (union boxes)",
     "contrastive_two_or_three": "contrastive, two or three instances",
     "contrastive_four_or_more": "contrastive, four or more instances",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from sdk.boxes import iou_xyxy
 from train.data.expressions import absent_expression, expressions_for
 from train.data.negatives import ForeignPhrases
-from train.data.readers import read_detection, read_flickr30k
+from train.data.readers import read_detection, read_expressions
 from train.data.samples import Expression, Photo
 
 Asked = list[tuple[Photo, list[Expression]]]
@@ -18,7 +18,8 @@ SEED = 0
 
 def caption_questions(root: Path) -> Asked:
     """Every caption phrase of the validation photos."""
-    return [(p, list(p.expressions)) for p in read_flickr30k(root, "val")]
+    photos = read_expressions(root, "val")
+    return [(p, [e for e in p.expressions if e.boxes]) for p in photos]
 
 
 def single_box(asked: Asked) -> Asked:
@@ -34,15 +35,16 @@ def contrastive_questions(root: Path) -> Asked:
 
 
 def absent_questions(root: Path) -> Asked:
-    """One phrase per photo that names nothing in it: from other captions, or an absent class."""
-    captions = read_flickr30k(root, "val")
-    foreign = ForeignPhrases(captions)
-    asked = [(p, foreign.draw(p, random.Random(f"{SEED}/{p.path.name}"))) for p in captions]
-    asked += [
-        (p, absent_expression(p, random.Random(f"{SEED}/{p.path.name}")))
-        for p in read_detection(root, "val")
-    ]
-    return [(p, [e]) for p, e in asked if e is not None]
+    """What is not there: as the data says, else one phrase of another photo or an absent class."""
+    photos = read_expressions(root, "val")
+    foreign = ForeignPhrases(photos)
+    asked = []
+    for photo in [*photos, *read_detection(root, "val")]:
+        rng = random.Random(f"{SEED}/{photo.path.name}")
+        said = [e for e in photo.expressions if not e.boxes]
+        made = absent_expression(photo, rng) or foreign.draw(photo, rng)
+        asked.append((photo, said or ([made] if made else [])))
+    return asked
 
 
 def has_distractor(photo: Photo, expression: Expression) -> bool:

@@ -139,8 +139,9 @@ class BatchMaker:
             labels = [e for e in made if e.company == 1]
             chosen = (contrast + labels[:1])[: self.phrases_per_photo]
         if rng.random() < self.negatives:
-            absent = absent_expression(photo, rng) or self._foreign.draw(photo, rng)
-            chosen += [absent] if absent else []
+            said = [e for e in photo.expressions if not e.boxes]
+            made = absent_expression(photo, rng) or self._foreign.draw(photo, rng)
+            chosen += [rng.choice(said)] if said else [made] if made else []
         return chosen
 
     def _augmented(

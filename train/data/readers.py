@@ -1,17 +1,16 @@
-"""Readers of Flickr30k Entities (JSONL form) and of detection boxes. Paths come from the user.
+"""Readers of a data folder. Its path comes from the user.
 
-    root/flickr30k_entities/{train,val}.jsonl, images/
-    root/detection/boxes.jsonl, images/
+    root/train.jsonl, val.jsonl                         expressions of one's own, see `own.py`; or
+    root/flickr30k_entities/{train,val}.jsonl, images/  Flickr30k Entities in JSONL form
+    root/detection/boxes.jsonl, images/                 labelled boxes; may be left out
 
 `root` is `--data` or the environment variable GROUNDER_DATA.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from typing import Any
 from sdk.errors import FrameError
 from sdk.frames import as_bgr
 from train.data.colours import clear_colour
+from train.data.own import has_own, read_own
 from train.data.people import people_instances
-from train.data.samples import DataError, Expression, Instance, Photo
+from train.data.samples import DataError, Expression, Instance, Photo, read_jsonl
 
 DATA_ENVIRONMENT = "GROUNDER_DATA"
 HELD_BACK_PERCENT = 10
@@ -42,25 +42,6 @@ def data_root(flag: str | Path | None) -> Path:
     return root
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of every line.
-
-    Raises:
-        DataError: the file is absent or a line is not a JSON object.
-    """
-    if not path.is_file():
-        raise DataError(f"expected {path}, which does not exist; is --data the right folder?")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not JSON ({error})") from error
-            if not isinstance(record, dict):
-                raise DataError(f"{path}:{number}: expected an object, got {type(record).__name__}")
-            yield number, record
-
-
 def read_box(value: Any, where: str) -> tuple[float, float, float, float]:
     """A checked xyxy box in fractions, clipped to the photo.
 
@@ -74,6 +55,15 @@ def read_box(value: Any, where: str) -> tuple[float, float, float, float]:
     if x1 >= x2 or y1 >= y2:
         raise DataError(f"{where}: expected x1 < x2 and y1 < y2 in fractions, got {value!r}")
     return x1, y1, x2, y2
+
+
+def read_expressions(root: Path, split: str) -> list[Photo]:
+    """Photos of one split with their referring expressions, of one's own or Flickr30k Entities.
+
+    Raises:
+        DataError: no such data, or a line that is not as expected.
+    """
+    return read_own(root, split) if has_own(root) else read_flickr30k(root, split)
 
 
 def read_flickr30k(root: Path, split: str) -> list[Photo]:
@@ -103,11 +93,15 @@ def read_flickr30k(root: Path, split: str) -> list[Photo]:
 def read_detection(root: Path, split: str) -> list[Photo]:
     """Photos with labelled instances; `split` is "train" or "val" (held back, by photo).
 
+    None where `root` has no labelled boxes.
+
     Raises:
         DataError: a line is not as expected, or a photo is not there or not an image.
     """
     folder = root / "detection"
     path = folder / "boxes.jsonl"
+    if not path.is_file():
+        return []
     records = list(read_jsonl(path))
     labels_of_source: dict[str, set[str]] = defaultdict(set)
     photos = []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
@@ -62,3 +63,22 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     if not count or count >= len(items):
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of every line.
+
+    Raises:
+        DataError: the file is absent or a line is not a JSON object.
+    """
+    if not path.is_file():
+        raise DataError(f"expected {path}, which does not exist; is --data the right folder?")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}: not JSON ({error})") from error
+            if not isinstance(record, dict):
+                raise DataError(f"{path}:{number}: expected an object, got {type(record).__name__}")
+            yield number, record
