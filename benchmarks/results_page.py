@@ -31,10 +31,15 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def figure(value: float | None) -> str:
+    """One digit after the point; a dash for what could not be measured."""
+    return "-" if value is None else f"{value:.1f}"
+
+
 def per_kind(rows: dict[str, Any]) -> str:
     """One line per kind of expression, the most frequent first."""
     lines = [
-        [kind, f"{row['accuracy']:.1f}", f"{row['phrases']:,}"]
+        [kind, figure(row["accuracy"]), f"{row['phrases']:,}"]
         for kind, row in rows["by_kind"].items()
     ]
     return table(["kind", "Acc@0.5", "phrases"], lines)
@@ -43,18 +48,18 @@ def per_kind(rows: dict[str, Any]) -> str:
 def overview(accuracy: dict[str, Any]) -> str:
     """The head lines: sections, absent things, calibration."""
     rows = [
-        [title, f"{accuracy[name]['accuracy']:.1f}", f"{accuracy[name]['phrases']:,}"]
+        [title, figure(accuracy[name]["accuracy"]), f"{accuracy[name]['phrases']:,}"]
         for name, title in SECTIONS.items()
     ]
     absent = accuracy["absent"]
     rows += [
-        ["absent things called absent, %", f"{absent['n_acc']:.1f}", f"{absent['phrases']:,}"],
-        ["right boxes lost to the threshold, %", f"{absent['right_boxes_lost']:.1f}", ""],
-        ["AUROC of the score, present against absent", f"{absent['auroc']:.1f}", ""],
-        ["calibration error, present phrases, points", f"{accuracy['calibration_error']:.1f}", ""],
+        ["absent things called absent, %", figure(absent["n_acc"]), f"{absent['phrases']:,}"],
+        ["right boxes lost to the threshold, %", figure(absent["right_boxes_lost"]), ""],
+        ["AUROC of the score, present against absent", figure(absent["auroc"]), ""],
+        ["calibration error, present phrases, points", figure(accuracy["calibration_error"]), ""],
         [
             "calibration error with the absent ones, points",
-            f"{accuracy['calibration_error_with_absent']:.1f}",
+            figure(accuracy["calibration_error_with_absent"]),
             "",
         ],
     ]
@@ -66,9 +71,9 @@ def robust(accuracy: dict[str, Any]) -> str:
     rows = [
         [
             name,
-            f"{row['clean']:.1f}",
-            f"{row['accuracy']:.1f}",
-            f"{row['lost']:.1f}",
+            figure(row["clean"]),
+            figure(row["accuracy"]),
+            figure(row["lost"]),
             f"{row['phrases']:,}",
         ]
         for name, row in accuracy["robustness"].items()

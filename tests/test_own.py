@@ -10,8 +10,10 @@ import pytest
 
 from tests.tiny import tiny_text_encoder, tiny_vision_weights
 from train.__main__ import main
+from train.data.__main__ import main as look
 from train.data.readers import read_detection, read_expressions
 from train.data.samples import DataError
+from train.data.sheets import GREEN
 from train.questions import absent_questions, caption_questions
 
 
@@ -91,3 +93,20 @@ def test_training_runs_on_it(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     }
     assert main([str(part) for pair in flags.items() for part in pair]) == 0
     assert "Acc@0.5" in capsys.readouterr().out
+
+
+def test_the_data_is_checked_counted_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "own", tmp_path / "samples"
+    write(root, "train", line(), line("b.png", "a dog", None))
+    write(root, "val", line())
+    assert look(["--data", str(root), "--show", "9", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "train: 2 photos, 1 phrases (other 1), 1 absent" in printed
+    sheet = cv2.imread(str(out / "samples00.jpg"))
+    green = abs(sheet.astype(int) - GREEN).sum(-1) < 60
+    assert green.any()  # the mug's box; nothing is drawn for the absent dog
+    write(root, "val", line(box=(0, 0, 0, 0)))
+    assert look(["--data", str(root)]) == 2
+    assert "val.jsonl:1" in capsys.readouterr().err
