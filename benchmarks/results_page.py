@@ -129,8 +129,8 @@ Accuracy: {machine(accuracy)}. Latency: {machine(latency)}.
 
 Present and absent phrases are those of `train/questions.py`: caption phrases of the validation
 photos, expressions generated from labelled boxes of photos held back from training, and one phrase
-per photo that names nothing in it. Half of the validation photos served to fit the calibration and
-the threshold.
+per photo, captioned or labelled, that names nothing in it. The calibration is for captioned photos
+with one absent phrase each, and half of them served to fit it and the threshold.
 
 ![Reliability diagram](images/reliability.png)
 

@@ -120,7 +120,8 @@ def test_the_bundle_is_whole_and_says_where_it_comes_from(built: Built) -> None:
         figures = manifest.metrics["precisions"][precision]
         assert figures["val_single_box"]["phrases"] == 12
         assert figures["box_iou_to_fp32"] > 0.5
-    assert manifest.metrics["precisions"]["fp32"]["score_drift"] == 0
+    # Not zero: sums over the cells are shared out between threads.
+    assert manifest.metrics["precisions"]["fp32"]["score_drift"] < 1e-6
     assert manifest.metrics["graphs"]["vision"]["fp32"]["deviation"] < 1e-3
     assert [p.name for p in built.bundle.parent.glob(".*")] == []
 

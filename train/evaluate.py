@@ -51,6 +51,8 @@ def report(
     contrast = evaluate(predict, contrastive_questions(root), progress=progress)
     absent = evaluate(predict, absent_questions(root), progress=progress)
     single = [o for o in captions if o.expression.single]
+    # One absent phrase per captioned photo is the mix that the calibration is for.
+    mixed = [*single, *(o for o in absent if o.photo.expressions)]
     return {
         "val_single_box": section(single),
         "val_distractor": section([o for o in single if has_distractor(o.photo, o.expression)]),
@@ -64,8 +66,8 @@ def report(
             "auroc": auroc([o.score for o in single], [o.score for o in absent]),
         },
         "calibration_error": expected_calibration_error(single),
-        "calibration_error_with_absent": expected_calibration_error([*single, *absent]),
-        "reliability": reliability([*single, *absent]),
+        "calibration_error_with_absent": expected_calibration_error(mixed),
+        "reliability": reliability(mixed),
     }
 
 
