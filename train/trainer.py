@@ -173,19 +173,23 @@ class Trainer:
             return {}
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule()
-        visual = self._visual(batch)[batch.photo_of]
-        text_taps, mask = self.text_taps(batch.texts)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.fast_math):
-            text = self.model.method.encode_text(text_taps, mask.bool())
-            boxes, logits = self.model.fuse(visual, text, mask)
-        boxes, logits = boxes.float(), logits.float()
-        terms = grounding_loss(boxes, logits, batch.boxes, batch.present, self.model.fusion.centers)
+        terms = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         terms["total"].backward()
         torch.nn.utils.clip_grad_norm_(list(self.params.values()), self.config.clip)
         self.optimizer.step()
         self._update_average()
         return {name: float(value.detach()) for name, value in terms.items()}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The forward pass: loss terms of a batch that has phrases."""
+        visual = self._visual(batch)[batch.photo_of]
+        text_taps, mask = self.text_taps(batch.texts)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.fast_math):
+            text = self.model.method.encode_text(text_taps, mask.bool())
+            boxes, logits = self.model.fuse(visual, text, mask)
+        boxes, logits = boxes.float(), logits.float()
+        return grounding_loss(boxes, logits, batch.boxes, batch.present, self.model.fusion.centers)
 
     def _visual(self, batch: Batch) -> Tensor:
         if self.kept_vision is not None:

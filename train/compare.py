@@ -1,0 +1,135 @@
+"""`python -m train.compare`: every method under the same data, schedule and head, as one JSON.
+
+Each (method, seed) is a run of its own in a process of its own, so that its peak memory is its own,
+and a comparison that was interrupted continues where it was. Figures of a method: Acc@0.5 on the
+validation photos (mean and spread over the seeds), trained parameters, bytes kept for the backward
+pass, median time of a step, peak memory; each cost also as a ratio to full fine-tuning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from train.__main__ import DEFAULT_VOCAB
+from train.config import TrainConfig
+from train.cost import measure
+from train.data.readers import data_root, read_expressions
+from train.data.samples import DataError, spread
+from train.methods import METHODS
+from train.trainer import Trainer
+
+COSTS = ("trained", "saved_bytes", "step_ms", "peak_bytes")
+
+
+def run(config: TrainConfig, root: Path, vocab: Path, out: Path) -> None:
+    """One run; writes `figures.json` into `out`."""
+    photos = spread(read_expressions(root, "train"), config.limit)
+    validation = read_expressions(root, "val")
+    trainer = Trainer(config, photos, validation, vocab, out)
+    accuracy = trainer.fit()
+    batch = next(trainer.batches.epoch(0, config.batch_photos))
+    # A run that keeps features computes them with the same process: part of its peak, honestly.
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    figures = {"accuracy": accuracy, "peak_bytes": peak}
+    figures |= dataclasses.asdict(measure(trainer, batch))
+    temporary = out / "figures.tmp"
+    temporary.write_text(json.dumps(figures))
+    temporary.replace(out / "figures.json")
+
+
+def in_own_process(config: TrainConfig, root: Path, vocab: Path, out: Path) -> dict[str, Any]:
+    """The figures of a run, from its file where it is already done.
+
+    Raises:
+        RuntimeError: the run failed; its own message is above.
+    """
+    done = out / "figures.json"
+    if not done.is_file():
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=run, args=(config, root, vocab, out))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise RuntimeError(f"{config.method}, seed {config.seed}: exit code {process.exitcode}")
+    figures: dict[str, Any] = json.loads(done.read_text())
+    return figures
+
+
+def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Method -> mean and spread of its accuracy, its costs and their ratios to "full"."""
+    methods: dict[str, Any] = {}
+    for method, figures in runs.items():
+        reached = [f["accuracy"] for f in figures]
+        methods[method] = {
+            "accuracy": statistics.mean(reached),
+            "accuracy_spread": statistics.stdev(reached) if len(reached) > 1 else None,
+            "seeds": len(reached),
+            "total": figures[0]["total"],
+            **{cost: statistics.median(f[cost] for f in figures) for cost in COSTS},
+        }
+    if "full" in methods:
+        for row in methods.values():
+            row["to_full"] = {cost: row[cost] / methods["full"][cost] for cost in COSTS}
+    return methods
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0, or 2 with one line of what to do."""
+    parser = argparse.ArgumentParser(prog="python -m train.compare", description=__doc__)
+    parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--limit", type=int, default=1000, help="training photos; 0 = all")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--vision-weights", default="default")
+    parser.add_argument("--text", default="minilm")
+    parser.add_argument("--image-size", type=int, default=320)
+    parser.add_argument("--batch-photos", type=int, default=16)
+    parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB)
+    parser.add_argument("--out", type=Path, default=Path("runs/compare"))
+    args = parser.parse_args(argv)
+    runs: dict[str, list[dict[str, Any]]] = {}
+    try:
+        root = data_root(args.data)
+        for method in args.methods:
+            for seed in args.seeds:
+                config = TrainConfig(
+                    method=method,
+                    seed=seed,
+                    limit=args.limit,
+                    epochs=args.epochs,
+                    vision_weights=args.vision_weights,
+                    text=args.text,
+                    image_size=args.image_size,
+                    batch_photos=args.batch_photos,
+                )
+                out = args.out / f"{method}-{seed}"
+                figures = in_own_process(config, root, args.vocab, out)
+                runs.setdefault(method, []).append(figures)
+                print(f"{method}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}")
+    except (DataError, RuntimeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    methods = summary(runs)
+    for method, row in methods.items():
+        print(
+            f"{method:10s} Acc@0.5 {row['accuracy']:5.1f}  trained {row['trained']:>10,}  "
+            f"kept for backward {row['saved_bytes'] / 1e6:8.1f} MB  step {row['step_ms']:7.0f} ms  "
+            f"peak {row['peak_bytes'] / 1e9:5.2f} GB"
+        )
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "compare.json").write_text(json.dumps(methods, indent=1) + "\n")
+    print(f"written to {args.out / 'compare.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
