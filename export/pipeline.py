@@ -177,7 +177,7 @@ class _Build:
             default_precision=default,
             calibration=calibration,
             threshold=threshold,
-            metrics={"calibration": figures},
+            metrics=_json({"calibration": figures}),
         )
 
     def _different_precisions(self) -> list[str]:

@@ -21,7 +21,9 @@ def test_bytes_kept_for_backward_are_those_of_the_activations() -> None:
     assert saved_bytes(lambda: model(x), model) == 0
 
 
-def test_a_frozen_encoder_costs_less_than_one_that_trains(tmp_path: Path) -> None:
+def test_a_frozen_encoder_costs_less_than_one_that_trains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, out = tiny_data(tmp_path), tmp_path / "compare"
     flags = {
         "--data": root,
@@ -55,6 +57,9 @@ def test_a_frozen_encoder_costs_less_than_one_that_trains(tmp_path: Path) -> Non
     assert main(command) == 0
     again = json.loads((out / "compare.json").read_text())["m2ist"]
     assert again["accuracy"] == 78 and again["accuracy_spread"] == pytest.approx(2**0.5)
+    command[command.index("--limit") + 1] = "3"
+    assert main(command) == 2  # figures of other settings are not passed off as these
+    assert "other settings" in capsys.readouterr().err
 
 
 def test_one_seed_has_no_spread() -> None:

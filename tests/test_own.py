@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
+from sdk.tokenizer import WordPieceTokenizer
 from tests.tiny import tiny_text_encoder, tiny_vision_weights
 from train.__main__ import main
 from train.data.__main__ import main as look
 from train.data.readers import read_detection, read_expressions
-from train.data.samples import DataError
+from train.data.samples import DataError, Expression, Photo
 from train.data.sheets import GREEN
 from train.questions import absent_questions, caption_questions
+from train.trainer import check_phrases
 
 
 def write(root: Path, split: str, *lines: Any) -> Path:
@@ -43,6 +45,28 @@ def test_lines_of_one_image_are_one_photo_with_boxes_in_fractions(tmp_path: Path
     assert read_detection(tmp_path, "train") == []
 
 
+def test_a_byte_order_mark_and_blank_lines_are_no_matter(tmp_path: Path) -> None:
+    path = write(tmp_path, "train", line(), "\n", line("b.png"), "\n")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_expressions(tmp_path, "train")) == 2
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="UTF-8"):
+        read_expressions(tmp_path, "train")
+
+
+def test_a_split_needs_a_box(tmp_path: Path) -> None:
+    write(tmp_path, "val", line(box=None))
+    with pytest.raises(DataError, match="at least one line with a box"):
+        read_expressions(tmp_path, "val")
+
+
+def test_a_phrase_too_long_for_the_text_encoder_is_refused_before_training(tmp_path: Path) -> None:
+    photo = Photo(tmp_path / "a.png", (Expression("dog " * 70, ()),))
+    tokenizer = WordPieceTokenizer.from_file(tiny_text_encoder(tmp_path) / "vocab.txt", 64)
+    with pytest.raises(DataError, match=r"a\.png.*64"):
+        check_phrases([photo], tokenizer)
+
+
 def test_null_says_that_it_is_not_there(tmp_path: Path) -> None:
     write(tmp_path, "train", line())
     write(tmp_path, "val", line(), line(phrase="a dog", box=None))
@@ -63,6 +87,7 @@ def test_null_says_that_it_is_not_there(tmp_path: Path) -> None:
         (line(box=(20, 5, 4, 10)), "x1 < x2"),
         (line(box=(4, 5, 20, 21)), "40x20"),
         (line(box="4 5 20 10"), "x1, y1, x2, y2"),
+        (line(box="1259"), "x1, y1, x2, y2"),
         ("not json\n", "not JSON"),
         ([1], "object"),
     ],

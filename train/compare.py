@@ -3,7 +3,8 @@
 Each (method, seed) is a run of its own in a process of its own, so that its peak memory is its own,
 and a comparison that was interrupted continues where it was. Figures of a method: Acc@0.5 on the
 validation photos (mean and spread over the seeds), trained parameters, bytes kept for the backward
-pass, median time of a step, peak memory; each cost also as a ratio to full fine-tuning.
+pass, median time of a step, peak memory; each cost also as a ratio to full fine-tuning. Features
+that a method keeps are made once, in the first run that needs them, and count in its peak.
 """
 
 from __future__ import annotations
@@ -36,9 +37,8 @@ def run(config: TrainConfig, root: Path, vocab: Path, out: Path) -> None:
     trainer = Trainer(config, photos, validation, vocab, out)
     accuracy = trainer.fit()
     batch = next(trainer.batches.epoch(0, config.batch_photos))
-    # A run that keeps features computes them with the same process: part of its peak, honestly.
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    figures = {"accuracy": accuracy, "peak_bytes": peak}
+    figures = {"config": config.to_dict(), "accuracy": accuracy, "peak_bytes": peak}
     figures |= dataclasses.asdict(measure(trainer, batch))
     temporary = out / "figures.tmp"
     temporary.write_text(json.dumps(figures))
@@ -49,7 +49,7 @@ def in_own_process(config: TrainConfig, root: Path, vocab: Path, out: Path) -> d
     """The figures of a run, from its file where it is already done.
 
     Raises:
-        RuntimeError: the run failed; its own message is above.
+        RuntimeError: the run failed, with its own message above, or had other settings.
     """
     done = out / "figures.json"
     if not done.is_file():
@@ -60,6 +60,8 @@ def in_own_process(config: TrainConfig, root: Path, vocab: Path, out: Path) -> d
         if process.exitcode:
             raise RuntimeError(f"{config.method}, seed {config.seed}: exit code {process.exitcode}")
     figures: dict[str, Any] = json.loads(done.read_text())
+    if figures["config"] != config.to_dict():
+        raise RuntimeError(f"{out} was made with other settings; give another --out, or delete it")
     return figures
 
 

@@ -101,7 +101,9 @@ class KeptVision:
         self._maps = np.memmap(path, np.float16, "r", shape=(len(photos), sum(self._sizes)))
 
     def _key(self, encoder: CompactVision, preprocess: Preprocess) -> str:
-        source = json.dumps([preprocess.to_dict(), list(self._rows)])
+        stats = [(path, Path(path).stat()) for path in self._rows]
+        files = [(str(Path(path).resolve()), s.st_size, s.st_mtime_ns) for path, s in stats]
+        source = json.dumps([preprocess.to_dict(), files])
         weights = weights_sha256(encoder.state_dict().items())
         return sha256((source + weights).encode()).hexdigest()[:16]
 

@@ -57,7 +57,7 @@ def freeze(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
         config,
         unfreeze_vision=False,
         side_weights="",
-        vision_weights="default" if shipped else str(vision),
+        vision_weights="default" if shipped else str(vision.resolve()),
     )
     model = build_model(config)
     load_parameters(model, average, only_matching=True)

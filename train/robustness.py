@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,18 +45,20 @@ def robustness(grounder: Grounder, asked: Asked, *, progress: bool = True) -> di
         predict = bundle_predict(grounder, lambda image, f=worsen, r=rng: f(image, r))
         worse = evaluate(predict, asked, progress=progress)
         figures[name] = _compared(accuracy(clean), accuracy(worse), len(worse))
-    plain = bundle_predict(grounder)
     for name, retype in TEXT.items():
         rng = random.Random(SEED)
-
-        def predict_retyped(photo, texts, f=retype, r=rng):  # type: ignore[no-untyped-def]
-            return plain(photo, [f(text, r) for text in texts])
-
-        changed = [o.expression.text != retype(o.expression.text, random.Random(0)) for o in clean]
-        worse = evaluate(predict_retyped, asked, progress=progress)
-        before = [o for o, c in zip(clean, changed, strict=True) if c]
-        after = [o for o, c in zip(worse, changed, strict=True) if c]
-        figures[name] = _compared(accuracy(before), accuracy(after), len(after))
+        retyped = [
+            (photo, [replace(e, text=retype(e.text, rng)) for e in expressions])
+            for photo, expressions in asked
+        ]
+        worse = evaluate(bundle_predict(grounder), retyped, progress=progress)
+        changed = [
+            (before, after)
+            for before, after in zip(clean, worse, strict=True)
+            if before.expression.text != after.expression.text
+        ]
+        before, after = ([pair[i] for pair in changed] for i in (0, 1))
+        figures[name] = _compared(accuracy(before), accuracy(after), len(changed))
     return figures
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from sdk.boxes import cxcywh_to_xyxy
 from sdk.decode import best_boxes
+from sdk.errors import PhraseError
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, preprocess_for
 from train.checkpoint import (
@@ -31,7 +32,7 @@ from train.checkpoint import (
 )
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
-from train.data.samples import Photo
+from train.data.samples import DataError, Photo
 from train.evaluator import accuracy, evaluate
 from train.features import KeptText, KeptVision, LiveText
 from train.losses import grounding_loss
@@ -54,6 +55,16 @@ def truncate_csv(path: Path, step: int) -> None:
         path.write_text("\n".join([header, *kept]) + "\n")
 
 
+def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> None:
+    """Raises DataError naming the photo of a phrase that the text encoder cannot take whole."""
+    for photo in photos:
+        for expression in photo.expressions:
+            try:
+                tokenizer.encode(expression.text)
+            except PhraseError as error:
+                raise DataError(f"{photo.path}: {error}") from error
+
+
 class Trainer:
     """Trains one configuration into the folder `out`; continues where `out` left off."""
 
@@ -69,13 +80,15 @@ class Trainer:
         self.preprocess = preprocess_for(config)
         self.model = build_model(config)
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
+        check_phrases([*train_photos, *val_photos], tokenizer)
         self.text_taps = (LiveText if config.trains_text else KeptText)(self.model.text, tokenizer)
         self.kept_vision: KeptVision | None = None
+        use_fast_math(False)  # kept vision features are exact
         if not config.trains_vision:
             photos = [*train_photos, *val_photos]
             folder = out.parent / "kept"
             self.kept_vision = KeptVision(self.model.vision, self.preprocess, photos, folder)
-        use_fast_math(config.fast_math)  # after the features are kept, which stay exact
+        use_fast_math(config.fast_math)
         self.batches = BatchMaker(
             self.preprocess,
             train_photos,
@@ -198,8 +211,9 @@ class Trainer:
         return self.model.encode_vision(batch.images)
 
     def _schedule(self) -> float:
-        """Linear warm-up, then a cosine down to a hundredth."""
-        warm = min(1.0, self.step / max(1, self.config.warmup_steps))
+        """Linear warm-up, at most a tenth of the run, then a cosine down to a hundredth."""
+        warm_up = max(1, min(self.config.warmup_steps, self.total_steps // 10))
+        warm = min(1.0, self.step / warm_up)
         progress = min(1.0, self.step / max(1, self.total_steps))
         return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 

@@ -49,6 +49,8 @@ def from_mdetr(path: Path) -> Iterator[Line]:
     """Every expression of an MDETR file."""
     record = json.loads(path.read_text(encoding="utf-8"))
     boxes = {a["image_id"]: a["bbox"] for a in record["annotations"]}
+    if len(boxes) < len(record["annotations"]):
+        raise DataError(f"{path}: expected one box an expression, got several for some")
     for image in record["images"]:
         yield Line(image["file_name"], image["caption"], corners(boxes[image["id"]]))
 

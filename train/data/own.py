@@ -19,7 +19,7 @@ from train.data.samples import Box, DataError, Expression, Photo, read_jsonl
 
 def has_own(root: Path) -> bool:
     """True if `root` holds data of this form."""
-    return (root / "train.jsonl").is_file()
+    return any((root / f"{split}.jsonl").is_file() for split in ("train", "val"))
 
 
 def read_own(root: Path, split: str) -> list[Photo]:
@@ -47,6 +47,8 @@ def read_own(root: Path, split: str) -> list[Photo]:
         box = None if record["box"] is None else pixel_box(record["box"], sizes[image], where)
         boxes = () if box is None else (box,)
         expressions.setdefault(image, []).append(Expression(phrase, boxes))
+    if not any(e.boxes for found in expressions.values() for e in found):
+        raise DataError(f"{path}: expected at least one line with a box, got {len(sizes)} photos")
     return [Photo(image, tuple(found)) for image, found in expressions.items()]
 
 
@@ -58,6 +60,8 @@ def pixel_box(value: Any, size_wh: tuple[int, int], where: str) -> Box:
     """
     width, height = size_wh
     try:
+        if isinstance(value, str):
+            raise TypeError("text")
         x1, y1, x2, y2 = map(float, value)
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: expected a box [x1, y1, x2, y2], got {value!r}") from error

@@ -93,7 +93,7 @@ def read_flickr30k(root: Path, split: str) -> list[Photo]:
 def read_detection(root: Path, split: str) -> list[Photo]:
     """Photos with labelled instances; `split` is "train" or "val" (held back, by photo).
 
-    None where `root` has no labelled boxes.
+    Empty where `root` has no labelled boxes.
 
     Raises:
         DataError: a line is not as expected, or a photo is not there or not an image.

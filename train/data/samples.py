@@ -73,12 +73,17 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not path.is_file():
         raise DataError(f"expected {path}, which does not exist; is --data the right folder?")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not JSON ({error})") from error
-            if not isinstance(record, dict):
-                raise DataError(f"{path}:{number}: expected an object, got {type(record).__name__}")
-            yield number, record
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8 text ({error})") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}:{number}: not JSON ({error})") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{path}:{number}: expected an object, got {type(record).__name__}")
+        yield number, record

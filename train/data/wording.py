@@ -71,8 +71,14 @@ def mistype(text: str, rng: random.Random) -> str:
     return text[:at] + slip + text[at + 2 :]
 
 
+LONG = 150
+"""Characters from which on a phrase is left alone: it may be near the tokenizer's limit."""
+
+
 def vary(text: str, rng: random.Random) -> str:
     """The text as it is most of the time, else paraphrased, mistyped or with a full stop."""
+    if len(text) > LONG:
+        return text
     if rng.random() < 0.12:
         text = paraphrase(text, rng)
     if rng.random() < 0.08:
