@@ -138,6 +138,11 @@ def test_the_command_trains_logs_and_draws(
     for name, value in model.named_parameters():
         if not name.startswith("text."):
             assert torch.equal(value, average[name])
+    side = str(weights / "default_checkpoint.safetensors")
+    flags = ("--unfreeze-vision", "--side-weights", side, "--out", str(tmp_path / "again"))
+    assert (
+        main(command(tmp_path, *flags)) == 0
+    )  # the encoder trains on from its own file, the side from the checkpoint
 
 
 def test_other_settings_do_not_continue_a_run(

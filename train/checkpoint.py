@@ -97,12 +97,16 @@ def load_parameters(
 ) -> None:
     """Copy `values` into the parameters of the same name.
 
-    With `only_matching`, names the model does not train are ignored (a vision encoder's, for one).
+    With `only_matching`, names the model does not train are ignored, and an encoder that trains but
+    is not in `values` stays as it was loaded from its own file.
 
     Raises:
         CheckpointError: a parameter is missing from `values` or has another shape.
     """
     wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if only_matching:
+        encoders = {n for n in wanted if n.startswith(("vision.", "text."))} - values.keys()
+        wanted = {name: p for name, p in wanted.items() if name not in encoders}
     missing = sorted(wanted.keys() - values.keys())
     unknown = sorted(values.keys() - wanted.keys())
     if missing or (unknown and not only_matching):
