@@ -99,7 +99,7 @@ def machine(record: dict[str, Any]) -> str:
 
 def plot_reliability(rows: list[dict[str, float]], path: Path) -> None:
     """Share of right boxes over the score; a calibrated score lies on the diagonal."""
-    figure, (top, bottom) = plt.subplots(
+    plot, (top, bottom) = plt.subplots(
         2, 1, figsize=(5, 6), layout="constrained", sharex=True, height_ratios=(3, 1)
     )
     scores = [row["score"] for row in rows]
@@ -110,8 +110,8 @@ def plot_reliability(rows: list[dict[str, float]], path: Path) -> None:
     bottom.bar(scores, [row["phrases"] for row in rows], width=0.06)
     bottom.set(xlabel="score", ylabel="phrases")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    plot.savefig(path, dpi=110)
+    plt.close(plot)
 
 
 def page(accuracy: dict[str, Any], latency: dict[str, Any]) -> str:

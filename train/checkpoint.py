@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from train.config import TrainConfig
 
+ENCODER_PREFIXES = ("vision.", "text.")
+"""How the names of the encoders' parameters begin."""
+
 
 class CheckpointError(Exception):
     """A checkpoint is absent, damaged or belongs to another configuration."""
@@ -105,7 +108,7 @@ def load_parameters(
     """
     wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if only_matching:
-        encoders = {n for n in wanted if n.startswith(("vision.", "text."))} - values.keys()
+        encoders = {n for n in wanted if n.startswith(ENCODER_PREFIXES)} - values.keys()
         wanted = {name: p for name, p in wanted.items() if name not in encoders}
     missing = sorted(wanted.keys() - values.keys())
     unknown = sorted(values.keys() - wanted.keys())

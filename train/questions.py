@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 from sdk.boxes import iou_xyxy
-from train.data.expressions import absent_expression, expressions_for
-from train.data.negatives import ForeignPhrases
+from train.data.expressions import expressions_for
+from train.data.negatives import ForeignPhrases, absent_phrases
 from train.data.readers import read_detection, read_expressions
 from train.data.samples import Expression, Photo
 
@@ -41,9 +41,7 @@ def absent_questions(root: Path) -> Asked:
     asked = []
     for photo in [*photos, *read_detection(root, "val")]:
         rng = random.Random(f"{SEED}/{photo.path.name}")
-        said = [e for e in photo.expressions if not e.boxes]
-        made = absent_expression(photo, rng) or foreign.draw(photo, rng)
-        asked.append((photo, said or ([made] if made else [])))
+        asked.append((photo, absent_phrases(photo, foreign, rng)))
     return asked
 
 

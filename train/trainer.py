@@ -23,6 +23,7 @@ from sdk.errors import PhraseError
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, preprocess_for
 from train.checkpoint import (
+    ENCODER_PREFIXES,
     CheckpointError,
     check_frozen,
     frozen_sha256,
@@ -116,9 +117,8 @@ class Trainer:
         self._resume()
 
     def _optimizer(self) -> torch.optim.AdamW:
-        prefixes = ("vision.", "text.")
-        encoders = [p for n, p in self.params.items() if n.startswith(prefixes)]
-        rest = [p for n, p in self.params.items() if not n.startswith(prefixes)]
+        encoders = [p for n, p in self.params.items() if n.startswith(ENCODER_PREFIXES)]
+        rest = [p for n, p in self.params.items() if not n.startswith(ENCODER_PREFIXES)]
         groups = [
             {"params": rest, "peak": self.config.lr},
             {"params": encoders, "peak": self.config.encoder_lr},

@@ -16,8 +16,8 @@ from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
 from train.data import augment, mosaic
 from train.data.degrade import degrade
-from train.data.expressions import absent_expression, expressions_for
-from train.data.negatives import ForeignPhrases
+from train.data.expressions import expressions_for
+from train.data.negatives import ForeignPhrases, absent_phrases
 from train.data.samples import Box, Expression, Photo
 from train.data.wording import vary
 
@@ -139,9 +139,8 @@ class BatchMaker:
             labels = [e for e in made if e.company == 1]
             chosen = (contrast + labels[:1])[: self.phrases_per_photo]
         if rng.random() < self.negatives:
-            said = [e for e in photo.expressions if not e.boxes]
-            made = absent_expression(photo, rng) or self._foreign.draw(photo, rng)
-            chosen += [rng.choice(said)] if said else [made] if made else []
+            absent = absent_phrases(photo, self._foreign, rng)
+            chosen += absent if len(absent) < 2 else [rng.choice(absent)]
         return chosen
 
     def _augmented(

@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Sequence
 
+from train.data.expressions import absent_expression
 from train.data.samples import Expression, Photo
 
 BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing", "people"})
@@ -53,3 +54,10 @@ class ForeignPhrases:
             if not words & said and not (people and kind == "people"):
                 return Expression(text, (), "absent")
         return None
+
+
+def absent_phrases(photo: Photo, foreign: ForeignPhrases, rng: random.Random) -> list[Expression]:
+    """What is not in the photo: as its data says, else one made phrase, or none."""
+    said = [e for e in photo.expressions if not e.boxes]
+    made = absent_expression(photo, rng) or foreign.draw(photo, rng)
+    return said or ([made] if made else [])
