@@ -18,6 +18,7 @@ from sdk.contract import FUSION, GRAPHS, TEXT, VISION
 from train.build import MAX_TOKENS, build_model, preprocess_for
 from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
+from train.methods.lora import fold_lora
 from train.model import GroundingModel
 
 OPSET = 20
@@ -40,6 +41,7 @@ def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
     model = build_model(dataclasses.replace(config, vision_weights=weights))
     check_frozen(frozen_sha256(model), state, checkpoint)
     load_parameters(model, groups["average"])
+    fold_lora(model)
     return model.eval(), config
 
 
@@ -98,7 +100,7 @@ def _example(
     if graph == TEXT.name:
         ids = torch.ones(1, length, dtype=torch.long)
         return (ids, torch.ones_like(ids)), ({1: tokens}, {1: tokens})
-    visual = torch.zeros(1, *model.positions.shape[1:])
+    visual = torch.zeros(1, *model.visual_shape)
     text = torch.zeros(count, length, visual.shape[-1])
     mask = torch.ones(count, length, dtype=torch.long)
     return (visual, text, mask), ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens})

@@ -164,7 +164,13 @@ def test_training_and_runtime_make_the_same_tensor_of_a_photo(built: Built) -> N
     _, config = load_model(built.checkpoint)
     photos = read_flickr30k(built.data, "train")
     batches = BatchMaker(
-        preprocess_for(config), photos, phrases_per_photo=2, negatives=0, seed=0, with_images=True
+        preprocess_for(config),
+        photos,
+        phrases_per_photo=2,
+        negatives=0,
+        seed=0,
+        with_images=True,
+        augment=True,
     )
     runtime = grounder.manifest.preprocess.tensor(as_bgr(photos[0].path))
     drawn = [batches.batch(photos[:1], epoch).images.numpy() for epoch in range(40)]

@@ -49,7 +49,7 @@ def captioned(folder: Path, left: str, right: str) -> Photo:
 
 def maker(photos: list[Photo], *, images: bool = True, **changes: float) -> BatchMaker:
     settings = {"phrases_per_photo": 4, "negatives": 0.0, "seed": 0} | changes
-    return BatchMaker(PLAIN, photos, with_images=images, **settings)  # type: ignore[arg-type]
+    return BatchMaker(PLAIN, photos, with_images=images, augment=images, **settings)  # type: ignore[arg-type]
 
 
 def seen(image: torch.Tensor) -> np.ndarray:
@@ -216,7 +216,8 @@ def test_every_phrase_belongs_to_its_photo() -> None:
     for box, photo in zip(asked(batch), batch.photo_of.tolist(), strict=True):
         assert box in [tuple(np.round(i.box, 4).tolist()) for i in photos[photo].instances]
     nothing = maker(photos[1:2], images=False).batch(photos[1:2], 0)
-    assert nothing.texts == [] and nothing.boxes.shape == (0, 4) and nothing.images is None
+    assert nothing.texts == ["nothing"] and nothing.present.tolist() == [False]
+    assert nothing.images is None
 
 
 def same(a: Batch, b: Batch) -> bool:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from train.fusion import DenseFusion, WordAttention
+from train.fusion import DenseFusion
+from train.fusion.dense import WordAttention
 
 DIM, GRID = 16, 4
 

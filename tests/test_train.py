@@ -23,6 +23,7 @@ from train.data.readers import read_detection, read_flickr30k
 from train.encoders.vision import CompactVision
 from train.features import KeptText, KeptVision, LiveText
 from train.freeze import main as freeze
+from train.methods import METHODS
 from train.trainer import Trainer
 
 
@@ -60,15 +61,26 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
         torch.testing.assert_close(second.average[name], value, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("changes", [{}, {"unfreeze_vision": True}, {"method": "full"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"unfreeze_vision": True, "augment": True},
+        {"fusion": "transvg", "lr": 5e-4},
+        {"variant": "paper"},
+        *({"method": name} for name in METHODS if name != "m2ist"),
+    ],
+    ids=lambda changes: "-".join(map(str, changes.values())) or "m2ist",
+)
 def test_training_learns_and_moves_only_what_should_move(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    run = trainer(tmp_path, "run", epochs=40, lr=3e-3, negatives=0.0, **changes)
+    settings = {"epochs": 40, "lr": 3e-3, "negatives": 0.0} | changes
+    run = trainer(tmp_path, "run", **settings)
     frozen = {n: p.clone() for n, p in run.model.named_parameters() if not p.requires_grad}
     trained = {n: p.clone() for n, p in run.params.items()}
-    assert any(n.startswith("vision.") for n in trained) == run.config.trains_vision
-    assert any(n.startswith("text.") for n in trained) == run.config.trains_text
+    assert any(n.startswith("vision.") for n in trained) != run.config.keeps_vision
+    assert any(n.startswith("text.") for n in trained) != run.config.keeps_text
     passes = [sum(steps(run, run.per_epoch)) for _ in range(10)]
     assert passes[-1] < 0.85 * passes[0]
     now = dict(run.model.named_parameters())
@@ -86,11 +98,12 @@ def test_kept_features_equal_fresh_ones(tmp_path: Path) -> None:
     ]
     for kept, *new in zip(run.kept_vision(photos), *fresh, strict=True):
         torch.testing.assert_close(kept, torch.cat(new).half().float())
-    assert isinstance(run.text_taps, KeptText)
-    live = LiveText(run.model.text, run.text_taps._tokenizer)
+    assert isinstance(run.texts, KeptText)
+    live = LiveText(run.texts._tokenizer)
     texts = ["a dog", "the dog on the left", "a dog"]
-    (kept_taps, mask), (live_taps, live_mask) = run.text_taps(texts), live(texts)
+    (kept_taps, mask), (ids, live_mask) = run.texts(texts), live(texts)
     assert torch.equal(mask, live_mask)
+    live_taps = run.model.text.taps(ids, live_mask)
     for kept, new in zip(kept_taps, live_taps, strict=True):
         torch.testing.assert_close(kept * mask[..., None], new * mask[..., None], atol=2e-3, rtol=0)
 

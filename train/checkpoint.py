@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from train.config import TrainConfig
+from train.model import GroundingModel
 
 ENCODER_PREFIXES = ("vision.", "text.")
 """How the names of the encoders' parameters begin."""
@@ -76,7 +77,7 @@ def weights_sha256(tensors: Iterable[tuple[str, Tensor]]) -> str:
     """One hash of named tensors, whatever their order."""
     digest = sha256()
     for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        digest.update(name.encode() + tensor.detach().numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -96,9 +97,9 @@ def check_frozen(frozen: str, state: Mapping[str, Any], path: Path) -> None:
 
 @torch.no_grad()
 def load_parameters(
-    model: nn.Module, values: Mapping[str, Tensor], *, only_matching: bool = False
+    model: GroundingModel, values: Mapping[str, Tensor], *, only_matching: bool = False
 ) -> None:
-    """Copy `values` into the parameters of the same name.
+    """Copy `values` into what trains of the same name, see `GroundingModel.adapter_state`.
 
     With `only_matching`, names the model does not train are ignored, and an encoder that trains but
     is not in `values` stays as it was loaded from its own file.
@@ -106,7 +107,7 @@ def load_parameters(
     Raises:
         CheckpointError: a parameter is missing from `values` or has another shape.
     """
-    wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    wanted = model.adapter_state()
     if only_matching:
         encoders = {n for n in wanted if n.startswith(ENCODER_PREFIXES)} - values.keys()
         wanted = {name: p for name, p in wanted.items() if name not in encoders}

@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from train.methods import METHODS
+from train.fusion import FUSIONS
+from train.methods import INSIDE_METHODS, METHODS, VARIANTS
 
 
 @dataclass(frozen=True)
@@ -14,17 +15,25 @@ class TrainConfig:
     """Settings of one run; each is a flag of `python -m train` with dashes for underscores."""
 
     method: str = "m2ist"
-    """m2ist, unipt, head_only, or full (both encoders train)."""
+    """m2ist, mapper, unipt; lora, adapter, head_only; or full (both encoders train)."""
+    variant: str = "released"
+    """Of m2ist: "released" sums its adapters, "paper" chains them."""
+    prior: str = "self"
+    """Of mapper: "self" (the text encoder's own output), or a CLIP text tower by folder or name."""
+    fusion: str = "dense"
+    """dense (a scored box for each cell) or transvg (one regressed box)."""
+    vision: str = "compact"
+    """Vision encoder: "compact", or DINOv2, CLIP, SigLIP or DETR by folder or hub name."""
     unfreeze_vision: bool = False
     """Train the vision encoder along with the side network: how the default's encoder was made."""
     vision_weights: str = "default"
-    """Vision encoder: "default", a .safetensors file, a PicoDet-S .onnx, or "random"."""
+    """Weights of the compact encoder: "default", a .safetensors, a PicoDet-S .onnx, or "random"."""
     side_weights: str = ""
     """Checkpoint whose side network, fusion and head to start from; empty = from random weights."""
     text: str = "minilm"
     """Text encoder: "minilm", a folder, or a name on the model hub."""
     image_size: int = 320
-    """Side of the square network input in pixels, divisible by 32."""
+    """Side of the square network input in pixels, a multiple of the encoder's stride."""
     dim: int = 128
     """Width of the side streams and of the fusion."""
     bottleneck: int = 96
@@ -34,7 +43,11 @@ class TrainConfig:
     epochs: int = 6
     """Passes over the photos."""
     batch_photos: int = 16
-    """Photos in a batch."""
+    """Photos in a batch of each process."""
+    accumulate: int = 1
+    """Batches whose gradients are added up for one optimiser step."""
+    augment: bool = False
+    """Mirror, crop, join and degrade photos; a frozen encoder's features cannot be kept then."""
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
@@ -63,9 +76,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}")
-        if self.image_size <= 0 or self.image_size % 32:
-            raise ValueError(f"--image-size: expected a multiple of 32, got {self.image_size}")
-        for name in ("dim", "bottleneck", "layers", "epochs", "batch_photos", "phrases_per_photo"):
+        for name, known in (("variant", VARIANTS), ("fusion", FUSIONS)):
+            if getattr(self, name) not in known:
+                got = getattr(self, name)
+                raise ValueError(f"--{name}: expected one of {', '.join(known)}, got {got!r}")
+        positive = ("image_size", "dim", "bottleneck", "layers", "epochs", "batch_photos")
+        for name in (*positive, "phrases_per_photo", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number")
         for name in ("warmup_steps", "detection_photos", "limit"):
@@ -76,13 +92,23 @@ class TrainConfig:
 
     @property
     def trains_vision(self) -> bool:
-        """Whether gradients enter the vision encoder."""
+        """Whether the vision encoder's own weights train."""
         return self.unfreeze_vision or self.method == "full"
 
     @property
     def trains_text(self) -> bool:
-        """Whether gradients enter the text encoder."""
+        """Whether the text encoder's own weights train."""
         return self.method == "full"
+
+    @property
+    def keeps_vision(self) -> bool:
+        """Whether a photo's features never change, and are computed once."""
+        return not (self.trains_vision or self.augment or self.method in INSIDE_METHODS)
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether a phrase's taps never change, and are computed once."""
+        return not (self.trains_text or self.method in INSIDE_METHODS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

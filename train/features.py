@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from sdk.frames import as_bgr
@@ -23,6 +23,7 @@ from sdk.tokenizer import WordPieceTokenizer
 from train.checkpoint import weights_sha256
 from train.data.samples import Photo
 from train.encoders.text import TransformersText
+from train.encoders.transformer import TransformerVision
 from train.encoders.vision import CompactVision
 
 
@@ -32,6 +33,7 @@ class KeptText:
     def __init__(self, encoder: TransformersText, tokenizer: WordPieceTokenizer) -> None:
         self._encoder = encoder
         self._tokenizer = tokenizer
+        self._device = next(encoder.parameters()).device
         self._kept: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -40,8 +42,9 @@ class KeptText:
         missing = sorted({t for t in texts if t not in self._kept})
         if missing:
             encoded = [self._tokenizer.encode(t) for t in missing]
-            ids, mask = pad(encoded)
+            ids, mask = (x.to(self._device) for x in pad(encoded))
             taps = torch.stack(self._encoder.taps(ids, mask), dim=1).half()  # (M, layers, L, C)
+            taps = taps.cpu()
             for text, tap, tokens in zip(missing, taps, encoded, strict=True):
                 self._kept[text] = tap[:, : len(tokens)].clone()
         kept = [self._kept[t] for t in texts]
@@ -56,16 +59,14 @@ class KeptText:
 
 
 class LiveText:
-    """The counterpart of `KeptText` for a text encoder that trains: computed anew each time."""
+    """The counterpart of `KeptText` where gradients enter the encoder: tokens, no taps."""
 
-    def __init__(self, encoder: TransformersText, tokenizer: WordPieceTokenizer) -> None:
-        self._encoder = encoder
+    def __init__(self, tokenizer: WordPieceTokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def __call__(self, texts: Sequence[str]) -> tuple[list[Tensor], Tensor]:
-        """As `KeptText.__call__`, with gradients."""
-        ids, mask = pad([self._tokenizer.encode(t) for t in texts])
-        return self._encoder.taps(ids, mask), mask
+    def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """P phrases -> (P, L) int64 ids and mask."""
+        return pad([self._tokenizer.encode(t) for t in texts])
 
 
 def pad(encoded: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -87,11 +88,16 @@ class KeptVision:
     """
 
     def __init__(
-        self, encoder: CompactVision, preprocess: Preprocess, photos: Sequence[Photo], folder: Path
+        self,
+        encoder: CompactVision | TransformerVision,
+        preprocess: Preprocess,
+        photos: Sequence[Photo],
+        folder: Path,
     ) -> None:
         self._rows = {str(p.path): row for row, p in enumerate(photos)}
+        self._device = next(encoder.parameters()).device
         with torch.no_grad():
-            blank = torch.zeros(1, 3, preprocess.height, preprocess.width)
+            blank = torch.zeros(1, 3, preprocess.height, preprocess.width, device=self._device)
             self._shapes = [tuple(f.shape[1:]) for f in encoder.features(blank)]
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         path = folder / f"features-{self._key(encoder, preprocess)}.f16"
@@ -100,24 +106,29 @@ class KeptVision:
             self._compute(encoder, preprocess, photos, path)
         self._maps = np.memmap(path, np.float16, "r", shape=(len(photos), sum(self._sizes)))
 
-    def _key(self, encoder: CompactVision, preprocess: Preprocess) -> str:
+    def _key(self, encoder: nn.Module, preprocess: Preprocess) -> str:
         stats = [(path, Path(path).stat()) for path in self._rows]
         files = [(str(Path(path).resolve()), s.st_size, s.st_mtime_ns) for path, s in stats]
-        source = json.dumps([preprocess.to_dict(), files])
+        source = json.dumps([preprocess.to_dict(), files, encoder.tap_channels])
         weights = weights_sha256(encoder.state_dict().items())
         return sha256((source + weights).encode()).hexdigest()[:16]
 
     @torch.no_grad()
     def _compute(
-        self, encoder: CompactVision, preprocess: Preprocess, photos: Sequence[Photo], path: Path
+        self,
+        encoder: CompactVision | TransformerVision,
+        preprocess: Preprocess,
+        photos: Sequence[Photo],
+        path: Path,
     ) -> None:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         shape = (len(photos), sum(self._sizes))
         try:
             maps = np.memmap(temporary, np.float16, "w+", shape=shape)
             for row, photo in enumerate(tqdm(photos, desc="keeping vision features", unit="photo")):
-                image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path)))
-                maps[row] = torch.cat([f.flatten() for f in encoder.features(image)]).half().numpy()
+                image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path))).to(self._device)
+                flat = torch.cat([f.flatten() for f in encoder.features(image)])
+                maps[row] = flat.half().cpu().numpy()
             maps.flush()
             del maps  # an open map cannot be renamed everywhere
             temporary.replace(path)

@@ -56,13 +56,14 @@ def freeze(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
     config = dataclasses.replace(
         config,
         unfreeze_vision=False,
+        augment=False,
         side_weights="",
         vision_weights="default" if shipped else str(vision.resolve()),
     )
     model = build_model(config)
     load_parameters(model, average, only_matching=True)
     state = {"step": state["step"], "frozen_sha256": frozen_sha256(model)}
-    save_checkpoint(side, {"average": model.adapter_params()}, config, state)
+    save_checkpoint(side, {"average": model.adapter_state()}, config, state)
     return vision, side
 
 

@@ -6,38 +6,51 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from train.encoders.text import TransformersText
-from train.encoders.vision import CompactVision
 from train.fusion import DenseFusion
-from train.methods import build_method
 
 
 class GroundingModel(nn.Module):
     """`encode_vision(image)`, `encode_text(tokens)`, `fuse(visual, text)`: the three graphs.
 
-    Learned 2-D positions are added on the visual side, once a frame. Nothing that `encode_vision`
-    computes depends on the phrase.
+    Nothing that `encode_vision` computes depends on the phrase. For the dense fusion, learned 2-D
+    positions are added on the visual side, once a frame; TransVG's has positions of its own.
+
+    Args:
+        visual_tokens: N, what the vision encoder gives for the image size of the run.
+        dim: D, the width of the fusion.
     """
 
     def __init__(
         self,
-        vision: CompactVision,
-        text: TransformersText,
-        *,
-        method: str,
-        image_size: int,
+        vision: nn.Module,
+        text: nn.Module,
+        method: nn.Module,
+        fusion: nn.Module,
+        visual_tokens: int,
         dim: int,
-        bottleneck: int,
-        layers: int,
     ) -> None:
         super().__init__()
-        grid = image_size // vision.stride
-        self.vision, self.text = vision, text
-        self.method = build_method(method, vision.tap_channels, text.tap_channels, dim, bottleneck)
-        self.positions = nn.Parameter(torch.zeros(1, grid * grid, dim))
-        nn.init.normal_(self.positions, std=0.02)
-        self.fusion = DenseFusion(dim, grid, layers)
+        self.vision, self.text, self.method = vision, text, method
+        self.visual_shape = (visual_tokens, dim)
+        self.positions: nn.Parameter | None = None
+        if isinstance(fusion, DenseFusion):
+            self.positions = nn.Parameter(torch.empty(1, visual_tokens, dim).normal_(std=0.02))
+        self.fusion = fusion
+        self.learning(False)
+
+    def learning(self, mode: bool) -> None:
+        """Training or evaluation mode of what was added; the encoders themselves stay as they are.
+
+        Dropout and batch statistics of pretrained encoders are never on, as their taps are kept.
+        """
+        self.eval()
+        self.method.train(mode)
+        self.fusion.train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm) and module.weight.requires_grad:
+                module.train(mode)
 
     def encode_vision(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> visual tokens (B, N, D)."""
@@ -45,7 +58,8 @@ class GroundingModel(nn.Module):
 
     def join_vision(self, features: Sequence[Tensor]) -> Tensor:
         """Kept feature maps -> visual tokens (B, N, D): the trained part of `encode_vision`."""
-        return self.method.encode_vision(self.vision.taps(list(features))) + self.positions
+        visual = self.method.encode_vision(self.vision.taps(list(features)))
+        return visual if self.positions is None else visual + self.positions
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(P, L) ids and mask -> text tokens (P, L, D)."""
@@ -53,9 +67,48 @@ class GroundingModel(nn.Module):
         return self.method.encode_text(taps, attention_mask.bool())
 
     def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Visual tokens (1 or P, N, D), text tokens (P, L, D) -> boxes (P, N, 4), logits (P, N)."""
+        """Visual tokens (1 or P, N, D), text tokens (P, L, D) -> boxes (P, C, 4), logits (P, C).
+
+        C candidates: one a cell with the dense fusion, a single one with TransVG's.
+        """
         return self.fusion(visual, text, attention_mask.bool())
 
+    def forward(
+        self,
+        photos: Tensor | Sequence[Tensor],
+        photo_of: Tensor,
+        text: Tensor | Sequence[Tensor],
+        mask: Tensor,
+        fast_math: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """A training step's forward pass: float32 boxes and logits as `fuse` gives them.
+
+        Args:
+            photos: images (B, 3, H, W), or their kept features.
+            photo_of: (P,) index into the photos.
+            text: (P, L) ids, or kept taps. mask: (P, L), 1 = token.
+            fast_math: run in bfloat16; on a CPU all but the vision encoder, whose depthwise
+                convolutions have no fast backward pass in it.
+        """
+        device = mask.device.type
+        images = isinstance(photos, Tensor)
+        with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
+            visual = self.encode_vision(photos) if images else self.join_vision(photos)
+        with torch.autocast(device, torch.bfloat16, enabled=fast_math):
+            taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
+            tokens = self.method.encode_text(taps, mask.bool())
+            boxes, logits = self.fuse(visual[photo_of], tokens, mask)
+        return boxes.float(), logits.float()
+
     def adapter_params(self) -> dict[str, nn.Parameter]:
-        """Name -> parameter of everything that trains: what a checkpoint holds."""
+        """Name -> parameter of everything that trains."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def adapter_state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds: parameters that train, statistics of batch norms that do."""
+        state: dict[str, Tensor] = dict(self.adapter_params())
+        for name, module in self.named_modules():
+            if isinstance(module, _BatchNorm) and module.weight.requires_grad:
+                state[f"{name}.running_mean"] = module.running_mean
+                state[f"{name}.running_var"] = module.running_var
+        return state

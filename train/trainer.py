@@ -1,7 +1,8 @@
-"""The trainer: one loop for every method.
+"""The trainer: one loop for every method, on one process or on many.
 
 Frozen parts stay in eval mode and are never run twice: phrase taps are kept, and so are the vision
-features unless the vision encoder trains.
+features, unless gradients enter the encoder or photos are augmented. Devices, processes and
+accumulation are accelerate's: `accelerate launch -m train ...` trains on all GPUs of a machine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object, send_to_device
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -34,7 +37,7 @@ from train.checkpoint import (
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import DataError, Photo
-from train.evaluator import accuracy, evaluate
+from train.evaluator import evaluate
 from train.features import KeptText, KeptVision, LiveText
 from train.losses import grounding_loss
 
@@ -46,6 +49,7 @@ def use_fast_math(enabled: bool) -> None:
     """Let float32 products run in bfloat16 inside, for the whole process."""
     torch.set_float32_matmul_precision("medium" if enabled else "highest")
     torch.backends.mkldnn.conv.fp32_precision = "bf16" if enabled else "ieee"
+    torch.backends.cudnn.allow_tf32 = enabled
 
 
 def truncate_csv(path: Path, step: int) -> None:
@@ -67,7 +71,11 @@ def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> Non
 
 
 class Trainer:
-    """Trains one configuration into the folder `out`; continues where `out` left off."""
+    """Trains one configuration into the folder `out`; continues where `out` left off.
+
+    In a group of processes each trains and validates on its share of the photos; the first one
+    writes files.
+    """
 
     def __init__(
         self,
@@ -78,17 +86,25 @@ class Trainer:
         out: Path,
     ) -> None:
         self.config, self.out, self.val_photos = config, out, val_photos
+        self.accelerator = Accelerator(gradient_accumulation_steps=config.accumulate)
+        self.device = self.accelerator.device
+        self.world, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.preprocess = preprocess_for(config)
         self.model = build_model(config)
+        self._frozen_sha256 = frozen_sha256(self.model)
+        self.model.to(self.device)
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
         check_phrases([*train_photos, *val_photos], tokenizer)
-        self.text_taps = (LiveText if config.trains_text else KeptText)(self.model.text, tokenizer)
+        keep_text = config.keeps_text
+        self.texts = KeptText(self.model.text, tokenizer) if keep_text else LiveText(tokenizer)
         self.kept_vision: KeptVision | None = None
         use_fast_math(False)  # kept vision features are exact
-        if not config.trains_vision:
+        if config.keeps_vision:
             photos = [*train_photos, *val_photos]
-            folder = out.parent / "kept"
-            self.kept_vision = KeptVision(self.model.vision, self.preprocess, photos, folder)
+            with self.accelerator.main_process_first():
+                self.kept_vision = KeptVision(
+                    self.model.vision, self.preprocess, photos, out.parent / "kept"
+                )
         use_fast_math(config.fast_math)
         self.batches = BatchMaker(
             self.preprocess,
@@ -96,13 +112,14 @@ class Trainer:
             phrases_per_photo=config.phrases_per_photo,
             negatives=config.negatives,
             seed=config.seed,
-            with_images=config.trains_vision,
+            with_images=self.kept_vision is None,
+            augment=config.augment,
         )
-        self.per_epoch = self.batches.batches_per_epoch(config.batch_photos)
+        self.per_epoch = self.batches.batches_per_epoch(config.batch_photos, self.world)
         if not self.per_epoch:
             raise ValueError(
-                f"--batch-photos: expected at most the {len(train_photos)} training photos, got "
-                f"{config.batch_photos}"
+                f"--batch-photos: expected at most the {len(train_photos) // self.world} training "
+                f"photos of a process, got {config.batch_photos}"
             )
         self.total_steps = self.per_epoch * config.epochs
         self._store = PhotoStore()
@@ -110,9 +127,8 @@ class Trainer:
             groups, _, _ = load_checkpoint(Path(config.side_weights))
             load_parameters(self.model, groups["average"], only_matching=True)
         self.params = self.model.adapter_params()
-        self._frozen_sha256 = frozen_sha256(self.model)
-        self.average = {name: p.detach().clone() for name, p in self.params.items()}
-        self.optimizer = self._optimizer()
+        self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
+        self.network, self.optimizer = self.accelerator.prepare(self.model, self._optimizer())
         self.step = 0
         self._resume()
 
@@ -133,11 +149,13 @@ class Trainer:
 
     def save(self) -> None:
         """Write parameters, average and optimiser state."""
+        if not self.accelerator.is_main_process:
+            return
         moments: dict[str, Tensor] = {}
         for name, p in self.params.items():
             for key, value in self.optimizer.state.get(p, {}).items():
                 moments[f"{key}.{name}"] = value
-        groups = {"model": self.params, "average": self.average, "adam": moments}
+        groups = {"model": self.model.adapter_state(), "average": self.average, "adam": moments}
         state = {"step": self.step, "frozen_sha256": self._frozen_sha256}
         save_checkpoint(self.checkpoint, groups, self.config, state)
 
@@ -151,64 +169,73 @@ class Trainer:
             )
         check_frozen(self._frozen_sha256, state, self.checkpoint)
         load_parameters(self.model, groups["model"])
-        self.average = {name: groups["average"][name] for name in self.params}
+        for name, value in self.average.items():
+            value.copy_(groups["average"][name])
         for key, value in groups.get("adam", {}).items():
             kind, name = key.split(".", 1)
-            self.optimizer.state[self.params[name]][kind] = value
+            device = "cpu" if kind == "step" else self.device  # as AdamW itself has it
+            self.optimizer.state[self.params[name]][kind] = value.to(device)
         self.step = int(state["step"])
-        for name in ("loss.csv", "accuracy.csv"):
-            truncate_csv(self.out / name, self.step)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            for name in ("loss.csv", "accuracy.csv"):
+                truncate_csv(self.out / name, self.step)
 
     def fit(self) -> float:
         """Train to the end; returns Acc@0.5 on the validation photos' single-box phrases."""
         while self.step < self.total_steps:
             epoch, done = divmod(self.step, self.per_epoch)
-            bar = tqdm(total=self.per_epoch, initial=done, desc=f"epoch {epoch + 1}", unit="batch")
-            for batch in self.batches.epoch(epoch, self.config.batch_photos, skip=done):
+            bar = tqdm(
+                total=self.per_epoch,
+                initial=done,
+                desc=f"epoch {epoch + 1}",
+                unit="batch",
+                disable=not self.accelerator.is_main_process,
+            )
+            batches = self.batches.epoch(
+                epoch, self.config.batch_photos, skip=done, rank=self.rank, world=self.world
+            )
+            for batch in batches:
                 terms = self.train_step(batch)
                 bar.update()
                 bar.set_postfix({k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
-                if terms and self.step % 20 == 0:
+                if self.step % 20 == 0:
                     self._log("loss.csv", {"step": self.step, **terms})
                 if self.step % CHECKPOINT_EVERY == 0:
                     self.save()
             bar.close()
-            reached = self.validate()
-            self._log("accuracy.csv", {"step": self.step, "accuracy": reached})
-            tqdm.write(f"epoch {epoch + 1}: Acc@0.5 {reached:.1f}")
+            reached, phrases = self.validate()
+            self._log("accuracy.csv", {"step": self.step, "accuracy": reached, "phrases": phrases})
+            self.accelerator.print(f"epoch {epoch + 1}: Acc@0.5 {reached:.1f}")
             self.save()
-        return self.validate()
+        return self.validate()[0]
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step; returns the loss terms, none for a batch without a phrase."""
+        """Forward and backward of a batch, and an optimiser step; returns the loss terms."""
         self.step += 1
-        if not batch.texts:
-            return {}
+        torch.manual_seed(self.config.seed + self.step)  # dropout, also of a resumed run
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule()
-        terms = self.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms["total"].backward()
-        torch.nn.utils.clip_grad_norm_(list(self.params.values()), self.config.clip)
-        self.optimizer.step()
-        self._update_average()
+        self.model.learning(True)
+        with self.accelerator.accumulate(self.network):
+            terms = self.loss(batch)
+            self.accelerator.backward(terms["total"])
+            if self.accelerator.sync_gradients:
+                self.accelerator.clip_grad_norm_(list(self.params.values()), self.config.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        if self.accelerator.sync_gradients:
+            self._update_average()
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The forward pass: loss terms of a batch that has phrases."""
-        visual = self._visual(batch)[batch.photo_of]
-        text_taps, mask = self.text_taps(batch.texts)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.fast_math):
-            text = self.model.method.encode_text(text_taps, mask.bool())
-            boxes, logits = self.model.fuse(visual, text, mask)
-        boxes, logits = boxes.float(), logits.float()
-        return grounding_loss(boxes, logits, batch.boxes, batch.present, self.model.fusion.centers)
-
-    def _visual(self, batch: Batch) -> Tensor:
-        if self.kept_vision is not None:
-            return self.model.join_vision(self.kept_vision(batch.photos))
-        assert batch.images is not None
-        return self.model.encode_vision(batch.images)
+        """The forward pass: loss terms of a batch."""
+        text, mask = self.texts(batch.texts)
+        photos = batch.images if self.kept_vision is None else self.kept_vision(batch.photos)
+        inputs = (photos, batch.photo_of, text, mask)
+        boxes, logits = self.network(*send_to_device(inputs, self.device), self.config.fast_math)
+        goal, present = batch.boxes.to(self.device), batch.present.to(self.device)
+        return grounding_loss(boxes, logits, goal, present, self.model.fusion.centers)
 
     def _schedule(self) -> float:
         """Linear warm-up, at most a tenth of the run, then a cosine down to a hundredth."""
@@ -220,16 +247,23 @@ class Trainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.values()), list(self.params.values()), 1 - decay)
+        now = [t.detach() for t in self.model.adapter_state().values()]
+        torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
 
     @torch.no_grad()
-    def validate(self) -> float:
-        """Acc@0.5 of the averaged weights on single-box validation phrases."""
-        current = {name: p.detach().clone() for name, p in self.params.items()}
+    def validate(self) -> tuple[float, int]:
+        """Acc@0.5 of the averaged weights on the single-box validation phrases, and their number.
+
+        Every process grounds its share; all of them get the whole figure.
+        """
+        current = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
         load_parameters(self.model, self.average)
         try:
-            asked = [(p, [e for e in p.expressions if e.single]) for p in self.val_photos]
-            return accuracy(evaluate(self.predict, asked, progress=False))
+            share = self.val_photos[self.rank :: self.world]
+            asked = [(p, [e for e in p.expressions if e.single]) for p in share]
+            right = [o.right for o in evaluate(self.predict, asked, progress=False)]
+            right = gather_object(right)
+            return (100 * sum(right) / len(right) if right else float("nan")), len(right)
         finally:
             load_parameters(self.model, current)
 
@@ -238,18 +272,20 @@ class Trainer:
         self, photo: Photo, texts: Sequence[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """An evaluator's `Predict` with the model as it is."""
+        self.model.learning(False)
         if self.kept_vision is not None:
-            visual = self.model.join_vision(self.kept_vision([photo]))
+            photos = self.kept_vision([photo])
         else:
-            tensor = self.preprocess.tensor(self._store[photo])
-            visual = self.model.encode_vision(torch.from_numpy(tensor))
-        taps, mask = self.text_taps(texts)
-        text = self.model.method.encode_text(taps, mask.bool())
-        boxes, logits = self.model.fuse(visual, text, mask)
-        chosen, best = best_boxes(boxes.numpy(), logits.numpy())
+            photos = torch.from_numpy(self.preprocess.tensor(self._store[photo]))
+        text, mask = self.texts(texts)
+        inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
+        boxes, logits = self.model(*send_to_device(inputs, self.device))
+        chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
         return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
 
     def _log(self, name: str, row: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
         path = self.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.is_file()

@@ -27,6 +27,8 @@ DEGRADED = 0.25
 """Probability of blur, low light, compression or fewer pixels."""
 MOST_CONTRAST_WITH_CAPTIONS = 2
 """Most contrastive expressions of one photo that has captions to draw from."""
+NOTHING = Expression("nothing", (), "absent")
+"""Asked of a batch in which no phrase can be made of any photo: every batch has a loss."""
 ABSENT: Box = (0.0, 0.0, 0.0, 0.0)
 """The box of what is not there."""
 
@@ -64,8 +66,8 @@ class BatchMaker:
     """Draws phrases for photos and turns them into batches.
 
     Every random choice comes from (seed, epoch, photo), so an interrupted run resumes with the
-    batches it would have had. `with_images=False` leaves pixels out and does not augment: the
-    vision features of the plain photo are kept elsewhere.
+    batches it would have had. `with_images=False` leaves pixels out: the vision features of the
+    plain photo are kept elsewhere.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class BatchMaker:
         negatives: float,
         seed: int,
         with_images: bool,
+        augment: bool,
     ) -> None:
         self.preprocess = preprocess
         self.photos = list(photos)
@@ -84,31 +87,42 @@ class BatchMaker:
         self.negatives = negatives
         self.seed = seed
         self.with_images = with_images
+        self.augment = augment
         self._foreign = ForeignPhrases(photos)
         self._partners = mosaic.Partners(photos)
         self._store = PhotoStore()
 
-    def epoch(self, epoch: int, batch_photos: int, skip: int = 0) -> Iterator[Batch]:
-        """Batches of one pass in a shuffled order; `skip` leaves out those already trained on."""
+    def epoch(
+        self, epoch: int, batch_photos: int, skip: int = 0, rank: int = 0, world: int = 1
+    ) -> Iterator[Batch]:
+        """Batches of one pass in a shuffled order; `skip` leaves out those already trained on.
+
+        Process `rank` of `world` gets every world-th of them, as many as all others.
+        """
         order = list(range(len(self.photos)))
         random.Random(f"{self.seed}/{epoch}").shuffle(order)
-        for start in range(skip * batch_photos, len(order) - batch_photos + 1, batch_photos):
+        for index in range(skip, self.batches_per_epoch(batch_photos, world)):
+            start = (index * world + rank) * batch_photos
             yield self.batch([self.photos[i] for i in order[start : start + batch_photos]], epoch)
 
-    def batches_per_epoch(self, batch_photos: int) -> int:
-        """How many batches `epoch` gives from the start."""
-        return len(self.photos) // batch_photos
+    def batches_per_epoch(self, batch_photos: int, world: int = 1) -> int:
+        """How many batches `epoch` gives each process from the start."""
+        return len(self.photos) // (batch_photos * world)
 
     def batch(self, photos: Sequence[Photo], epoch: int) -> Batch:
         """One batch; photos for which no phrase can be made stay without one."""
         images, texts, photo_of, boxes = [], [], [], []
         for index, photo in enumerate(photos):
             rng = random.Random(f"{self.seed}/{epoch}/{photo.path.name}")
-            if self.with_images:
+            if self.augment:
                 tensor, chosen = self._augmented(photo, rng)
                 images.append(tensor)
             else:
                 chosen = self._choose(photo, rng)
+                if self.with_images:
+                    images.append(self.preprocess.tensor(self._store[photo]))
+            if not (chosen or texts) and index == len(photos) - 1:
+                chosen = [NOTHING]
             for expression in chosen:
                 texts.append(vary(expression.text, rng))
                 photo_of.append(index)

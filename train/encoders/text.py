@@ -1,4 +1,4 @@
-"""Text encoders from transformers, loaded strictly: every weight must come from the files."""
+"""Text encoders from transformers: phrases in, the taps that side networks read out."""
 
 from __future__ import annotations
 
@@ -6,37 +6,53 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from transformers import AutoModel
-from transformers.utils import logging
+
+from train.encoders.pretrained import load_strictly
+from train.encoders.sublayers import Recorder, Sublayers
 
 
 class TransformersText(nn.Module):
-    """A BERT-like encoder whose taps are its hidden states, embedding output excluded.
+    """A BERT-like encoder.
 
-    Args:
-        source: a folder with `config.json` and `model.safetensors`, or a name on the model hub.
-
-    Raises:
-        ValueError: weights missing from the files would stay random.
-        OSError: from transformers, when the files or the hub cannot be reached.
+    Its taps are the outputs of its layers, or with `sublayers` the embeddings, each layer's
+    attention (normalised) and feed-forward output, and the last layer's output: 2 L + 2 tensors.
     """
 
-    def __init__(self, source: str | Path) -> None:
+    def __init__(self, net: nn.Module, *, sublayers: bool = False) -> None:
         super().__init__()
-        logging.disable_progress_bar()  # local files load in a blink; bars belong to long work
-        self.net, info = AutoModel.from_pretrained(
-            str(source), output_loading_info=True, attn_implementation="eager"
-        )
-        missing = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
-        if missing:
-            raise ValueError(
-                f"{source}: {len(missing)} weights are not in the files and would stay random "
-                f"(first: {missing[0]}); expected a complete encoder checkpoint"
-            )
+        self.net = net
         self.net.pooler = None  # never used: taps are token features
         config = self.net.config
-        self.tap_channels = [config.hidden_size] * config.num_hidden_layers
+        count = config.num_hidden_layers
+        self.tap_channels = [config.hidden_size] * (2 * count + 2 if sublayers else count)
+        self._recorder = Recorder(self.layers) if sublayers else None
+
+    @classmethod
+    def load(cls, source: str | Path, *, sublayers: bool = False) -> TransformersText:
+        """From a folder with `config.json` and `model.safetensors`, or a name on the model hub.
+
+        Raises:
+            ValueError, OSError: see `load_strictly`.
+        """
+        net = load_strictly(
+            AutoModel, source, lambda key: key.startswith("pooler."), attn_implementation="eager"
+        )
+        return cls(net, sublayers=sublayers)
+
+    @property
+    def layers(self) -> list[Sublayers]:
+        """The two sublayers of each layer; attention's output is after its LayerNorm."""
+        return [Sublayers(x.attention, x.output.dense) for x in self.net.encoder.layer]
+
+    @property
+    def norms(self) -> list[tuple[nn.Module, nn.Module]]:
+        """The LayerNorms after attention and after feed-forward of each layer."""
+        layers = self.net.encoder.layer
+        return [(x.attention.output.LayerNorm, x.output.LayerNorm) for x in layers]
 
     def taps(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
-        """(P, L) ids and mask (1 = token) -> one (P, L, C) tensor a layer."""
+        """(P, L) ids and mask (1 = token) -> taps, each (P, L, C)."""
         out = self.net(input_ids, attention_mask, output_hidden_states=True)
-        return list(out.hidden_states[1:])
+        if self._recorder is None:
+            return list(out.hidden_states[1:])
+        return [out.hidden_states[0], *self._recorder.take(), out.last_hidden_state]

@@ -17,12 +17,23 @@ class CompactVision(nn.Module):
     """The default's encoder: `ESNet`, its six maps brought to stride 16."""
 
     stride = 16
+    multiple = 32
+    """Image sizes must be a multiple of the coarsest map's stride."""
+    cls_tokens = 0
+    outputs = 3
+    """The last taps are the neck's three levels, together the encoder's output."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = ESNet()
         # Stride-8 maps arrive as 2x2 patches: their detail is kept, in four times the channels.
         self.tap_channels = [TAP_CHANNELS[n] * (4 if n in ("c3", "p3") else 1) for n in TAP_NAMES]
+
+    @property
+    def stages(self) -> list[tuple[nn.Module, int]]:
+        """The last block of each stage, whose output has as many channels as its input."""
+        blocks = (self.net.stage1[-1], self.net.stage2[-1], self.net.stage3[-1])
+        return [(b, TAP_CHANNELS[name]) for b, name in zip(blocks, TAP_NAMES, strict=False)]
 
     def features(self, image: Tensor) -> list[Tensor]:
         maps = self.net(image)

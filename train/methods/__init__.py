@@ -1,38 +1,90 @@
-"""Tuning methods by name. A method turns encoder taps into tokens and says what may train."""
+"""Tuning methods by name.
+
+A method may put adapters into the encoders (`adapt`), and joins what their taps say into visual and
+text tokens (`build_method`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import nn
 
+from train.encoders.text import TransformersText
+from train.encoders.transformer import TransformerVision
+from train.encoders.vision import CompactVision
+from train.methods.bottleneck import add_adapters
 from train.methods.head_only import HeadOnly
-from train.methods.m2ist.model import M2IST
-from train.methods.unipt.model import UniPT
+from train.methods.lora import add_lora
+from train.methods.m2ist import M2IST, LayerM2IST
+from train.methods.mapper import MaPPER, guide_text, localise_vision
+from train.methods.mapper.prior import Prior
+from train.methods.unipt import UniPT
 
-METHODS = ("m2ist", "unipt", "head_only", "full")
-"""`full` is head_only's network with both encoders training: the reference."""
+SIDE_METHODS = ("m2ist", "unipt", "head_only")
+"""No gradient enters an encoder."""
+INSIDE_METHODS = ("mapper", "lora", "adapter")
+"""Adapters inside frozen encoders: gradients pass through them."""
+METHODS = (*SIDE_METHODS, *INSIDE_METHODS, "full")
+"""`full` trains both encoders under head_only's network: the reference."""
+VARIANTS = ("released", "paper")
+
+Vision = CompactVision | TransformerVision
+
+
+def adapt(
+    name: str, vision: Vision, text: TransformersText, bottleneck: int, prior: Prior | None
+) -> nn.Module:
+    """Put the method's adapters into the frozen encoders; returns the text encoder to use.
+
+    Raises:
+        ValueError: the method cannot adapt this encoder.
+    """
+    if name == "mapper":
+        assert prior is not None
+        localise_vision(vision)
+        return guide_text(text, prior)
+    if name == "lora":
+        add_lora(vision)
+        add_lora(text)
+    if name == "adapter":
+        add_adapters(vision, bottleneck)
+        add_adapters(text, bottleneck)
+    return text
+
+
+def reads_sublayers(name: str, vision_is_compact: bool) -> bool:
+    """Whether the method reads inside each layer, see `encoders.sublayers`."""
+    return name == "m2ist" and not vision_is_compact
 
 
 def build_method(
-    name: str,
-    vision_channels: Sequence[int],
-    text_channels: Sequence[int],
-    dim: int,
-    bottleneck: int,
+    name: str, vision: Vision, text: nn.Module, dim: int, bottleneck: int, variant: str
 ) -> nn.Module:
     """The named method's joining network.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name, or encoders that the method cannot join.
     """
+    taps, text_taps = vision.tap_channels, text.tap_channels
+    chained = variant == "paper"
     if name == "m2ist":
-        return M2IST(vision_channels, text_channels, dim, bottleneck)
+        if isinstance(vision, TransformerVision):
+            return LayerM2IST(vision, text, dim, bottleneck, chained=chained)
+        return M2IST(taps, text_taps, dim, bottleneck, chained=chained)
     if name == "unipt":
-        return UniPT(vision_channels, text_channels, dim, bottleneck)
-    if name in ("head_only", "full"):
-        return HeadOnly(vision_channels, text_channels, dim)
+        return UniPT(taps, text_taps, dim, bottleneck)
+    if name == "mapper":
+        return MaPPER(taps[-vision.outputs :], text_taps, dim)
+    if name in METHODS:
+        return HeadOnly(taps[-vision.outputs :], text_taps, dim)
     raise ValueError(f"--method: expected one of {', '.join(METHODS)}, got {name!r}")
 
 
-__all__ = ["M2IST", "METHODS", "HeadOnly", "UniPT", "build_method"]
+__all__ = [
+    "INSIDE_METHODS",
+    "METHODS",
+    "SIDE_METHODS",
+    "VARIANTS",
+    "adapt",
+    "build_method",
+    "reads_sublayers",
+]

@@ -1,25 +1,31 @@
-"""Head only: frozen encoders, a linear projection of each one's last tap, the fusion on top."""
+"""Head only: a linear projection of each encoder's own output, the fusion on top.
+
+Alone it is the baseline without a side network; with encoders that train, or that hold adapters, it
+is the network around them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
 class HeadOnly(nn.Module):
-    """The baseline without a side network."""
+    """Projections of `vision_channels`, the widths of the encoder's outputs, and of the last tap."""
 
     def __init__(
         self, vision_channels: Sequence[int], text_channels: Sequence[int], dim: int
     ) -> None:
         super().__init__()
-        self.vision = nn.Linear(vision_channels[-1], dim)
+        self.outputs = len(vision_channels)
+        self.vision = nn.Linear(sum(vision_channels), dim)
         self.text = nn.Linear(text_channels[-1], dim)
 
     def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
         """Taps, each (B, N, C_l) -> visual tokens (B, N, D)."""
-        return self.vision(taps[-1])
+        return self.vision(torch.cat(list(taps[-self.outputs :]), -1))
 
     def encode_text(self, taps: Sequence[Tensor], mask: Tensor) -> Tensor:
         """Taps, each (P, L, C_l) -> text tokens (P, L, D). Token by token: needs no `mask`."""

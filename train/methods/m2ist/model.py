@@ -9,9 +9,12 @@
              visual tokens (B, N, D)                  text tokens (P, L, D)
 
 Each adapter reads a frozen activation and is summed into the output, so a phrase never changes the
-visual tokens and no gradient enters an encoder. The adapters of the paper (width 256, six DETR and
-six BERT layers) are here for taps of any width; expert mathematics as in the paper: the interaction
-expert IEA(x) = S_l ReLU(W x), the modality experts VEA/LEA(x) = 0.1 U ReLU(W LN(x)).
+visual tokens and no gradient enters an encoder. This is the form for encoders of any widths, with
+one tap a layer: the interaction expert IEA(x) = S_l ReLU(W x), the modality experts VEA/LEA(x) =
+0.1 U ReLU(W LN(x)). For two transformers `layers.py` has the published form.
+
+Variants: "released" sums adapters that know nothing of each other, "paper" chains them: what the
+interaction expert made of the layers below is carried into its hidden layer.
 """
 
 from __future__ import annotations
@@ -43,8 +46,11 @@ class ModalityExpert(nn.Module):
 class SideStream(nn.Module):
     """One modality's side network; `shared` holds the interaction weights of both modalities."""
 
-    def __init__(self, channels: Sequence[int], shared: nn.ModuleList, dim: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], shared: nn.ModuleList, dim: int, *, chained: bool
+    ) -> None:
         super().__init__()
+        self.chained = chained
         bottleneck = shared[0].in_features
         self.project = nn.Linear(channels[-1], dim)
         self.down = nn.ModuleList(nn.Linear(c, bottleneck) for c in channels)
@@ -53,8 +59,11 @@ class SideStream(nn.Module):
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         out = self.project(taps[-1])
+        below: Tensor | None = None
         for tap, down, up, expert in zip(taps, self.down, self.shared, self.experts, strict=True):
-            out = out + up(F.relu(down(tap))) + expert(tap)
+            hidden = F.relu(down(tap) if below is None else down(tap) + below)
+            out = out + up(hidden) + expert(tap)
+            below = hidden if self.chained else None
         return out
 
 
@@ -67,13 +76,15 @@ class M2IST(nn.Module):
         text_channels: Sequence[int],
         dim: int,
         bottleneck: int,
+        *,
+        chained: bool = False,
     ) -> None:
         super().__init__()
         pairs = min(len(vision_channels), len(text_channels))
         self.pairs = pairs
         shared = nn.ModuleList(nn.Linear(bottleneck, dim) for _ in range(pairs))
-        self.vision = SideStream(vision_channels[-pairs:], shared, dim)
-        self.text = SideStream(text_channels[-pairs:], shared, dim)
+        self.vision = SideStream(vision_channels[-pairs:], shared, dim, chained=chained)
+        self.text = SideStream(text_channels[-pairs:], shared, dim, chained=chained)
 
     def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
         """Taps, each (B, N, C_l) -> visual tokens (B, N, D)."""

@@ -1,0 +1,39 @@
+"""What a transformer layer computes inside, for methods that read or change it.
+
+Side networks and adapters work on the outputs of two sublayers, attention and feed-forward.
+transformers does not return them; forward hooks do, with the model's own code left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Sublayers(NamedTuple):
+    """The modules of one transformer layer; both outputs are (B, N, C)."""
+
+    attention: nn.Module
+    ffn: nn.Module
+
+
+class Recorder:
+    """Keeps what the sublayers of an encoder gave in the latest pass."""
+
+    def __init__(self, layers: Sequence[Sublayers]) -> None:
+        self._outputs: dict[nn.Module, Tensor] = {}
+        self._modules = [module for layer in layers for module in layer]
+        for module in self._modules:
+            module.register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, args: Any, output: Any) -> None:
+        # Attention modules return (output, weights).
+        self._outputs[module] = output[0] if isinstance(output, tuple) else output
+
+    def take(self) -> list[Tensor]:
+        """Attention and feed-forward outputs of each layer in turn; they are not kept any longer."""
+        taken = [self._outputs[module] for module in self._modules]
+        self._outputs.clear()
+        return taken

@@ -1,0 +1,28 @@
+"""Fusions by name: what joins visual and text tokens and predicts boxes."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from train.fusion.dense import DenseFusion
+from train.fusion.transvg import TransVGFusion
+
+FUSIONS = ("dense", "transvg")
+
+
+def build_fusion(
+    name: str, dim: int, layers: int, grid: int, visual_tokens: int, text_tokens: int
+) -> nn.Module:
+    """The named fusion for `visual_tokens` tokens, of which grid * grid are cells of the image.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if name == "dense":
+        return DenseFusion(dim, grid, layers)
+    if name == "transvg":
+        return TransVGFusion(dim, visual_tokens, text_tokens, layers)
+    raise ValueError(f"--fusion: expected one of {', '.join(FUSIONS)}, got {name!r}")
+
+
+__all__ = ["FUSIONS", "DenseFusion", "TransVGFusion", "build_fusion"]
