@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.calibrate import IDENTITY
-from export.plan import VOCAB_NAME, Inputs, Plan
+from export.plan import VOCAB_NAME, WORDS_NAME, Inputs, Plan
 from sdk.manifest import (
     Encoders,
     GraphFile,
@@ -60,12 +60,13 @@ def write_bundle(
     """
     folder.mkdir()
     shutil.copyfile(plan.vocab, folder / VOCAB_NAME)
+    (folder / WORDS_NAME).write_text("\n".join([*inputs.words, ""]), encoding="utf-8")
     manifest = Manifest(
         name=plan.name,
         method=inputs.config.method,
         encoders=encoder_names(inputs.config),
         preprocess=preprocess_for(inputs.config),
-        tokenizer=TokenizerSpec(VOCAB_NAME, MAX_TOKENS),
+        tokenizer=TokenizerSpec(VOCAB_NAME, MAX_TOKENS, WORDS_NAME),
         graphs={
             graph: {
                 precision: _copied(path, folder / f"{graph}.{precision}.onnx")
@@ -75,7 +76,7 @@ def write_bundle(
         },
         precisions=precisions,
         default_precision=next(iter(precisions)),
-        files={VOCAB_NAME: sha256_file(folder / VOCAB_NAME)},
+        files={name: sha256_file(folder / name) for name in (VOCAB_NAME, WORDS_NAME)},
         calibration=IDENTITY,
         threshold=0.5,
         metrics={},

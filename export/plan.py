@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.graphs import load_model
 from export.samples import Samples
 from sdk.manifest import MANIFEST_NAME, sha256_file
+from sdk.spelling import WORD
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, preprocess_for
 from train.data.readers import read_expressions
-from train.data.samples import spread
+from train.data.samples import Photo, spread
 from train.questions import absent_questions, caption_questions
 
 VOCAB_NAME = "vocab.txt"
+WORDS_NAME = "words.txt"
+LEAST_USES = 3
+"""Words that fewer training phrases hold are no better known than slips."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,9 @@ class Inputs:
 
     def __init__(self, plan: Plan) -> None:
         check_replaceable(plan.out)
-        photos = spread(read_expressions(plan.data, "train"), plan.calibration_photos)
+        photos = read_expressions(plan.data, "train")
+        self.words = common_words(photos)
+        photos = spread(photos, plan.calibration_photos)
         self.questions = spread(caption_questions(plan.data), plan.eval_photos)
         asked = {photo.path for photo, _ in self.questions}
         self.absent = [q for q in absent_questions(plan.data) if q[0].path in asked]
@@ -69,6 +77,13 @@ class Inputs:
         )
 
 
+def common_words(photos: Iterable[Photo]) -> list[str]:
+    """The words of the training phrases, most frequent first: what a slip is set right to."""
+    texts = [expression.text for photo in photos for expression in photo.expressions]
+    uses = Counter(word.lower() for text in texts for word in WORD.findall(text))
+    return [word for word, count in uses.most_common() if count >= LEAST_USES]
+
+
 def check_replaceable(out: Path) -> None:
     """Raises ValueError when `out` is there and is anything but a bundle or an empty folder."""
     if out.exists() and not out.is_dir():
@@ -76,7 +91,7 @@ def check_replaceable(out: Path) -> None:
     strangers = [
         path.name
         for path in (out.iterdir() if out.exists() else ())
-        if path.name not in (MANIFEST_NAME, VOCAB_NAME) and path.suffix != ".onnx"
+        if path.name not in (MANIFEST_NAME, VOCAB_NAME, WORDS_NAME) and path.suffix != ".onnx"
     ]
     if strangers:
         raise ValueError(

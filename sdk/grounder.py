@@ -39,6 +39,7 @@ from sdk.frames import FrameLike, as_bgr
 from sdk.manifest import Manifest
 from sdk.phrases import as_phrases, pad_tokens
 from sdk.results import Grounding
+from sdk.spelling import Speller
 from sdk.tokenizer import WordPieceTokenizer
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
@@ -65,6 +66,7 @@ class Grounder:
         tokenizer: WordPieceTokenizer,
         sessions: Mapping[str, Session],
         precision: str,
+        speller: Speller | None = None,
     ) -> None:
         """`sessions`: one per graph of the contract, by its name, at the named `precision`.
 
@@ -77,7 +79,7 @@ class Grounder:
         self.manifest = manifest
         self.info = _info(manifest, sessions, precision)
         """What is loaded: name, method, encoders, device, precision, sizes, and each graph's."""
-        self._tokenizer = tokenizer
+        self._tokenizer, self._speller = tokenizer, speller
         self._vision, self._text = sessions[VISION.name], sessions[TEXT.name]
         self._fusion = sessions[FUSION.name]
         self._text_tokens = lru_cache(PHRASE_CACHE_SIZE)(self._encode_text)  # thread-safe
@@ -90,12 +92,14 @@ class Grounder:
         device: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        spelling: bool = True,
     ) -> "Grounder":
         """Load a bundle folder, by default the packaged one, and check it against its hashes.
 
         `device`: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda" or "tensorrt".
         `precision`: "auto" (the bundle's own choice) or a name the bundle carries, as "fp32".
         `threads`: CPU threads, None for one per physical core.
+        `spelling`: read "teh dog" as "the dog", where the bundle has a word list.
 
         Raises BundleError, DeviceError, PrecisionError, BackendError.
         """
@@ -107,13 +111,16 @@ class Grounder:
         name = manifest.resolve_precision(precision)
         files = manifest.graph_files(name)
         spec = manifest.tokenizer
-        manifest.verify(folder, [spec.vocab_file, *(file.file for file in files.values())])
+        manifest.verify(folder, [*spec.files, *(file.file for file in files.values())])
+        speller = None
+        if spelling and spec.words_file:
+            speller = Speller.from_files(folder / spec.words_file, folder / spec.vocab_file)
         tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
         sessions = {
             graph: open_session(folder / file.file, device, threads)
             for graph, file in files.items()
         }
-        return cls(manifest, tokenizer, sessions, name)
+        return cls(manifest, tokenizer, sessions, name, speller)
 
     @overload
     def ground(self, frame: FrameLike, text: str) -> Grounding: ...  # type: ignore[overload-overlap]
@@ -145,7 +152,7 @@ class Grounder:
 
     def _encode_text(self, phrase: str) -> NDArray[np.float32]:
         """(L, Dt). One phrase at a time, unpadded: see `sdk.contract`."""
-        ids = self._tokenizer.encode(phrase)
+        ids = self._tokenizer.encode(self._speller.correct(phrase) if self._speller else phrase)
         if all(token == self._tokenizer.unk_id for token in ids[1:-1]):
             raise PhraseError(
                 f"expected words the text encoder knows, got {phrase[:40]!r}; this bundle "

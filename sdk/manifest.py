@@ -4,11 +4,11 @@
       "schema_version": 1,
       "name": "...", "method": "m2ist", "encoders": {"vision": "...", "text": "..."},
       "preprocess": {"width": 384, "height": 384, "mean": [...], "std": [...]},
-      "tokenizer": {"vocab_file": "vocab.txt", "max_tokens": 64},
+      "tokenizer": {"vocab_file": "vocab.txt", "max_tokens": 64, "words_file": "words.txt"},
       "graphs": {"vision": {"fp32": {"file": "...", "sha256": "...", "bytes": 0}, ...}, ...},
       "precisions": {"int8": {"vision": "int8", "text": "int8", "fusion": "fp32"}, ...},
       "default_precision": "int8",
-      "files": {"vocab.txt": "<sha256>"},
+      "files": {"vocab.txt": "<sha256>", "words.txt": "<sha256>"},
       "calibration": {"scale": 1.0, "bias": 0.0}, "threshold": 0.5,
       "metrics": {...}, "source_checkpoint": "<sha256>", "licence": "...", "training_data": "..."
     }
@@ -52,10 +52,17 @@ class Encoders:
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """Vocabulary file, and the longest encoding including [CLS] and [SEP]."""
+    """Vocabulary file, the longest encoding including [CLS] and [SEP], and what slips are set right
+    with: common words, most frequent first; "" = phrases are read as they are typed."""
 
     vocab_file: str
     max_tokens: int
+    words_file: str = ""
+
+    @property
+    def files(self) -> list[str]:
+        """The files that are there."""
+        return [name for name in (self.vocab_file, self.words_file) if name]
 
     def __post_init__(self) -> None:
         if self.max_tokens < 3:
@@ -119,8 +126,9 @@ class Manifest:
         for name, sha256 in self.files.items():
             _check_file_name("files", name)
             _check_sha256(f"files.{name}", sha256)
-        if self.tokenizer.vocab_file not in self.files:
-            raise ValueError(f"files: expected {self.tokenizer.vocab_file!r} among them")
+        for name in self.tokenizer.files:
+            if name not in self.files:
+                raise ValueError(f"files: expected {name!r} among them")
         for precision, chosen in self.precisions.items():
             key = f"precisions.{precision}"
             if set(chosen) != _GRAPH_NAMES:

@@ -350,3 +350,25 @@ def test_not_a_number_is_an_error(tiny_bundle: Path, frame: NDArray[np.uint8]) -
     replace_graph(tiny_bundle, "fusion", model)
     with pytest.raises(BackendError, match="NaN or infinity"):
         Grounder.load(tiny_bundle).ground(frame, "dog")
+
+
+def test_slips_are_set_right_where_the_bundle_has_a_word_list(
+    tiny_bundle: Path, grounder: Grounder, frame: NDArray[np.uint8]
+) -> None:
+    meant, typed = (grounder.ground(frame, text) for text in ("the red dog", "teh red dgo"))
+    assert typed.score != meant.score  # without a list nothing is corrected
+    words = tiny_bundle / "words.txt"
+    words.write_text("the\nred\ndog\n", encoding="utf-8")
+    manifest = Manifest.load(tiny_bundle)
+    spec = dataclasses.replace(manifest.tokenizer, words_file=words.name)
+    with pytest.raises(ValueError, match=r"words\.txt"):
+        dataclasses.replace(manifest, tokenizer=spec)  # a file without a hash
+    files = {**manifest.files, words.name: sha256_file(words)}
+    dataclasses.replace(manifest, tokenizer=spec, files=files).save(tiny_bundle)
+    corrected = Grounder.load(tiny_bundle, device="cpu").ground(frame, "teh red dgo")
+    assert corrected == dataclasses.replace(meant, text="teh red dgo")
+    as_typed = Grounder.load(tiny_bundle, device="cpu", spelling=False).ground(frame, "teh red dgo")
+    assert as_typed == typed
+    words.write_text("the\n", encoding="utf-8")
+    with pytest.raises(BundleCorruptError, match=r"words\.txt"):
+        Grounder.load(tiny_bundle, device="cpu")

@@ -4,8 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import DetrConfig, DetrModel, ResNetConfig
 
-from train.methods.unipt.model import ParallelStream, UniPT, interact
+from train.methods.unipt import JointUniPT
+from train.methods.unipt.model import ParallelStream, UniPT, attend
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 10**6))
@@ -18,7 +20,7 @@ def test_attention_is_the_published_formula_row_by_row(tokens: int, width: int, 
         total = sum(scores)
         weights = [s / total if total > 1e-7 else 0.0 for s in scores]
         rows.append(v[0, i] + sum(w * v[0, j] for j, w in enumerate(weights)))
-    torch.testing.assert_close(interact(q, v)[0], torch.stack(rows), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close((attend(q, v) + v)[0], torch.stack(rows), rtol=1e-4, atol=1e-5)
 
 
 def test_padding_changes_nothing() -> None:
@@ -57,3 +59,49 @@ def test_trainable_parameters_are_exactly_those_of_the_mathematics() -> None:
 def test_a_single_tap_has_nothing_to_guide() -> None:
     with pytest.raises(ValueError, match="two taps"):
         UniPT([16], [12, 12], 8, 4)
+
+
+@pytest.fixture(scope="module")
+def joint() -> JointUniPT:
+    """The authors' size but for the backbone, which the network does not contain."""
+    torch.manual_seed(0)
+    backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 8, 8], out_features=["stage4"])
+    config = DetrConfig(
+        use_timm_backbone=False, use_pretrained_backbone=False, backbone_config=backbone
+    )
+    return JointUniPT(DetrModel(config).eval(), 128, torch.randn(9, 256)).eval()
+
+
+def test_the_joint_side_network_has_the_authors_size(joint: JointUniPT) -> None:
+    heads = {id(p) for head in (joint.box, joint.score) for p in head.parameters()}
+    side = [p for p in joint.parameters() if p.requires_grad and id(p) not in heads]
+    assert sum(p.numel() for p in side) == 481_666
+
+
+def test_the_joint_form_ignores_padding_and_keeps_phrases_apart(joint: JointUniPT) -> None:
+    torch.manual_seed(1)
+    visual, text = torch.randn(1, 9, 256), torch.randn(2, 5, 256)
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    with torch.no_grad():
+        boxes, logits = joint(visual, text, mask)
+        alone, alone_logits = joint(visual, text[1:, :3], mask[1:, :3])
+    assert boxes.shape == (2, 100, 4) and logits.shape == (2, 100)
+    torch.testing.assert_close(boxes[1:], alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits[1:], alone_logits, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(boxes[0], boxes[1], atol=1e-4)
+
+
+def test_no_gradient_of_the_joint_form_enters_the_frozen_network(joint: JointUniPT) -> None:
+    frozen = {p.data_ptr() for p in joint.parameters() if not p.requires_grad}
+    saved: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        boxes, logits = joint(torch.randn(1, 9, 256), torch.randn(1, 4, 256), torch.ones(1, 4) > 0)
+    (boxes.sum() + logits.sum()).backward()
+    assert not {tensor.data_ptr() for tensor in saved} & frozen
+    assert all(p.grad is not None for p in joint.parameters() if p.requires_grad)
+    joint.zero_grad()

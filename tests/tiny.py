@@ -21,6 +21,7 @@ from train.checkpoint import frozen_sha256, save_checkpoint
 from train.config import TrainConfig
 from train.data.readers import is_held_back
 from train.encoders.esnet import ESNet
+from train.fusion import DenseFusion
 from train.model import GroundingModel
 
 IMAGE_SIZE = 64
@@ -88,19 +89,23 @@ def tiny_model(folder: Path, **changes: Any) -> GroundingModel:
     model = build_model(tiny_config(folder, **changes))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in model.adapter_params().values():
-            if not parameter.any():
-                parameter.normal_(generator=generator)
-        model.fusion.head[-1].weight.normal_(generator=generator)
+        for name, parameter in model.adapter_params().items():
+            if not parameter.any():  # LoRA changes every layer: the signal must not explode
+                parameter.normal_(0, 0.02 if ".lora_B." in name else 1, generator=generator)
+        if isinstance(model.fusion, DenseFusion):
+            model.fusion.head[-1].weight.normal_(generator=generator)
+        for name, statistic in model.adapter_state().items():
+            if name.endswith(("running_mean", "running_var")):
+                statistic.uniform_(0.5, 2, generator=generator)
     return model
 
 
 def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
     """A checkpoint as the trainer writes it; its `average` is what `tiny_model` gives."""
     model = tiny_model(folder, **changes)
-    params = model.adapter_params()
+    values = model.adapter_state()
     path = folder / "run" / "checkpoint.safetensors"
-    groups = {"model": {n: torch.zeros_like(p) for n, p in params.items()}, "average": params}
+    groups = {"model": {n: torch.zeros_like(t) for n, t in values.items()}, "average": values}
     state = {"step": 3, "frozen_sha256": frozen_sha256(model)}
     save_checkpoint(path, groups, tiny_config(folder, **changes), state)
     return path

@@ -72,9 +72,11 @@ def main(argv: list[str] | None = None) -> int:
         trainer = Trainer(config, photos, read_expressions(root, "val"), vocab, out)
         trained = sum(p.numel() for p in trainer.params.values())
         total = sum(p.numel() for p in trainer.model.parameters())
-        print(f"{config.method}: {trained:,} of {total:,} parameters train ({trained / total:.2%})")
-        print(f"Acc@0.5 {trainer.fit():.2f} on single-box validation phrases")
-        print(f"checkpoint {trainer.checkpoint}, curves {plot_run(out)}")
+        say = trainer.accelerator.print  # the first process alone
+        say(f"{config.method}: {trained:,} of {total:,} parameters train ({trained / total:.2%})")
+        say(f"Acc@0.5 {trainer.fit():.2f} on single-box validation phrases")
+        if trainer.accelerator.is_main_process:
+            say(f"checkpoint {trainer.checkpoint}, curves {plot_run(out)}")
     except (DataError, CheckpointError, GroundingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

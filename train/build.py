@@ -15,9 +15,13 @@ from sdk.grounder import DEFAULT_BUNDLE
 from sdk.preprocess import Preprocess
 from train.config import TrainConfig
 from train.encoders.picodet import esnet_from_picodet
-from train.encoders.pretrained import read_config
 from train.encoders.text import TransformersText
-from train.encoders.transformer import STATISTICS, TransformerVision, load_transformer
+from train.encoders.transformer import (
+    STATISTICS,
+    TransformerVision,
+    load_transformer,
+    vision_kind,
+)
 from train.encoders.vision import CompactVision, frozen
 from train.fusion import build_fusion
 from train.methods import adapt, build_method, reads_sublayers
@@ -38,12 +42,13 @@ def preprocess_for(config: TrainConfig) -> Preprocess:
     """The preprocessing that training, calibration and runtime share.
 
     Raises:
-        OSError: the vision encoder's `config.json` cannot be had.
+        ValueError: a vision encoder of an unknown type.
+        OSError: its `config.json` cannot be had.
     """
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if config.vision != COMPACT:
-        kind = read_config(config.vision).model_type.removesuffix("_vision_model")
-        mean, std = (tuple(255 * value for value in values) for values in STATISTICS[kind])
+        statistics = STATISTICS[vision_kind(config.vision)]
+        mean, std = (tuple(255 * value for value in values) for values in statistics)
     return Preprocess(config.image_size, config.image_size, mean, std)
 
 

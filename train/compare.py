@@ -16,36 +16,43 @@ import multiprocessing
 import resource
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from train.__main__ import DEFAULT_VOCAB
 from train.config import TrainConfig
-from train.cost import measure
+from train.cost import measure_trainer
 from train.data.readers import data_root, read_expressions
 from train.data.samples import DataError, spread
+from train.fusion import FUSIONS
 from train.methods import METHODS
 from train.trainer import Trainer
 
+CASES = (*METHODS, "m2ist:paper")
+"""Methods, and after a colon a variant of one."""
 COSTS = ("trained", "saved_bytes", "step_ms", "peak_bytes")
 
 
-def run(config: TrainConfig, root: Path, vocab: Path, out: Path) -> None:
+def run(config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path) -> None:
     """One run; writes `figures.json` into `out`."""
     photos = spread(read_expressions(root, "train"), config.limit)
-    validation = read_expressions(root, "val")
+    validation = spread(read_expressions(root, "val"), val_limit)
     trainer = Trainer(config, photos, validation, vocab, out)
     accuracy = trainer.fit()
     batch = next(trainer.batches.epoch(0, config.batch_photos))
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    figures = {"config": config.to_dict(), "accuracy": accuracy, "peak_bytes": peak}
-    figures |= dataclasses.asdict(measure(trainer, batch))
+    settings = config.to_dict() | {"val_limit": val_limit}
+    figures = {"config": settings, "accuracy": accuracy, "peak_bytes": peak}
+    figures |= dataclasses.asdict(measure_trainer(trainer, batch))
     temporary = out / "figures.tmp"
     temporary.write_text(json.dumps(figures))
     temporary.replace(out / "figures.json")
 
 
-def in_own_process(config: TrainConfig, root: Path, vocab: Path, out: Path) -> dict[str, Any]:
+def in_own_process(
+    config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path
+) -> dict[str, Any]:
     """The figures of a run, from its file where it is already done.
 
     Raises:
@@ -54,13 +61,13 @@ def in_own_process(config: TrainConfig, root: Path, vocab: Path, out: Path) -> d
     done = out / "figures.json"
     if not done.is_file():
         context = multiprocessing.get_context("spawn")
-        process = context.Process(target=run, args=(config, root, vocab, out))
+        process = context.Process(target=run, args=(config, root, val_limit, vocab, out))
         process.start()
         process.join()
         if process.exitcode:
             raise RuntimeError(f"{config.method}, seed {config.seed}: exit code {process.exitcode}")
     figures: dict[str, Any] = json.loads(done.read_text())
-    if figures["config"] != config.to_dict():
+    if figures["config"] != config.to_dict() | {"val_limit": val_limit}:
         raise RuntimeError(f"{out} was made with other settings; give another --out, or delete it")
     return figures
 
@@ -79,32 +86,43 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         }
     if "full" in methods:
         for row in methods.values():
-            row["to_full"] = {cost: row[cost] / methods["full"][cost] for cost in COSTS}
+            row["to_full"] = ratios_to(row, methods["full"])
     return methods
+
+
+def ratios_to(row: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, float]:
+    """Each cost as a fraction of full fine-tuning's."""
+    return {cost: row[cost] / full[cost] for cost in COSTS}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.compare", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--limit", type=int, default=1000, help="training photos; 0 = all")
+    parser.add_argument("--val-limit", type=int, default=0, help="validation photos; 0 = all")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--vision-weights", default="default")
     parser.add_argument("--text", default="minilm")
     parser.add_argument("--image-size", type=int, default=320)
     parser.add_argument("--batch-photos", type=int, default=16)
+    parser.add_argument("--phrases-per-photo", type=int, default=4)
+    parser.add_argument("--fusion", choices=FUSIONS, default="dense")
     parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
     args = parser.parse_args(argv)
     runs: dict[str, list[dict[str, Any]]] = {}
     try:
         root = data_root(args.data)
-        for method in args.methods:
-            for seed in args.seeds:
+        for seed in args.seeds:
+            for case in args.methods:
+                method, _, variant = case.partition(":")
                 config = TrainConfig(
                     method=method,
+                    variant=variant or "released",
+                    fusion=args.fusion,
                     seed=seed,
                     limit=args.limit,
                     epochs=args.epochs,
@@ -112,18 +130,19 @@ def main(argv: list[str] | None = None) -> int:
                     text=args.text,
                     image_size=args.image_size,
                     batch_photos=args.batch_photos,
+                    phrases_per_photo=args.phrases_per_photo,
                 )
-                out = args.out / f"{method}-{seed}"
-                figures = in_own_process(config, root, args.vocab, out)
-                runs.setdefault(method, []).append(figures)
-                print(f"{method}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}")
+                out = args.out / f"{case.replace(':', '-')}-{seed}"
+                figures = in_own_process(config, root, args.val_limit, args.vocab, out)
+                runs.setdefault(case, []).append(figures)
+                print(f"{case}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}", flush=True)
     except (DataError, RuntimeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     methods = summary(runs)
     for method, row in methods.items():
         print(
-            f"{method:10s} Acc@0.5 {row['accuracy']:5.1f}  trained {row['trained']:>10,}  "
+            f"{method:12s} Acc@0.5 {row['accuracy']:5.1f}  trained {row['trained']:>10,}  "
             f"kept for backward {row['saved_bytes'] / 1e6:8.1f} MB  step {row['step_ms']:7.0f} ms  "
             f"peak {row['peak_bytes'] / 1e9:5.2f} GB"
         )

@@ -46,17 +46,27 @@ def saved_bytes(forward: Callable[[], object], model: nn.Module) -> int:
     return sum(kept.values())
 
 
-def measure(trainer: Trainer, batch: Batch, steps: int = 5) -> Cost:
-    """Cost of a trainer's step on `batch`; the steps are real, the trainer is not to be used on."""
-    trainer.train_step(batch)  # warm: phrases kept, optimiser state made
+def measure(
+    model: nn.Module, forward: Callable[[], object], step: Callable[[], object], steps: int = 5
+) -> Cost:
+    """Cost of `step`, a whole training step of `model` whose first half is `forward`."""
+    step()  # warm: phrases kept, optimiser state made
     times = []
     for _ in range(steps):
         start = time.perf_counter()
-        trainer.train_step(batch)
+        step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         times.append(1000 * (time.perf_counter() - start))
     return Cost(
-        trained=sum(p.numel() for p in trainer.params.values()),
-        total=sum(p.numel() for p in trainer.model.parameters()),
-        saved_bytes=saved_bytes(lambda: trainer.loss(batch), trainer.model),
+        trained=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        total=sum(p.numel() for p in model.parameters()),
+        saved_bytes=saved_bytes(forward, model),
         step_ms=statistics.median(times),
     )
+
+
+def measure_trainer(trainer: Trainer, batch: Batch) -> Cost:
+    """Cost of a trainer's step on `batch`; the steps are real, the trainer is not to be used on."""
+    step, forward = lambda: trainer.train_step(batch), lambda: trainer.loss(batch)
+    return measure(trainer.model, forward, step)

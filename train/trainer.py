@@ -2,7 +2,7 @@
 
 Frozen parts stay in eval mode and are never run twice: phrase taps are kept, and so are the vision
 features, unless gradients enter the encoder or photos are augmented. Devices, processes and
-accumulation are accelerate's: `accelerate launch -m train ...` trains on all GPUs of a machine.
+accumulation are accelerate's: `torchrun --nproc_per_node 4 -m train ...` trains on four GPUs.
 """
 
 from __future__ import annotations
@@ -183,6 +183,7 @@ class Trainer:
 
     def fit(self) -> float:
         """Train to the end; returns Acc@0.5 on the validation photos' single-box phrases."""
+        reached: float | None = None
         while self.step < self.total_steps:
             epoch, done = divmod(self.step, self.per_epoch)
             bar = tqdm(
@@ -208,7 +209,7 @@ class Trainer:
             self._log("accuracy.csv", {"step": self.step, "accuracy": reached, "phrases": phrases})
             self.accelerator.print(f"epoch {epoch + 1}: Acc@0.5 {reached:.1f}")
             self.save()
-        return self.validate()[0]
+        return self.validate()[0] if reached is None else reached
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Forward and backward of a batch, and an optimiser step; returns the loss terms."""

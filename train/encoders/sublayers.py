@@ -33,7 +33,7 @@ class Recorder:
         self._outputs[module] = output[0] if isinstance(output, tuple) else output
 
     def take(self) -> list[Tensor]:
-        """Attention and feed-forward outputs of each layer in turn; they are not kept any longer."""
+        """Attention and feed-forward outputs, layer by layer; they are kept no longer."""
         taken = [self._outputs[module] for module in self._modules]
         self._outputs.clear()
         return taken

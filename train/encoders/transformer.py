@@ -88,8 +88,13 @@ class ViT(TransformerVision):
         self.stride = net.config.patch_size
         self.inner_cls_tokens = int(self.kind != "siglip")  # inside the encoder
         self.cls_tokens = self.inner_cls_tokens if keep_cls else 0
+        # What taps never pass through is left out, or never trains.
         if self.kind == "clip":
-            net.vision_model.post_layernorm.requires_grad_(False)  # of the pooled output alone
+            net.vision_model.post_layernorm.requires_grad_(False)
+        elif self.kind == "siglip":
+            net.vision_model.use_head, net.vision_model.head = False, None
+        elif net.config.use_mask_token:
+            net.embeddings.mask_token.requires_grad_(False)
 
     @property
     def layers(self) -> list[Sublayers]:
@@ -135,6 +140,20 @@ class DetrEncoder(TransformerVision):
         return list(out.hidden_states), out.last_hidden_state
 
 
+def vision_kind(source: str | Path) -> str:
+    """The type of the model in a folder or on the hub: a key of `STATISTICS`.
+
+    Raises:
+        ValueError: another kind of model.
+        OSError: from transformers, when the files or the hub cannot be reached.
+    """
+    kind: str = read_config(source).model_type.removesuffix("_vision_model")
+    if kind not in STATISTICS:
+        known = ", ".join(STATISTICS)
+        raise ValueError(f"--vision: expected a model of type {known}, got {kind} from {source}")
+    return kind
+
+
 def load_transformer(
     source: str | Path, *, sublayers: bool = False, keep_cls: bool = False
 ) -> TransformerVision:
@@ -144,14 +163,11 @@ def load_transformer(
         ValueError: another kind of model, or weights missing from the files.
         OSError: from transformers, when the files or the hub cannot be reached.
     """
-    kind = read_config(source).model_type.removesuffix("_vision_model")
+    kind = vision_kind(source)
     if kind == "detr":
         unused = lambda key: key.startswith(("decoder.", "query_position_embeddings."))  # noqa: E731
         return DetrEncoder(load_strictly(DetrModel, source, unused), sublayers=sublayers)
     classes = {"dinov2": Dinov2Model, "clip": CLIPVisionModel, "siglip": SiglipVisionModel}
-    if kind not in classes:
-        known = ", ".join([*classes, "detr"])
-        raise ValueError(f"--vision: expected a model of type {known}, got {kind} from {source}")
     net = load_strictly(
         classes[kind], source, lambda key: ".head." in key, attn_implementation="eager"
     )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class HeadOnly(nn.Module):
-    """Projections of `vision_channels`, the widths of the encoder's outputs, and of the last tap."""
+    """Projections; `vision_channels` are the widths of the taps that are the encoder's output."""
 
     def __init__(
         self, vision_channels: Sequence[int], text_channels: Sequence[int], dim: int

@@ -5,6 +5,8 @@
     vision    IEA  S_l h                                VEA  0.1 U ReLU(W LN(f_l))
     text      IEA  LN_attn(concat[W' h ; S_l h])        LEA  LN_out(0.1 U ReLU(W LN(f_l)))
 
+Layers are paired from the first on; a deeper encoder's last layers have no adapters.
+
     V = encoder(x) + sum of the vision adapters + x;  T = encoder(e) + sum of the text adapters + e
 
 S_l is one object in both modalities, the interaction expert; LN_attn and LN_out are the frozen text
@@ -53,6 +55,8 @@ class TextLayer(nn.Module):
         self.fill = nn.Linear(bottleneck, channels - width) if channels > width else None
         self.expert = ModalityExpert(channels, bottleneck, channels)
         self.norm_attention, self.norm_out = norm_attention, norm_out
+        # The LayerNorm that follows would blow up the gradient of a zero start.
+        self.expert.up.reset_parameters()
 
     def forward(self, attention: Tensor, ffn: Tensor) -> Tensor:
         hidden = F.relu(self.down(attention))
@@ -89,7 +93,7 @@ class LayerM2IST(nn.Module):
             )
         self.shared = nn.ModuleList(nn.Linear(bottleneck, width) for _ in range(self.pairs))
         self.vision = nn.ModuleList(VisionLayer(width, s) for s in self.shared)
-        norms = text.norms[-self.pairs :]
+        norms = text.norms[: self.pairs]
         self.text = nn.ModuleList(
             TextLayer(text_width, s, *pair) for s, pair in zip(self.shared, norms, strict=True)
         )
@@ -107,7 +111,7 @@ class LayerM2IST(nn.Module):
     def _beside(self, layers: nn.ModuleList, taps: Sequence[Tensor]) -> Tensor:
         """Encoder output + adapters + encoder input."""
         first, *inner, last = taps
-        inner = inner[-2 * self.pairs :]
+        inner = inner[: 2 * self.pairs]
         side = torch.zeros_like(last)
         for layer, attention, ffn in zip(layers, inner[::2], inner[1::2], strict=True):
             below = side if self.chained else 0

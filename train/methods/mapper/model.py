@@ -37,8 +37,8 @@ DYPA_WIDTH = 32
 
 
 def thirds(count: int) -> list[int]:
-    """Indices of the last layers of each third: 3, 7, 11 of 12."""
-    return [count // 3 - 1, 2 * count // 3 - 1, count - 1]
+    """Indices of the last layers of each third: 3, 7, 11 of 12; every layer of fewer than three."""
+    return sorted({max(0, part * count // 3 - 1) for part in (1, 2, 3)})
 
 
 def conv_bn(cin: int, cout: int, kernel: int) -> nn.Sequential:

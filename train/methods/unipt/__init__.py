@@ -1,5 +1,6 @@
-"""UniPT, see `model.py`."""
+"""UniPT for two streams, see `model.py`; for a joint encoder-decoder, see `joint.py`."""
 
+from train.methods.unipt.joint import JointUniPT
 from train.methods.unipt.model import UniPT
 
-__all__ = ["UniPT"]
+__all__ = ["JointUniPT", "UniPT"]

@@ -11,7 +11,8 @@
                   sum -> feed-forward -> + Q -> projected to the fusion's width
 
 One such network a modality, no weight in common, so the visual tokens never depend on the phrase.
-The last tap guides: it says which tokens of the earlier ones belong together.
+The last tap guides: it says which tokens of the earlier ones belong together. For a joint network
+that sees image and phrase at once, the authors' form for grounding, see `joint.py`.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ LEAST_SUM = 1e-7
 """Least sum of a row of attention, as published: rows of zeros stay zeros."""
 
 
-def interact(queries: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-    """M V for (B, N, S) `queries` and `context`: ReLU attention with rows of sum 1, plus identity.
+def attend(queries: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+    """ReLU attention of `queries` (B, N, S) over `context` (B, M, S), with rows of sum 1.
 
-    No softmax and no 1/sqrt(S), as published. `mask` (B, N) is True where a token may be attended
+    No softmax and no 1/sqrt(S), as published. `mask` (B, M) is True where a token may be attended
     to.
     """
     scores = F.relu(queries @ context.transpose(1, 2))
     if mask is not None:
         scores = scores * mask[:, None]
     weights = scores / scores.sum(-1, keepdim=True).clamp(min=LEAST_SUM)
-    return weights @ context + context
+    return weights @ context
 
 
 def mean_token(tokens: Tensor, mask: Tensor | None) -> Tensor:
@@ -47,31 +48,65 @@ def mean_token(tokens: Tensor, mask: Tensor | None) -> Tensor:
     return (tokens * counted).sum(1) / counted.sum(1)
 
 
-class ParallelStream(nn.Module):
-    """One modality's parallel network of width `side` over its taps."""
+class ParallelNetwork(nn.Module):
+    """The parallel network of width `side` over an encoder's taps, without its output layer.
 
-    def __init__(self, channels: Sequence[int], side: int, dim: int) -> None:
+    With `crossing` every tap of a decoder also reads what was made of the encoder: each value has
+    its attention over it, without the identity, projected, normalised and added.
+    """
+
+    def __init__(self, channels: Sequence[int], side: int, *, crossing: bool = False) -> None:
         super().__init__()
         *earlier, last = channels
-        self.guide = nn.Sequential(nn.Linear(last, side), nn.LayerNorm(side))
-        self.project = nn.ModuleList(
-            nn.Sequential(nn.Linear(c, side), nn.LayerNorm(side)) for c in earlier
-        )
+        self.guide = projection(last, side)
+        self.project = nn.ModuleList(projection(c, side) for c in earlier)
         self.confidence = nn.Linear(side, 1)
         self.ffn = nn.Sequential(
             nn.Linear(side, 2 * side), nn.ReLU(), nn.Linear(2 * side, side), nn.LayerNorm(side)
         )
-        self.out = nn.Sequential(nn.ReLU(), nn.Linear(side, dim), nn.LayerNorm(dim))
+        self.cross = nn.ModuleList(projection(side, side) for _ in earlier if crossing)
+
+    def forward(
+        self,
+        taps: Sequence[Tensor],
+        mask: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Taps, each (B, N, C_l), and mask (B, N) or None -> (B, N, S); `memory` (B, M, S)."""
+        guide = self.guide(taps[-1])
+        values = [project(tap) for project, tap in zip(self.project, taps[:-1], strict=True)]
+        if memory is not None:
+            read = [attend(v, memory, memory_mask) for v in values]
+            values = [v + c(r) for v, c, r in zip(values, self.cross, read, strict=True)]
+        asked = mean_token(guide, mask)
+        confidence = torch.cat([self.confidence(asked * mean_token(v, mask)) for v in values], 1)
+        gathered = torch.stack([attend(guide, v, mask) + v for v in values], -1)  # (B, N, S, taps)
+        mixed = (gathered * confidence.softmax(-1)[:, None, None]).sum(-1)
+        return guide + self.ffn(mixed)
+
+
+def projection(inputs: int, outputs: int) -> nn.Sequential:
+    """Linear, then LayerNorm."""
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs))
+
+
+def output_layer(side: int, dim: int) -> nn.Sequential:
+    """From the parallel network's width to what comes next."""
+    return nn.Sequential(nn.ReLU(), nn.Linear(side, dim), nn.LayerNorm(dim))
+
+
+class ParallelStream(nn.Module):
+    """One modality's parallel network and its output layer."""
+
+    def __init__(self, channels: Sequence[int], side: int, dim: int) -> None:
+        super().__init__()
+        self.network = ParallelNetwork(channels, side)
+        self.out = output_layer(side, dim)
 
     def forward(self, taps: Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
         """Taps, each (B, N, C_l), and mask (B, N) or None -> tokens (B, N, D)."""
-        guide = self.guide(taps[-1])
-        values = [project(tap) for project, tap in zip(self.project, taps[:-1], strict=True)]
-        asked = mean_token(guide, mask)
-        confidence = torch.cat([self.confidence(asked * mean_token(v, mask)) for v in values], 1)
-        gathered = torch.stack([interact(guide, v, mask) for v in values], -1)  # (B, N, S, taps)
-        mixed = (gathered * confidence.softmax(-1)[:, None, None]).sum(-1)
-        return self.out(guide + self.ffn(mixed))
+        return self.out(self.network(taps, mask))
 
 
 class UniPT(nn.Module):

@@ -1,0 +1,104 @@
+"""What each method costs at the papers' sizes, with random weights: cost does not depend on them.
+
+    full, m2ist, unipt, head_only, lora, adapter    DETR's encoder on ResNet-50 at 640 px, BERT-base
+    m2ist kept                                      the same, encoder outputs computed once before
+    mapper and its full                             DINOv2-B/14 at 518 px, BERT-base, CLIP's text
+
+Fusion and head are TransVG's in all. Each case takes a few training steps on random images and
+phrases in a process of its own. Written to `results/paper_sizes.json`: trained parameters, bytes
+kept for the backward pass, time of a step, peak memory, and their ratios to full fine-tuning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from benchmarks.machine import describe  # noqa: E402
+from train.compare import COSTS, ratios_to  # noqa: E402
+from train.cost import measure  # noqa: E402
+from train.losses import grounding_loss  # noqa: E402
+from train.papers import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results" / "paper_sizes.json"
+KEPT = " kept"
+"""Ends the name of a case whose encoder outputs are computed before the steps that are measured."""
+TOKENS = 20
+"""Word pieces of a phrase, as the papers pad to."""
+
+
+def cost_of(case: str, photos: int) -> dict[str, Any]:
+    """The costs of one case on batches of `photos` images with a phrase each."""
+    kept, case = case.endswith(KEPT), case.removesuffix(KEPT)
+    config, model = paper_config(case), paper_model(case)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).learning(True)
+    optimizer = torch.optim.AdamW(list(model.adapter_params().values()), lr=1e-4)
+    images: Any = torch.randn(photos, 3, config.image_size, config.image_size, device=device)
+    ids = torch.randint(1000, 20000, (photos, TOKENS), device=device)
+    mask = torch.ones_like(ids)
+    text: Any = ids
+    if kept:
+        with torch.no_grad():
+            images, text = model.vision.features(images), model.text.taps(ids, mask)
+    goal = torch.rand(photos, 4, device=device) * 0.5 + 0.2
+    present = torch.ones(photos, dtype=torch.bool, device=device)
+    photo_of = torch.arange(photos, device=device)
+
+    def forward() -> torch.Tensor:
+        boxes, logits = model(images, photo_of, text, mask)
+        return grounding_loss(boxes, logits, goal, present, model.fusion.centers)["total"]
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        forward().backward()
+        optimizer.step()
+
+    cost = dataclasses.asdict(measure(model, forward, step, steps=3))
+    if device.type == "cuda":
+        return cost | {"peak_bytes": torch.cuda.max_memory_allocated()}
+    return cost | {"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0."""
+    known = [*DETR_CASES, "m2ist" + KEPT, *DINOV2_CASES]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", nargs="+", choices=known, default=known)
+    parser.add_argument("--photos", type=int, default=2, help="images in a batch")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args(argv)
+    rows: dict[str, dict[str, Any]] = {}
+    context = multiprocessing.get_context("spawn")
+    for case in tqdm(args.cases, desc="paper sizes", unit="case"):
+        with context.Pool(1) as pool:  # a process of its own: its peak memory is its own
+            rows[case] = pool.apply(cost_of, (case, args.photos))
+    for case, row in rows.items():
+        full = CASES[case.removesuffix(KEPT)]
+        if full in rows:
+            row["to_full"] = ratios_to(row, rows[full])
+        line = f"{case:16s} trained {row['trained']:>11,}  kept {row['saved_bytes'] / 1e6:8.1f} MB"
+        line += f"  step {row['step_ms']:7.0f} ms  peak {row['peak_bytes'] / 1e9:5.2f} GB"
+        if "to_full" in row:
+            line += "  of full: " + ", ".join(f"{row['to_full'][c]:.1%}" for c in COSTS)
+        print(line)
+    found = {"machine": describe(), "photos": args.photos, "cases": rows}
+    args.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"written to {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Every tuning method to ONNX: graphs equal the model as trained, bundles ground a phrase."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from export.build_engine import main
+from export.graphs import export_graphs, load_model
+from export.parity import TOLERANCE, Case, check_parity, deviation, make_cases
+from sdk import Grounder
+from sdk.contract import FUSION, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
+from sdk.manifest import Manifest
+from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
+from tests.tiny_clip import tiny_clip
+from train.methods import METHODS
+
+SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
+BUILT = ("m2ist", "mapper", "unipt")
+"""Their graphs are those of a whole build; the others' are exported alone."""
+EXPORTED: list[dict[str, Any]] = [
+    *({"method": method} for method in METHODS if method not in BUILT),
+    {"method": "m2ist", "variant": "paper"},
+    {"method": "m2ist", "fusion": "transvg"},
+]
+
+
+def name_of(changes: dict[str, Any]) -> str:
+    return "-".join(changes.values())
+
+
+def flags(folder: Path, checkpoint: Path) -> list[str]:
+    """A quick build: FP32 alone, few photos."""
+    inputs = {
+        "checkpoint": checkpoint,
+        "data": tiny_data(folder),
+        "vocab": folder / "text-encoder" / "vocab.txt",
+        "out": folder / "bundle",
+    }
+    quick = ("--precisions=fp32", "--text-precision=fp32", "--eval-photos=2")
+    return [*(f"--{name}={path}" for name, path in inputs.items()), *quick]
+
+
+def trained_cases(folder: Path, **changes: Any) -> list[Case]:
+    """Photos and phrases of several lengths, and what the model says before any folding."""
+    model = tiny_model(folder, **changes)
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(1, 3, *SIZE_WH)).astype(np.float32) for _ in range(2)]
+    encoded = [[2, *rng.integers(5, len(VOCAB), length).tolist(), 3] for length in (1, 4, 30)]
+    return make_cases(model, images, encoded)
+
+
+def check(files: dict[str, Path], cases: list[Case]) -> None:
+    """Graphs equal the model, and the model answers to photo and phrase."""
+    assert check_parity(files, cases, SIZE_WH).keys() == TOLERANCE.keys()
+    shapes = {case.inputs[TEXT_TOKENS].shape[:2] for case in cases if case.graph == FUSION.name}
+    assert shapes == {(1, 3), (1, 32), (3, 32)}  # one phrase, a long one, several padded
+    for graph, output in ((VISION, VISUAL_TOKENS), (TEXT, TEXT_TOKENS), (FUSION, LOGITS)):
+        one, other = [case.expected[output][0] for case in cases if case.graph == graph.name][:2]
+        shared = min(len(one), len(other))
+        assert deviation(one[:shared], other[:shared]) > 3 * TOLERANCE[graph.name]
+
+
+@pytest.mark.parametrize("changes", EXPORTED, ids=name_of)
+def test_the_graphs_of_a_checkpoint_equal_the_model_that_was_trained(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    model, config = load_model(tiny_checkpoint(tmp_path, **changes))
+    assert {name: getattr(config, name) for name in changes} == changes
+    check(export_graphs(model, config, tmp_path), trained_cases(tmp_path, **changes))
+
+
+@pytest.fixture
+def frame() -> NDArray[np.uint8]:
+    """(90, 120, 3) uint8 BGR."""
+    frame = np.random.default_rng(3).integers(0, 255, (90, 120, 3)).astype(np.uint8)
+    return cv2.GaussianBlur(frame, (0, 0), 4)
+
+
+@pytest.mark.parametrize("method", BUILT)
+def test_a_bundle_equals_the_model_that_was_trained_and_grounds_a_phrase(
+    method: str, tmp_path: Path, frame: NDArray[np.uint8]
+) -> None:
+    checkpoint = tiny_checkpoint(tmp_path, method=method)
+    assert main([*flags(tmp_path, checkpoint), "--calibration-photos=3"]) == 0
+    bundle = tmp_path / "bundle"
+    manifest = Manifest.load(bundle)
+    assert manifest.method == method
+    files = {graph: bundle / f"{graph}.fp32.onnx" for graph in TOLERANCE}
+    check(files, trained_cases(tmp_path, method=method))
+
+    grounder = Grounder.load(bundle, device="cpu")
+    results = grounder.ground(frame, ["a bush", "the car on the left of the biggest dog"])
+    for result in results:
+        x1, y1, x2, y2 = result.box
+        assert 0 <= x1 < x2 <= 120 and 0 <= y1 < y2 <= 90
+        assert 0 < result.score < 1
+    assert results[0].score != results[1].score
+
+
+def test_a_checkpoint_with_a_clip_prior_is_refused_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tiny_checkpoint(tmp_path, method="mapper", prior=str(tiny_clip(tmp_path / "clip")))
+    assert main(flags(tmp_path, checkpoint)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert str(tmp_path / "clip") in error
+    assert "cannot be part of a graph" in error and "--prior self" in error
+    assert not (tmp_path / "bundle").exists()

@@ -1,0 +1,102 @@
+"""The papers' sizes with random weights, for counting parameters and measuring costs.
+
+M2IST and UniPT sit on DETR's encoder on ResNet-50 at 640 px and BERT-base; MaPPER on DINOv2-B/14 at
+518 px, BERT-base and CLIP's text tower as the prior. Fusion and head are TransVG's.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+from transformers import (
+    BertConfig,
+    BertModel,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    DetrConfig,
+    DetrModel,
+    Dinov2Config,
+    Dinov2Model,
+    ResNetConfig,
+)
+from transformers.models.clip.tokenization_clip import bytes_to_unicode
+
+from sdk.grounder import DEFAULT_BUNDLE
+from train.build import assemble
+from train.config import TrainConfig
+from train.encoders.text import TransformersText
+from train.encoders.transformer import DetrEncoder, TransformerVision, ViT
+from train.encoders.vision import frozen
+from train.methods import reads_sublayers
+from train.methods.mapper.prior import ClipPrior
+from train.model import GroundingModel
+
+DETR_CASES = ("full", "m2ist", "unipt", "head_only", "lora", "adapter")
+DINOV2_CASES = ("full dinov2", "mapper")
+CASES = dict.fromkeys(DETR_CASES, "full") | dict.fromkeys(DINOV2_CASES, "full dinov2")
+"""Case -> the case that trains the same encoders whole; the first word is the method."""
+
+
+def detr_encoder(*, sublayers: bool = False) -> DetrEncoder:
+    """DETR's encoder on ResNet-50: width 256, six layers."""
+    backbone = ResNetConfig(out_features=["stage4"])
+    config = DetrConfig(
+        use_timm_backbone=False, use_pretrained_backbone=False, backbone_config=backbone
+    )
+    return DetrEncoder(DetrModel(config), sublayers=sublayers)
+
+
+def dinov2_base() -> ViT:
+    """DINOv2-B/14, class token kept, as MaPPER uses it."""
+    return ViT(Dinov2Model(Dinov2Config(image_size=518, patch_size=14)), keep_cls=True)
+
+
+def bert_base(*, sublayers: bool = False) -> TransformersText:
+    """BERT-base."""
+    return TransformersText(BertModel(BertConfig()), sublayers=sublayers)
+
+
+def clip_prior() -> ClipPrior:
+    """CLIP ViT-B/16's text tower with a tokenizer that knows bytes alone, no merges."""
+    symbols = list(bytes_to_unicode().values())
+    tokens = [*symbols, *(s + "</w>" for s in symbols), "<|startoftext|>", "<|endoftext|>"]
+    with tempfile.TemporaryDirectory() as folder:
+        vocab, merges = Path(folder) / "vocab.json", Path(folder) / "merges.txt"
+        vocab.write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
+        merges.write_text("#version: 0.2\n")
+        tokenizer = CLIPTokenizer(str(vocab), str(merges))
+    words = (DEFAULT_BUNDLE / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    return ClipPrior(CLIPTextModel(CLIPTextConfig()), tokenizer, words)
+
+
+def paper_config(case: str) -> TrainConfig:
+    """The settings of a case; encoders are built apart."""
+    method = case.split(" ")[0]
+    return TrainConfig(
+        method=method,
+        fusion="transvg",
+        dim=256,
+        bottleneck=128,
+        layers=6,
+        image_size=518 if case in DINOV2_CASES else 640,
+    )
+
+
+def paper_model(case: str) -> GroundingModel:
+    """The whole model of a case."""
+    config = paper_config(case)
+    torch.manual_seed(config.seed)
+    sublayers = reads_sublayers(config.method, vision_is_compact=False)
+    vision: TransformerVision = (
+        dinov2_base() if case in DINOV2_CASES else detr_encoder(sublayers=sublayers)
+    )
+    text = bert_base(sublayers=sublayers)
+    if not config.trains_vision:
+        frozen(vision)
+        frozen(text)
+    prior = clip_prior() if config.method == "mapper" else None
+    return assemble(config, vision, text, prior)
