@@ -18,7 +18,7 @@ from sdk.manifest import (
     TokenizerSpec,
     sha256_file,
 )
-from train.build import MAX_TOKENS, preprocess_for
+from train.build import COMPACT, MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
 
 GraphPaths = Mapping[str, Mapping[str, Path]]
@@ -96,4 +96,5 @@ def _copied(source: Path, target: Path) -> GraphFile:
 def encoder_names(config: TrainConfig) -> Encoders:
     """Names for people; of a local folder only its last part."""
     text = "all-MiniLM-L6-v2" if config.text == "minilm" else Path(config.text).name
-    return Encoders(vision=f"ESNet with CSP-PAN at {config.image_size} px", text=text)
+    vision = "ESNet with CSP-PAN" if config.vision == COMPACT else Path(config.vision).name
+    return Encoders(f"{vision} at {config.image_size} px", text)

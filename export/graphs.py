@@ -19,7 +19,7 @@ from train.build import MAX_TOKENS, build_model, preprocess_for
 from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
 from train.methods.lora import fold_lora
-from train.methods.mapper.model import GuidedText
+from train.methods.mapper.prior import PRIOR_SELF
 from train.model import GroundingModel
 
 OPSET = 20
@@ -38,13 +38,13 @@ def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
         ValueError, OSError: an encoder's weights cannot be had, or the prior cannot be exported.
     """
     groups, config, state = load_checkpoint(checkpoint)
-    weights = "random" if config.trains_vision else config.vision_weights
-    model = build_model(dataclasses.replace(config, vision_weights=weights))
-    if isinstance(model.text, GuidedText) and not model.text.prior.exportable:
+    if config.method == "mapper" and config.prior != PRIOR_SELF:
         raise ValueError(
             f"{checkpoint} was trained with the prior {config.prior}, whose own tokenizer cannot "
             "be part of a graph; train with --prior self to build a bundle"
         )
+    weights = "random" if config.trains_vision else config.vision_weights
+    model = build_model(dataclasses.replace(config, vision_weights=weights))
     check_frozen(frozen_sha256(model), state, checkpoint)
     load_parameters(model, groups["average"])
     fold_lora(model)

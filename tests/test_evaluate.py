@@ -9,7 +9,7 @@ import pytest
 from train.data.samples import Expression, Photo
 from train.evaluator import Outcome, accuracy, accuracy_by_kind, evaluate
 from train.metrics import auroc, expected_calibration_error, percent_below, reliability
-from train.questions import has_distractor
+from train.questions import has_distractor, is_prominent
 
 PHOTO = Photo(Path("a.jpg"))
 
@@ -80,3 +80,12 @@ def test_a_distractor_is_another_box_of_the_same_kind() -> None:
     hat = Expression("a hat", ((0.1, 0.0, 0.2, 0.1),), "clothing")
     assert not has_distractor(Photo(Path("a.jpg"), (man, same_man, hat)), man)
     assert has_distractor(Photo(Path("a.jpg"), (man, same_man, woman, hat)), man)
+
+
+@pytest.mark.parametrize(
+    ("company", "side", "asked"),
+    [(2, 0.5, True), (4, 0.23, True), (2, 0.22, False), (5, 0.5, False), (1, 0.5, False)],
+)
+def test_prominent_is_what_refcocog_would_ask_for(company: int, side: float, asked: bool) -> None:
+    box = (0.1, 0.1, 0.1 + side, 0.1 + side)
+    assert is_prominent(Expression("the left dog", (box,), company=company)) is asked

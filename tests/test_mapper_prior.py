@@ -133,7 +133,7 @@ def test_the_loaded_weights_are_those_of_the_file(folder: Path, prior: ClipPrior
     loaded = prior.net.state_dict()
     saved = load_file(folder / "model.safetensors")
     assert saved and all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
-    assert (prior.width, prior.exportable) == (WIDTH, False)
+    assert prior.width == WIDTH
 
 
 def test_neither_the_prior_nor_the_text_encoder_trains(

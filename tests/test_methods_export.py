@@ -16,15 +16,20 @@ from sdk.contract import FUSION, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKEN
 from sdk.manifest import Manifest
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
 from tests.tiny_clip import tiny_clip
-from train.methods import METHODS
+from tests.tiny_encoders import tiny_net
+from train.methods import DUAL_METHODS
 
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
 BUILT = ("m2ist", "mapper", "unipt")
 """Their graphs are those of a whole build; the others' are exported alone."""
 EXPORTED: list[dict[str, Any]] = [
-    *({"method": method} for method in METHODS if method not in BUILT),
+    *({"method": method} for method in DUAL_METHODS if method not in BUILT),
     {"method": "m2ist", "variant": "paper"},
     {"method": "m2ist", "fusion": "transvg"},
+    {"method": "m2ist", "vision": "dinov2", "fusion": "transvg"},
+    {"method": "m2ist", "vision": "detr", "variant": "paper"},
+    {"method": "mapper", "vision": "dinov2"},
+    {"method": "unipt_joint", "vision": "detr"},
 ]
 
 
@@ -68,6 +73,10 @@ def check(files: dict[str, Path], cases: list[Case]) -> None:
 def test_the_graphs_of_a_checkpoint_equal_the_model_that_was_trained(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
+    if "vision" in changes:
+        folder = tmp_path / "vision"
+        tiny_net(changes["vision"]).save_pretrained(folder)
+        changes = changes | {"vision": str(folder)}
     model, config = load_model(tiny_checkpoint(tmp_path, **changes))
     assert {name: getattr(config, name) for name in changes} == changes
     check(export_graphs(model, config, tmp_path), trained_cases(tmp_path, **changes))

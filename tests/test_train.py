@@ -23,7 +23,7 @@ from train.data.readers import read_detection, read_flickr30k
 from train.encoders.vision import CompactVision
 from train.features import KeptText, KeptVision, LiveText
 from train.freeze import main as freeze
-from train.methods import METHODS
+from train.methods import DUAL_METHODS
 from train.trainer import Trainer
 
 
@@ -68,7 +68,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
         {"unfreeze_vision": True, "augment": True},
         {"fusion": "transvg", "lr": 5e-4},
         {"variant": "paper"},
-        *({"method": name} for name in METHODS if name != "m2ist"),
+        *({"method": name} for name in DUAL_METHODS if name != "m2ist"),
     ],
     ids=lambda changes: "-".join(map(str, changes.values())) or "m2ist",
 )

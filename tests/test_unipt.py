@@ -1,13 +1,19 @@
 """UniPT: ReLU attention guided by the last tap, confidence over taps, padding without effect."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DetrConfig, DetrModel, ResNetConfig
 
+from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
+from train.build import build_model
+from train.data.readers import read_flickr30k
 from train.methods.unipt import JointUniPT
 from train.methods.unipt.model import ParallelStream, UniPT, attend
+from train.trainer import Trainer
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(0, 10**6))
@@ -61,6 +67,11 @@ def test_a_single_tap_has_nothing_to_guide() -> None:
         UniPT([16], [12, 12], 8, 4)
 
 
+def joint_of(detr: DetrModel) -> JointUniPT:
+    parts = (detr.encoder, detr.decoder, detr.query_position_embeddings)
+    return JointUniPT(*parts, torch.randn(9, 256), 128).eval()
+
+
 @pytest.fixture(scope="module")
 def joint() -> JointUniPT:
     """The authors' size but for the backbone, which the network does not contain."""
@@ -69,7 +80,7 @@ def joint() -> JointUniPT:
     config = DetrConfig(
         use_timm_backbone=False, use_pretrained_backbone=False, backbone_config=backbone
     )
-    return JointUniPT(DetrModel(config).eval(), 128, torch.randn(9, 256)).eval()
+    return joint_of(DetrModel(config).eval())
 
 
 def test_the_joint_side_network_has_the_authors_size(joint: JointUniPT) -> None:
@@ -105,3 +116,40 @@ def test_no_gradient_of_the_joint_form_enters_the_frozen_network(joint: JointUni
     assert not {tensor.data_ptr() for tensor in saved} & frozen
     assert all(p.grad is not None for p in joint.parameters() if p.requires_grad)
     joint.zero_grad()
+
+
+def test_the_joint_form_trains_and_resumes_through_the_trainer(tmp_path: Path) -> None:
+    backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 8, 8], out_features=["stage4"])
+    small = DetrConfig(
+        use_timm_backbone=False,
+        use_pretrained_backbone=False,
+        backbone_config=backbone,
+        d_model=16,
+        num_queries=7,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+    )
+    DetrModel(small).save_pretrained(tmp_path / "detr")
+    root = tiny_data(tmp_path)
+    config = tiny_config(
+        tmp_path, method="unipt_joint", vision=str(tmp_path / "detr"), batch_photos=2, epochs=1
+    )
+    photos = read_flickr30k(root, "train")
+    vocab = tiny_text_encoder(tmp_path) / "vocab.txt"
+    run = Trainer(config, photos, photos, vocab, tmp_path / "run")
+    frozen = {n: p.clone() for n, p in run.model.named_parameters() if not p.requires_grad}
+    run.fit()
+    assert any(name.startswith("fusion.decoder.") for name in frozen)
+    now = dict(run.model.named_parameters())
+    assert all(torch.equal(now[name], value) for name, value in frozen.items())
+    again = Trainer(config, photos, photos, vocab, tmp_path / "run")
+    assert again.step == run.step and all(
+        torch.equal(p, run.params[name]) for name, p in again.params.items()
+    )
+
+
+def test_the_joint_form_needs_a_joint_network(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a DETR"):
+        build_model(tiny_config(tmp_path, method="unipt_joint"))

@@ -47,7 +47,7 @@ def tiny_net(kind: str, **sizes: int) -> PreTrainedModel:
             backbone_config=backbone,
             d_model=WIDTH,
             encoder_layers=LAYERS,
-            decoder_layers=1,
+            decoder_layers=2,
             encoder_ffn_dim=32,
             decoder_ffn_dim=32,
             num_queries=3,

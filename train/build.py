@@ -18,14 +18,16 @@ from train.encoders.picodet import esnet_from_picodet
 from train.encoders.text import TransformersText
 from train.encoders.transformer import (
     STATISTICS,
-    TransformerVision,
+    DetrBackbone,
+    load_detr_backbone,
     load_transformer,
     vision_kind,
 )
 from train.encoders.vision import CompactVision, frozen
 from train.fusion import build_fusion
-from train.methods import adapt, build_method, reads_sublayers
+from train.methods import Vision, adapt, build_method, reads_sublayers
 from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior
+from train.methods.unipt import JointUniPT
 from train.model import GroundingModel
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -87,7 +89,7 @@ def load_compact(weights: str) -> CompactVision:
 
 def load_encoders(
     config: TrainConfig,
-) -> tuple[CompactVision | TransformerVision, TransformersText]:
+) -> tuple[Vision, TransformersText]:
     """Both encoders with their weights; one that does not train is frozen.
 
     Raises:
@@ -95,8 +97,12 @@ def load_encoders(
     """
     compact = config.vision == COMPACT
     sublayers = reads_sublayers(config.method, compact)
-    vision: CompactVision | TransformerVision
-    if compact:
+    vision: Vision
+    if config.method == "unipt_joint":
+        if compact:
+            raise ValueError("--method unipt_joint: expected a DETR as --vision, got compact")
+        vision = load_detr_backbone(config.vision)
+    elif compact:
         vision = load_compact(config.vision_weights)
     else:
         keep_cls = config.fusion == "transvg"
@@ -128,7 +134,7 @@ def build_model(config: TrainConfig) -> GroundingModel:
 
 def assemble(
     config: TrainConfig,
-    vision: CompactVision | TransformerVision,
+    vision: Vision,
     text: TransformersText,
     prior: Prior | None,
 ) -> GroundingModel:
@@ -148,5 +154,8 @@ def assemble(
     )
     grid = config.image_size // vision.stride
     tokens = grid * grid + vision.cls_tokens
+    if isinstance(vision, DetrBackbone):
+        fusion = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
+        return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
     fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
     return GroundingModel(vision, adapted, method, fusion, tokens, config.dim)

@@ -26,11 +26,13 @@ from train.cost import measure_trainer
 from train.data.readers import data_root, read_expressions
 from train.data.samples import DataError, spread
 from train.fusion import FUSIONS
-from train.methods import METHODS
+from train.methods import DUAL_METHODS
 from train.trainer import Trainer
 
-CASES = (*METHODS, "m2ist:paper")
+CASES = (*DUAL_METHODS, "m2ist:paper")
 """Methods, and after a colon a variant of one."""
+SETTINGS = ("limit", "val_limit", "epochs", "batch_photos", "phrases_per_photo", "fusion")
+"""What of the command line the figures depend on."""
 COSTS = ("trained", "saved_bytes", "step_ms", "peak_bytes")
 
 
@@ -95,8 +97,8 @@ def ratios_to(row: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, floa
     return {cost: row[cost] / full[cost] for cost in COSTS}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit code 0, or 2 with one line of what to do."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m train.compare", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--methods", nargs="+", choices=CASES, default=list(CASES))
@@ -112,7 +114,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fusion", choices=FUSIONS, default="dense")
     parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0, or 2 with one line of what to do."""
+    args = build_parser().parse_args(argv)
     runs: dict[str, list[dict[str, Any]]] = {}
     try:
         root = data_root(args.data)
@@ -147,7 +154,9 @@ def main(argv: list[str] | None = None) -> int:
             f"peak {row['peak_bytes'] / 1e9:5.2f} GB"
         )
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "compare.json").write_text(json.dumps(methods, indent=1) + "\n")
+    settings = {key: str(value) for key, value in vars(args).items() if key in SETTINGS}
+    found = {"settings": settings, "methods": methods}
+    (args.out / "compare.json").write_text(json.dumps(found, indent=1) + "\n")
     print(f"written to {args.out / 'compare.json'}")
     return 0
 

@@ -15,7 +15,7 @@ class TrainConfig:
     """Settings of one run; each is a flag of `python -m train` with dashes for underscores."""
 
     method: str = "m2ist"
-    """m2ist, mapper, unipt; lora, adapter, head_only; or full (both encoders train)."""
+    """m2ist, mapper, unipt; lora, adapter, head_only; full (both encoders train); unipt_joint."""
     variant: str = "released"
     """Of m2ist: "released" sums its adapters, "paper" chains them."""
     prior: str = "self"

@@ -31,6 +31,7 @@ from train.questions import (
     caption_questions,
     contrastive_questions,
     has_distractor,
+    is_prominent,
 )
 
 
@@ -59,6 +60,7 @@ def report(
         "val_all_union": section(captions),
         "contrastive_two_or_three": section([o for o in contrast if o.expression.company <= 3]),
         "contrastive_four_or_more": section([o for o in contrast if o.expression.company > 3]),
+        "contrastive_prominent": section([o for o in contrast if is_prominent(o.expression)]),
         "absent": {
             "phrases": len(absent),
             "n_acc": percent_below(absent, threshold),
@@ -84,6 +86,7 @@ SECTIONS = {
     "val_all_union": "validation, all phrases (union boxes)",
     "contrastive_two_or_three": "contrastive, two or three instances",
     "contrastive_four_or_more": "contrastive, four or more instances",
+    "contrastive_prominent": "contrastive, as RefCOCOg chose (2-4, from 5% of the photo)",
 }
 
 
@@ -91,9 +94,9 @@ def print_report(figures: dict[str, Any]) -> None:
     """A table for people."""
     for name, title in SECTIONS.items():
         rows = figures[name]
-        print(f"{title:52s} Acc@0.5 {rows['accuracy']:5.1f}  ({rows['phrases']} phrases)")
+        print(f"{title:60s} Acc@0.5 {rows['accuracy']:5.1f}  ({rows['phrases']} phrases)")
         for kind, row in rows["by_kind"].items():
-            print(f"    {kind:48s}         {row['accuracy']:5.1f}  ({row['phrases']})")
+            print(f"    {kind:56s}         {row['accuracy']:5.1f}  ({row['phrases']})")
     absent = figures["absent"]
     print(
         f"absent things: {absent['n_acc']:.1f}% called absent, "

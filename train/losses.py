@@ -41,20 +41,35 @@ def positive_cells(target: Tensor, centers: Tensor) -> Tensor:
     return inside.scatter(1, nearest, True)
 
 
+def matched_candidate(boxes: Tensor, target: Tensor) -> Tensor:
+    """(P, N, 4) and (P, 4) cxcywh -> (P, N) bool: the one closest to the box, by L1 and GIoU.
+
+    What DETR's matching (Carion et al., arXiv:2005.12872) comes to with a single target.
+    """
+    goal = target[:, None].expand_as(boxes)
+    _, giou = iou_and_giou(to_xyxy(boxes), to_xyxy(goal))
+    cost = 5 * (boxes - goal).abs().sum(-1) - 2 * giou
+    return torch.zeros_like(cost, dtype=torch.bool).scatter(1, cost.argmin(1, keepdim=True), True)
+
+
 def grounding_loss(
-    boxes: Tensor, logits: Tensor, target: Tensor, present: Tensor, centers: Tensor
+    boxes: Tensor, logits: Tensor, target: Tensor, present: Tensor, centers: Tensor | None
 ) -> dict[str, Tensor]:
     """Loss terms, each a mean over phrases; their sum (key "total") is what trains.
 
     Args:
         boxes: (P, N, 4) cxcywh. logits: (P, N). target: (P, 4) cxcywh. present: (P,) bool.
-        centers: (N, 2) cell centres. All in fractions of the network input.
+        centers: (N, 2) cell centres, None for candidates without a place of their own.
+        All in fractions of the network input.
 
     `quality` is the quality focal loss (Li et al., arXiv:2006.04388) with beta 2; `rank` is a
     softmax over the cells: of all cells, one of the box's must come first; `presence` makes the
     best cell's logit, the phrase's score, the log-odds that its box is right (IoU of 0.5).
     """
-    positive = positive_cells(target, centers) & present[:, None]
+    if centers is None:
+        positive = matched_candidate(boxes.detach(), target) & present[:, None]
+    else:
+        positive = positive_cells(target, centers) & present[:, None]
     share = positive / positive.sum(1, keepdim=True).clamp(min=1)  # each phrase weighs the same
     goal = target[:, None].expand_as(boxes)
     iou, giou = iou_and_giou(to_xyxy(boxes), to_xyxy(goal))

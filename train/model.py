@@ -46,8 +46,9 @@ class GroundingModel(nn.Module):
         Dropout and batch statistics of pretrained encoders are never on, as their taps are kept.
         """
         self.eval()
-        self.method.train(mode)
-        self.fusion.train(mode)
+        for module in (*self.method.modules(), *self.fusion.modules()):
+            trained = [p.requires_grad for p in module.parameters()]
+            module.training = mode and (not trained or any(trained))
         for module in self.modules():
             if isinstance(module, _BatchNorm) and module.weight.requires_grad:
                 module.train(mode)

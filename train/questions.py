@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from sdk.boxes import iou_xyxy
-from train.data.expressions import expressions_for
+from train.data.expressions import area, expressions_for
 from train.data.negatives import ForeignPhrases, absent_phrases
 from train.data.readers import read_detection, read_expressions
 from train.data.samples import Expression, Photo
@@ -32,6 +32,14 @@ def contrastive_questions(root: Path) -> Asked:
     photos = read_detection(root, "val")
     made = [(p, expressions_for(p, random.Random(f"{SEED}/{p.path.name}"))) for p in photos]
     return [(p, [e for e in found if e.company > 1]) for p, found in made]
+
+
+def is_prominent(expression: Expression) -> bool:
+    """RefCOCOg's rule for what people are asked to describe (Mao et al., arXiv:1511.02283).
+
+    Two to four of a kind in the photo, and a box of at least a twentieth of it.
+    """
+    return 2 <= expression.company <= 4 and area(expression.boxes[0]) >= 0.05
 
 
 def absent_questions(root: Path) -> Asked:

@@ -128,16 +128,49 @@ class DetrEncoder(TransformerVision):
         return [Sublayers(x.self_attn, x.fc2) for x in self.net.encoder.layers]
 
     def run(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        # The frame fills the square: nothing is masked.
-        everywhere = torch.ones_like(image[:, 0], dtype=torch.long)
-        maps, positions = self.net.backbone(image, everywhere)
-        tokens = self.net.input_projection(maps[-1][0]).flatten(2).transpose(1, 2)
+        tokens, positions = embed(self.net, image)
         out = self.net.encoder(
-            inputs_embeds=tokens,
-            object_queries=positions[-1].flatten(2).transpose(1, 2),
-            output_hidden_states=True,
+            inputs_embeds=tokens, object_queries=positions, output_hidden_states=True
         )
         return list(out.hidden_states), out.last_hidden_state
+
+
+class DetrBackbone(nn.Module):
+    """DETR up to its encoder, which a joint network takes over: one tap, the encoder's input."""
+
+    stride = multiple = DetrEncoder.stride
+    cls_tokens = 0
+    outputs = 1
+
+    def __init__(self, net: DetrModel) -> None:
+        super().__init__()
+        self.net = net
+        self.tap_channels = [net.config.d_model]
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) normalised RGB -> [(B, N, C)]."""
+        return [embed(self.net, image)[0]]
+
+    def taps(self, features: list[Tensor]) -> list[Tensor]:
+        """Features are taps already."""
+        return features
+
+    def hand_over(self, image_size: int) -> tuple[nn.Module, nn.Module, nn.Module, Tensor]:
+        """Encoder, decoder and queries, which leave this module, and the positions (N, C)."""
+        with torch.no_grad():
+            positions = embed(self.net, torch.zeros(1, 3, image_size, image_size))[1][0]
+        parts = (self.net.encoder, self.net.decoder, self.net.query_position_embeddings)
+        self.net.encoder = self.net.decoder = self.net.query_position_embeddings = None
+        return (*parts, positions)
+
+
+def embed(net: DetrModel, image: Tensor) -> tuple[Tensor, Tensor]:
+    """What DETR's encoder takes: tokens and their sine positions, both (B, N, C)."""
+    # The frame fills the square: nothing is masked.
+    everywhere = torch.ones_like(image[:, 0], dtype=torch.long)
+    maps, positions = net.backbone(image, everywhere)
+    tokens = net.input_projection(maps[-1][0])
+    return tokens.flatten(2).transpose(1, 2), positions[-1].flatten(2).transpose(1, 2)
 
 
 def vision_kind(source: str | Path) -> str:
@@ -172,3 +205,16 @@ def load_transformer(
         classes[kind], source, lambda key: ".head." in key, attn_implementation="eager"
     )
     return ViT(net, sublayers=sublayers, keep_cls=keep_cls)
+
+
+def load_detr_backbone(source: str | Path) -> DetrBackbone:
+    """The part of a whole DETR that comes before its encoder; the rest is there to hand over.
+
+    Raises:
+        ValueError: another kind of model, or weights missing from the files.
+        OSError: from transformers, when the files or the hub cannot be reached.
+    """
+    kind = vision_kind(source)
+    if kind != "detr":
+        raise ValueError(f"--vision: unipt_joint needs a DETR, got {kind} from {source}")
+    return DetrBackbone(load_strictly(DetrModel, source, lambda key: False))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from train.encoders.text import TransformersText
-from train.encoders.transformer import TransformerVision
+from train.encoders.transformer import DetrBackbone, TransformerVision
 from train.encoders.vision import CompactVision
 from train.methods.bottleneck import add_adapters
 from train.methods.head_only import HeadOnly
@@ -17,17 +17,19 @@ from train.methods.lora import add_lora
 from train.methods.m2ist import M2IST, LayerM2IST
 from train.methods.mapper import MaPPER, guide_text, localise_vision
 from train.methods.mapper.prior import Prior
-from train.methods.unipt import UniPT
+from train.methods.unipt import JointInputs, UniPT
 
 SIDE_METHODS = ("m2ist", "unipt", "head_only")
 """No gradient enters an encoder."""
 INSIDE_METHODS = ("mapper", "lora", "adapter")
 """Adapters inside frozen encoders: gradients pass through them."""
-METHODS = (*SIDE_METHODS, *INSIDE_METHODS, "full")
-"""`full` trains both encoders under head_only's network: the reference."""
+DUAL_METHODS = (*SIDE_METHODS, *INSIDE_METHODS, "full")
+"""On two encoders of any kind. `full` trains both under head_only's network: the reference."""
+METHODS = (*DUAL_METHODS, "unipt_joint")
+"""`unipt_joint` needs a network that sees image and phrase at once, see `unipt.joint`."""
 VARIANTS = ("released", "paper")
 
-Vision = CompactVision | TransformerVision
+Vision = CompactVision | TransformerVision | DetrBackbone
 
 
 def adapt(
@@ -72,6 +74,8 @@ def build_method(
         return M2IST(taps, text_taps, dim, bottleneck, chained=chained)
     if name == "unipt":
         return UniPT(taps, text_taps, dim, bottleneck)
+    if name == "unipt_joint":
+        return JointInputs(text_taps, taps[-1])
     if name == "mapper":
         return MaPPER(taps[-vision.outputs :], text_taps, dim)
     if name in METHODS:
@@ -80,10 +84,12 @@ def build_method(
 
 
 __all__ = [
+    "DUAL_METHODS",
     "INSIDE_METHODS",
     "METHODS",
     "SIDE_METHODS",
     "VARIANTS",
+    "Vision",
     "adapt",
     "build_method",
     "reads_sublayers",

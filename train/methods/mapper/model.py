@@ -142,6 +142,11 @@ class GuidedText(nn.Module):
         for adapter, index in zip(self.dypa, thirds(len(layers)), strict=True):
             layers[index].output.register_forward_hook(partial(self._add, adapter))
 
+    @property
+    def net(self) -> nn.Module:
+        """The encoder's own network."""
+        return self.encoder.net
+
     def _add(self, adapter: DyPA, module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
         # A layer's `output` takes (feed-forward, attention output); nothing is told to the prior's
         # own pass through the same encoder.

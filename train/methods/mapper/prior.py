@@ -26,13 +26,10 @@ class Prior(nn.Module):
     """`prior(encoder, ids, mask)` -> (P, L, width), a token for each word piece."""
 
     width: int
-    exportable: bool
 
 
 class SelfPrior(Prior):
-    """The text encoder's own frozen output: no second tower, and exportable."""
-
-    exportable = True
+    """The text encoder's own frozen output: no second tower, and the only prior that exports."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -48,8 +45,6 @@ class ClipPrior(Prior):
     Args:
         net: the tower. tokenizer: its own. vocab: the text encoder's word pieces by id.
     """
-
-    exportable = False
 
     def __init__(self, net: CLIPTextModel, tokenizer: object, vocab: Sequence[str]) -> None:
         super().__init__()

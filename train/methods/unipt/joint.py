@@ -11,40 +11,68 @@ phrase alone, and the encoder-decoder with its side network is the "fusion", onl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import DetrModel
 
 from train.methods.unipt.model import ParallelNetwork, output_layer
 
-TAPS = (1, 3, 5)
-"""Layers whose outputs are read, 0 being the input; the last layer guides."""
+
+def tapped(layers: int) -> range:
+    """Layers whose outputs are read, 0 being the input: 1, 3, 5 of 6; the last one guides."""
+    return range(1, layers, 2)
+
+
+class JointInputs(nn.Module):
+    """What enters the joint encoder: visual tokens as they are, words projected to their width."""
+
+    def __init__(self, text_channels: Sequence[int], dim: int) -> None:
+        super().__init__()
+        self.text = nn.Linear(text_channels[-1], dim)
+
+    def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
+        """[(B, N, D)] -> the same tokens."""
+        return taps[-1]
+
+    def encode_text(self, taps: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """Taps, each (P, L, C_l) -> (P, L, D). Token by token: needs no `mask`."""
+        return self.text(taps[-1])
 
 
 class JointUniPT(nn.Module):
     """DETR's encoder and decoder over image and words, frozen, with UniPT beside both.
 
     Args:
-        detr: gives encoder, decoder and queries.
-        side: width of the parallel networks.
+        encoder, decoder, queries: of a `DetrModel`.
         positions: (N, D) position embeddings of the visual tokens; words have none.
+        side: width of the parallel networks.
 
     Returns:
         boxes: (P, Q, 4) cxcywh, fractions of the network input, one a query.
         logits: (P, Q).
     """
 
-    def __init__(self, detr: DetrModel, side: int, positions: Tensor) -> None:
+    centers = None
+    """A query answers for no fixed place: the loss matches one to the box."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        queries: nn.Embedding,
+        positions: Tensor,
+        side: int,
+    ) -> None:
         super().__init__()
-        dim = detr.config.d_model
-        self.encoder, self.decoder = detr.encoder, detr.decoder
-        self.queries = detr.query_position_embeddings
+        dim = queries.embedding_dim
+        self.encoder, self.decoder, self.queries = encoder, decoder, queries
         for part in (self.encoder, self.decoder, self.queries):
             part.requires_grad_(False)
-        channels = [dim] * (len(TAPS) + 1)
-        self.side_encoder = ParallelNetwork(channels, side)
-        self.side_decoder = ParallelNetwork(channels, side, crossing=True)
+        self.side_encoder = ParallelNetwork(channels(encoder, dim), side)
+        self.side_decoder = ParallelNetwork(channels(decoder, dim), side, crossing=True)
         self.out = output_layer(side, dim)
         self.box = nn.Sequential(
             *(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4))
@@ -78,7 +106,13 @@ class JointUniPT(nn.Module):
         return F.sigmoid(self.box(out)), self.score(out).squeeze(-1)
 
 
-def chosen(output: object) -> list[Tensor]:
+def channels(part: nn.Module, dim: int) -> list[int]:
+    """Widths of the taps of DETR's encoder or decoder."""
+    return [dim] * (len(tapped(len(part.layers))) + 1)
+
+
+def chosen(output: Any) -> list[Tensor]:
     """The tapped hidden states and the guide, of an encoder's or a decoder's output."""
     hidden = output.hidden_states
-    return [*(hidden[index] for index in TAPS), output.last_hidden_state]
+    taps = [hidden[index] for index in tapped(len(hidden) - 1)]
+    return [*taps, output.last_hidden_state]

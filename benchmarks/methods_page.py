@@ -1,0 +1,114 @@
+"""docs/methods.md's tables and picture, written from the committed JSON; the prose is kept.
+
+Everything between two marker comments of the page is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.results_page import table  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "methods.md"
+PICTURE = ROOT / "docs" / "images" / "methods.png"
+
+
+def costs(row: dict[str, Any]) -> list[str]:
+    """Cells that both tables share."""
+    return [
+        f"{row['trained']:,}",
+        f"{row['trained'] / row['total']:.1%}",
+        f"{row['saved_bytes'] / 1e6:,.1f}",
+        f"{row['step_ms']:,.0f}",
+        f"{row['peak_bytes'] / 1e9:.2f}",
+    ]
+
+
+def ratios(row: dict[str, Any]) -> list[str]:
+    """Bytes kept, time and peak as shares of full fine-tuning's."""
+    return [f"{row['to_full'][c]:.1%}" for c in ("saved_bytes", "step_ms", "peak_bytes")]
+
+
+HEAD = ["trained", "of all", "kept for backward, MB", "step, ms", "peak, GB"]
+SHARES = ["kept / full", "time / full", "peak / full"]
+
+
+def accuracy_table(found: dict[str, Any]) -> str:
+    """Methods on the default's encoders, the most accurate first."""
+    ranked = sorted(found["methods"].items(), key=lambda item: -item[1]["accuracy"])
+    rows = [
+        [name, f"{row['accuracy']:.1f} ± {row['accuracy_spread']:.1f}", *costs(row), *ratios(row)]
+        for name, row in ranked
+    ]
+    return table(["method", "Acc@0.5", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
+
+
+def paper_table(found: dict[str, Any]) -> str:
+    """Costs at the papers' sizes."""
+    rows = [[name, *costs(row), *ratios(row)] for name, row in found["cases"].items()]
+    return table(["case", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
+
+
+def measured(found: dict[str, Any]) -> str:
+    """On what."""
+    settings = ", ".join(f"{k} {v}" for k, v in found.get("settings", {}).items())
+    machine = f"{found['machine']['cpu']}, commit {found['machine']['commit']}"
+    return f"<sub>{'; '.join(filter(None, [settings, machine]))}</sub>"
+
+
+def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
+    """Accuracy against memory; the papers' sizes as shares of full fine-tuning."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for name, row in methods.items():
+        kept = row["saved_bytes"] / 1e6
+        left.errorbar(kept, row["accuracy"], row["accuracy_spread"], marker="o", capsize=3)
+        left.annotate(name, (kept, row["accuracy"]), (6, 4), textcoords="offset points")
+    left.set(xlabel="kept for the backward pass (MB, log)", ylabel="Acc@0.5 (%)", xscale="log")
+    left.set_title("the default's encoders, same data and schedule")
+    shown = {name: row for name, row in cases.items() if not name.startswith("full")}
+    places = range(len(shown))
+    for offset, (cost, label) in enumerate((("saved_bytes", "kept"), ("step_ms", "time"))):
+        shares = [100 * row["to_full"][cost] for row in shown.values()]
+        right.barh([p + 0.4 * offset for p in places], shares, 0.38, label=label)
+    right.set_yticks([p + 0.2 for p in places], list(shown))
+    right.axvline(100, color="grey", linewidth=1)
+    right.set(xlabel="% of full fine-tuning of the same encoders")
+    right.set_title("the papers' sizes")
+    right.legend()
+    figure.savefig(PICTURE, dpi=110)
+    plt.close(figure)
+
+
+def replaced(page: str, name: str, content: str) -> str:
+    """`page` with `content` between the markers called `name`."""
+    pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+    new, count = re.subn(pattern, lambda m: m[1] + content + m[2], page, flags=re.DOTALL)
+    assert count == 1, f"docs/methods.md: expected one pair of markers {name}, got {count}"
+    return new
+
+
+def main() -> None:
+    """Write both."""
+    methods = json.loads((RESULTS / "methods.json").read_text())
+    papers = json.loads((RESULTS / "paper_sizes.json").read_text())
+    page = replaced(PAGE.read_text(), "accuracy", accuracy_table(methods))
+    PAGE.write_text(replaced(page, "papers", paper_table(papers)))
+    draw(methods["methods"], papers["cases"])
+    print(f"{PAGE}\n{PICTURE}")
+
+
+if __name__ == "__main__":
+    main()
