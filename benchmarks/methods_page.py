@@ -94,8 +94,8 @@ def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
 
 def replaced(page: str, name: str, content: str) -> str:
     """`page` with `content` between the markers called `name`."""
-    pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
-    new, count = re.subn(pattern, lambda m: m[1] + content + m[2], page, flags=re.DOTALL)
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    new, count = re.subn(pattern, lambda m: f"{m[1]}{content}\n{m[2]}", page, flags=re.DOTALL)
     assert count == 1, f"docs/methods.md: expected one pair of markers {name}, got {count}"
     return new
 

@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from tqdm import tqdm  # noqa: E402
 
 from benchmarks.machine import describe  # noqa: E402
 from train.compare import COSTS, ratios_to  # noqa: E402
-from train.cost import measure  # noqa: E402
+from train.cost import measure, peak_bytes  # noqa: E402
 from train.losses import grounding_loss  # noqa: E402
 from train.papers import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model  # noqa: E402
 
@@ -66,10 +65,10 @@ def cost_of(case: str, photos: int) -> dict[str, Any]:
         forward().backward()
         optimizer.step()
 
-    cost = dataclasses.asdict(measure(model, forward, step, steps=3))
     if device.type == "cuda":
-        return cost | {"peak_bytes": torch.cuda.max_memory_allocated()}
-    return cost | {"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+        torch.cuda.reset_peak_memory_stats()  # without the making of what is kept
+    cost = dataclasses.asdict(measure(model, forward, step, steps=3))
+    return cost | {"peak_bytes": peak_bytes()}
 
 
 def main(argv: list[str] | None = None) -> int:

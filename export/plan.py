@@ -12,7 +12,7 @@ from export.samples import Samples
 from sdk.manifest import MANIFEST_NAME, sha256_file
 from sdk.spelling import WORD
 from sdk.tokenizer import WordPieceTokenizer
-from train.build import MAX_TOKENS, preprocess_for
+from train.build import MAX_TOKENS, check_vocab, preprocess_for
 from train.data.readers import read_expressions
 from train.data.samples import Photo, spread
 from train.questions import absent_questions, caption_questions
@@ -58,13 +58,7 @@ class Inputs:
         self.model, self.config = load_model(plan.checkpoint)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)
-        known = len(plan.vocab.read_text("utf-8").removesuffix("\n").split("\n"))
-        expected = self.model.text.net.config.vocab_size
-        if known != expected:
-            raise ValueError(
-                f"--vocab: expected the {expected} tokens of the text encoder {self.config.text}, "
-                f"got {known} in {plan.vocab}"
-            )
+        check_vocab(self.model, plan.vocab)
         self.samples = Samples(photos, preprocess_for(self.config), tokenizer)
 
     def describe(self, plan: Plan) -> str:

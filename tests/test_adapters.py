@@ -13,7 +13,7 @@ from tests.tiny_frozen import LAYERS, PIXELS, frozen_bert, frozen_dinov2, random
 from train.build import load_compact
 from train.encoders.transformer import ViT
 from train.encoders.vision import CompactVision, frozen
-from train.methods.bottleneck import BottleneckAdapter, add_adapters, apply
+from train.methods.bottleneck import BottleneckAdapter, adapt_output, add_adapters
 from train.methods.lora import add_lora, fold_lora
 
 KINDS = ("compact", "dinov2", "bert")
@@ -143,12 +143,12 @@ def test_the_hook_adapts_maps_tokens_and_what_attention_returns() -> None:
     tokens, weights = torch.randn(2, 12, 6), torch.randn(2, 12, 12)
     want = torch.stack([torch.stack([by_hand(adapter, t) for t in photo]) for photo in tokens])
     module = nn.Identity()
-    torch.testing.assert_close(apply(adapter, module, (), tokens), want)
-    now, same = apply(adapter, module, (), (tokens, weights))
+    torch.testing.assert_close(adapt_output(adapter, module, (), tokens), want)
+    now, same = adapt_output(adapter, module, (), (tokens, weights))
     torch.testing.assert_close(now, want)
     assert same is weights
     image = tokens.transpose(1, 2).unflatten(2, (3, 4))
-    told = apply(adapter, module, (), image)
+    told = adapt_output(adapter, module, (), image)
     assert told.shape == image.shape
     torch.testing.assert_close(told.flatten(2).transpose(1, 2), want)
 

@@ -137,14 +137,16 @@ def test_a_text_encoder_narrower_than_the_vision_encoder_is_refused() -> None:
         tiny_side(tiny_text(width=8), tiny_vision(), "released")
 
 
-def test_the_modality_expert_adds_nothing_at_its_start() -> None:
+def test_the_visual_expert_adds_nothing_at_its_start_and_the_textual_one_can_learn() -> None:
     side = LayerM2IST(tiny_vision(), tiny_text(), dim=8, bottleneck=4, chained=False)
-    for layer, width in ((side.vision[0], 16), (side.text[0], 24)):
-        assert not layer.expert(torch.randn(2, 5, width)).any()
-        attention, one, other = torch.randn(3, 2, 5, width)
-        assert torch.equal(layer(attention, one), layer(attention, other))
-        nn.init.normal_(layer.expert.up.weight)
-        assert not torch.allclose(layer(attention, one), layer(attention, other))
+    layer = side.vision[0]
+    attention, one, other = torch.randn(3, 2, 5, 16)
+    assert torch.equal(layer(attention, one), layer(attention, other))
+    nn.init.normal_(layer.expert.up.weight)
+    assert not torch.allclose(layer(attention, one), layer(attention, other))
+    # A LayerNorm follows the textual expert: from zero its first gradients would be enormous.
+    side.text[0](*torch.randn(2, 2, 5, 24)).square().sum().backward()
+    assert 0 < side.text[0].expert.up.weight.grad.norm() < 1e3
 
 
 def tiny_grounding_model(variant: str) -> GroundingModel:

@@ -125,6 +125,16 @@ def load_prior(config: TrainConfig, text: TransformersText) -> Prior | None:
     return ClipPrior.load(config.prior, vocab)
 
 
+def check_vocab(model: GroundingModel, vocab: Path) -> None:
+    """Raises ValueError when a vocabulary is not the text encoder's: ids would mean other words."""
+    known = len(vocab.read_text("utf-8").removesuffix("\n").split("\n"))
+    expected = model.text.net.config.vocab_size
+    if known != expected:
+        raise ValueError(
+            f"--vocab: expected the {expected} tokens of the text encoder, got {known} in {vocab}"
+        )
+
+
 def build_model(config: TrainConfig) -> GroundingModel:
     """The model of a run."""
     torch.manual_seed(config.seed)

@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-import resource
 import statistics
 import sys
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from typing import Any
 
 from train.__main__ import DEFAULT_VOCAB
 from train.config import TrainConfig
-from train.cost import measure_trainer
+from train.cost import measure_trainer, peak_bytes
 from train.data.readers import data_root, read_expressions
 from train.data.samples import DataError, spread
 from train.fusion import FUSIONS
@@ -31,7 +30,10 @@ from train.trainer import Trainer
 
 CASES = (*DUAL_METHODS, "m2ist:paper")
 """Methods, and after a colon a variant of one."""
-SETTINGS = ("limit", "val_limit", "epochs", "batch_photos", "phrases_per_photo", "fusion")
+SETTINGS = (
+    *("limit", "val_limit", "epochs", "batch_photos", "phrases_per_photo"),
+    *("fusion", "text", "image_size", "seeds"),
+)
 """What of the command line the figures depend on."""
 COSTS = ("trained", "saved_bytes", "step_ms", "peak_bytes")
 
@@ -43,9 +45,8 @@ def run(config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path)
     trainer = Trainer(config, photos, validation, vocab, out)
     accuracy = trainer.fit()
     batch = next(trainer.batches.epoch(0, config.batch_photos))
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     settings = config.to_dict() | {"val_limit": val_limit}
-    figures = {"config": settings, "accuracy": accuracy, "peak_bytes": peak}
+    figures = {"config": settings, "accuracy": accuracy, "peak_bytes": peak_bytes()}
     figures |= dataclasses.asdict(measure_trainer(trainer, batch))
     temporary = out / "figures.tmp"
     temporary.write_text(json.dumps(figures))
@@ -143,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
                 figures = in_own_process(config, root, args.val_limit, args.vocab, out)
                 runs.setdefault(case, []).append(figures)
                 print(f"{case}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}", flush=True)
-    except (DataError, RuntimeError, ValueError) as error:
+    except (DataError, RuntimeError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     methods = summary(runs)

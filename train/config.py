@@ -48,14 +48,16 @@ class TrainConfig:
     """Batches whose gradients are added up for one optimiser step."""
     augment: bool = False
     """Mirror, crop, join and degrade photos; a frozen encoder's features cannot be kept then."""
+    keep: bool = True
+    """Compute what frozen encoders give once; off where it takes too much disk or memory."""
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
     """Probability of adding a phrase that names nothing in the photo."""
     lr: float = 7e-4
-    """Peak learning rate of everything but the vision encoder."""
+    """Peak learning rate of everything outside the encoders."""
     encoder_lr: float = 3e-4
-    """Peak learning rate of encoders that train."""
+    """Peak learning rate inside the encoders: their own weights, or adapters there."""
     weight_decay: float = 0.02
     """AdamW's decoupled weight decay."""
     warmup_steps: int = 200
@@ -87,6 +89,15 @@ class TrainConfig:
         for name in ("warmup_steps", "detection_photos", "limit"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected 0 or more")
+        if self.dim % 8:
+            raise ValueError(f"--dim: expected a multiple of 8, got {self.dim}")
+        if self.unfreeze_vision and self.method in INSIDE_METHODS:
+            raise ValueError(
+                f"--unfreeze-vision: {self.method} adapts frozen encoders; use --method full to "
+                "train them"
+            )
+        if self.method == "unipt_joint" and self.fusion != "dense":
+            raise ValueError("--fusion: unipt_joint has a fusion of its own; leave it out")
         if not 0 <= self.negatives <= 1:
             raise ValueError(f"--negatives: expected a probability, got {self.negatives}")
 
@@ -103,12 +114,13 @@ class TrainConfig:
     @property
     def keeps_vision(self) -> bool:
         """Whether a photo's features never change, and are computed once."""
-        return not (self.trains_vision or self.augment or self.method in INSIDE_METHODS)
+        inside = self.trains_vision or self.method in INSIDE_METHODS
+        return self.keep and not (inside or self.augment)
 
     @property
     def keeps_text(self) -> bool:
         """Whether a phrase's taps never change, and are computed once."""
-        return not (self.trains_text or self.method in INSIDE_METHODS)
+        return self.keep and not (self.trains_text or self.method in INSIDE_METHODS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

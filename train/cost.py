@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -64,6 +65,13 @@ def measure(
         saved_bytes=saved_bytes(forward, model),
         step_ms=statistics.median(times),
     )
+
+
+def peak_bytes() -> int:
+    """Most memory of this process so far: of the GPU where there is one, else of the machine."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measure_trainer(trainer: Trainer, batch: Batch) -> Cost:

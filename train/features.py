@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -109,7 +110,7 @@ class KeptVision:
     def _key(self, encoder: nn.Module, preprocess: Preprocess) -> str:
         stats = [(path, Path(path).stat()) for path in self._rows]
         files = [(str(Path(path).resolve()), s.st_size, s.st_mtime_ns) for path, s in stats]
-        source = json.dumps([preprocess.to_dict(), files, encoder.tap_channels])
+        source = json.dumps([preprocess.to_dict(), files, self._shapes])
         weights = weights_sha256(encoder.state_dict().items())
         return sha256((source + weights).encode()).hexdigest()[:16]
 
@@ -123,6 +124,12 @@ class KeptVision:
     ) -> None:
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         shape = (len(photos), sum(self._sizes))
+        needed, free = 2 * shape[0] * shape[1], shutil.disk_usage(path.parent).free
+        if needed > free:
+            raise ValueError(
+                f"keeping the features of {shape[0]:,} photos takes {needed / 1e9:.1f} GB, and "
+                f"{path.parent} has {free / 1e9:.1f} GB: train with --no-keep"
+            )
         try:
             maps = np.memmap(temporary, np.float16, "w+", shape=shape)
             for row, photo in enumerate(tqdm(photos, desc="keeping vision features", unit="photo")):

@@ -46,9 +46,8 @@ class GroundingModel(nn.Module):
         Dropout and batch statistics of pretrained encoders are never on, as their taps are kept.
         """
         self.eval()
-        for module in (*self.method.modules(), *self.fusion.modules()):
-            trained = [p.requires_grad for p in module.parameters()]
-            module.training = mode and (not trained or any(trained))
+        set_mode(self.method, mode)
+        set_mode(self.fusion, mode)
         for module in self.modules():
             if isinstance(module, _BatchNorm) and module.weight.requires_grad:
                 module.train(mode)
@@ -113,3 +112,14 @@ class GroundingModel(nn.Module):
                 state[f"{name}.running_mean"] = module.running_mean
                 state[f"{name}.running_var"] = module.running_var
         return state
+
+
+def set_mode(module: nn.Module, mode: bool) -> None:
+    """Training or evaluation mode; a part that is frozen as a whole stays in evaluation mode."""
+    parameters = list(module.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        module.eval()
+        return
+    module.training = mode
+    for child in module.children():
+        set_mode(child, mode)

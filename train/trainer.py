@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object, send_to_device
+from accelerate.utils import InitProcessGroupKwargs, gather_object, send_to_device
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -24,7 +25,7 @@ from sdk.boxes import cxcywh_to_xyxy
 from sdk.decode import best_boxes
 from sdk.errors import PhraseError
 from sdk.tokenizer import WordPieceTokenizer
-from train.build import MAX_TOKENS, build_model, preprocess_for
+from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.checkpoint import (
     ENCODER_PREFIXES,
     CheckpointError,
@@ -43,6 +44,8 @@ from train.losses import grounding_loss
 
 CHECKPOINT_EVERY = 200
 """Steps between two checkpoints."""
+LONGEST_WAIT = timedelta(hours=6)
+"""For the first process, which computes the features that are kept."""
 
 
 def use_fast_math(enabled: bool) -> None:
@@ -86,11 +89,15 @@ class Trainer:
         out: Path,
     ) -> None:
         self.config, self.out, self.val_photos = config, out, val_photos
-        self.accelerator = Accelerator(gradient_accumulation_steps=config.accumulate)
+        self.accelerator = Accelerator(
+            gradient_accumulation_steps=config.accumulate,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
+        )
         self.device = self.accelerator.device
         self.world, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.preprocess = preprocess_for(config)
         self.model = build_model(config)
+        check_vocab(self.model, vocab)
         self._frozen_sha256 = frozen_sha256(self.model)
         self.model.to(self.device)
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
@@ -156,7 +163,11 @@ class Trainer:
             for key, value in self.optimizer.state.get(p, {}).items():
                 moments[f"{key}.{name}"] = value
         groups = {"model": self.model.adapter_state(), "average": self.average, "adam": moments}
-        state = {"step": self.step, "frozen_sha256": self._frozen_sha256}
+        state = {
+            "step": self.step,
+            "processes": self.world,
+            "frozen_sha256": self._frozen_sha256,
+        }
         save_checkpoint(self.checkpoint, groups, self.config, state)
 
     def _resume(self) -> None:
@@ -168,6 +179,11 @@ class Trainer:
                 f"{self.checkpoint} was made with other settings; give another --out, or delete it"
             )
         check_frozen(self._frozen_sha256, state, self.checkpoint)
+        if state.get("processes", 1) != self.world:
+            raise CheckpointError(
+                f"{self.checkpoint} is of a run in {state.get('processes', 1)} processes, this one "
+                f"has {self.world}: its steps would be other photos; start as many, or another run"
+            )
         load_parameters(self.model, groups["model"])
         for name, value in self.average.items():
             value.copy_(groups["average"][name])
@@ -214,7 +230,8 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Forward and backward of a batch, and an optimiser step; returns the loss terms."""
         self.step += 1
-        torch.manual_seed(self.config.seed + self.step)  # dropout, also of a resumed run
+        # For dropout, which a resumed run repeats and no two processes share.
+        torch.manual_seed(self.config.seed + self.step * self.world + self.rank)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._schedule()
         self.model.learning(True)

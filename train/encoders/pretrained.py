@@ -30,7 +30,9 @@ def load_strictly(
         OSError: from transformers, when the files or the hub cannot be reached.
     """
     logging.disable_progress_bar()  # local files load in a blink; bars belong to long work
-    net, info = model_class.from_pretrained(str(source), output_loading_info=True, **options)
+    net, info = model_class.from_pretrained(
+        str(source), output_loading_info=True, use_safetensors=True, **options
+    )
     missing = [key for key in info["missing_keys"] if not unused(key)]
     if missing:
         raise ValueError(

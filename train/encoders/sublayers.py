@@ -7,6 +7,7 @@ transformers does not return them; forward hooks do, with the model's own code l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -23,17 +24,17 @@ class Recorder:
     """Keeps what the sublayers of an encoder gave in the latest pass."""
 
     def __init__(self, layers: Sequence[Sublayers]) -> None:
-        self._outputs: dict[nn.Module, Tensor] = {}
-        self._modules = [module for layer in layers for module in layer]
-        for module in self._modules:
-            module.register_forward_hook(self._keep)
+        self._outputs: dict[int, Tensor] = {}
+        self._count = 2 * len(layers)
+        for place, module in enumerate(module for layer in layers for module in layer):
+            module.register_forward_hook(partial(self._keep, place))
 
-    def _keep(self, module: nn.Module, args: Any, output: Any) -> None:
+    def _keep(self, place: int, module: nn.Module, args: Any, output: Any) -> None:
         # Attention modules return (output, weights).
-        self._outputs[module] = output[0] if isinstance(output, tuple) else output
+        self._outputs[place] = output[0] if isinstance(output, tuple) else output
 
     def take(self) -> list[Tensor]:
         """Attention and feed-forward outputs, layer by layer; they are kept no longer."""
-        taken = [self._outputs[module] for module in self._modules]
+        taken = [self._outputs[place] for place in range(self._count)]
         self._outputs.clear()
         return taken

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from train.encoders.pretrained import load_strictly
+from train.encoders.pretrained import load_strictly, read_config
 from train.encoders.sublayers import Recorder, Sublayers
 
 
@@ -32,8 +32,15 @@ class TransformersText(nn.Module):
         """From a folder with `config.json` and `model.safetensors`, or a name on the model hub.
 
         Raises:
-            ValueError, OSError: see `load_strictly`.
+            ValueError: not a BERT (of which MiniLM is one), or see `load_strictly`.
+            OSError: see `load_strictly`.
         """
+        kind = read_config(source).model_type
+        if kind != "bert":
+            raise ValueError(
+                f"--text: expected a model of type bert, whose WordPiece tokenizer is the "
+                f"runtime's, got {kind} from {source}"
+            )
         net = load_strictly(
             AutoModel, source, lambda key: key.startswith("pooler."), attn_implementation="eager"
         )

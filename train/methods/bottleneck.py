@@ -24,7 +24,7 @@ class BottleneckAdapter(nn.Module):
         return x + self.up(F.relu(self.down(x)))
 
 
-def apply(adapter: BottleneckAdapter, module: nn.Module, args: Any, output: Any) -> Any:
+def adapt_output(adapter: BottleneckAdapter, module: nn.Module, args: Any, output: Any) -> Any:
     """A forward hook: tokens or a map through the adapter."""
     if isinstance(output, tuple):  # attention modules return (output, weights)
         return (adapter(output[0]), *output[1:])
@@ -43,4 +43,4 @@ def add_adapters(encoder: nn.Module, bottleneck: int) -> None:
     encoder.requires_grad_(False)
     encoder.adapters = nn.ModuleList(BottleneckAdapter(c, bottleneck) for _, c in places)
     for adapter, (module, _) in zip(encoder.adapters, places, strict=True):
-        module.register_forward_hook(partial(apply, adapter))
+        module.register_forward_hook(partial(adapt_output, adapter))

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from train.encoders.text import TransformersText
 from train.encoders.transformer import ViT
 from train.encoders.vision import CompactVision
+from train.methods.head_only import HeadOnly
 from train.methods.mapper.prior import Prior
 
 LOCA_SCALE = 0.2
@@ -170,22 +171,15 @@ def guide_text(text: TransformersText, prior: Prior) -> GuidedText:
     return GuidedText(text, prior)
 
 
-class MaPPER(nn.Module):
-    """PGT and the projections to the fusion's width."""
+class MaPPER(HeadOnly):
+    """PGT and the projections to the fusion's width; text taps are [text, prior]."""
 
     def __init__(
         self, vision_channels: Sequence[int], text_channels: Sequence[int], dim: int
     ) -> None:
-        super().__init__()
         text, prior = text_channels
-        self.outputs = len(vision_channels)
-        self.vision = nn.Linear(sum(vision_channels), dim)
+        super().__init__(vision_channels, [text], dim)
         self.pgt = nn.Linear(text + prior, text)
-        self.text = nn.Linear(text, dim)
-
-    def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
-        """Taps, each (B, N, C_l) -> visual tokens (B, N, D)."""
-        return self.vision(torch.cat(list(taps[-self.outputs :]), -1))
 
     def encode_text(self, taps: Sequence[Tensor], mask: Tensor) -> Tensor:
         """[(P, L, C), (P, L, S)] -> text tokens (P, L, D). Token by token: needs no `mask`."""

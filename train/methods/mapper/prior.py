@@ -60,7 +60,11 @@ class ClipPrior(Prior):
             ValueError, OSError: see `load_strictly`.
         """
         net = load_strictly(CLIPTextModel, source, lambda key: False)
-        return cls(net, AutoTokenizer.from_pretrained(str(source)), vocab)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(source))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"--prior: {source} has no tokenizer of CLIP's: {error}") from error
+        return cls(net, tokenizer, vocab)
 
     def forward(self, encoder: TransformersText, ids: Tensor, mask: Tensor) -> Tensor:
         words = [words_of(row, self.vocab) for row in ids.tolist()]

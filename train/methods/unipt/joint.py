@@ -27,11 +27,15 @@ def tapped(layers: int) -> range:
 
 
 class JointInputs(nn.Module):
-    """What enters the joint encoder: visual tokens as they are, words projected to their width."""
+    """What enters the joint encoder: visual tokens as they are, words projected to their width.
+
+    The projection belongs to the frozen network, as in the authors' form: were it trained,
+    gradients would pass through the whole encoder-decoder.
+    """
 
     def __init__(self, text_channels: Sequence[int], dim: int) -> None:
         super().__init__()
-        self.text = nn.Linear(text_channels[-1], dim)
+        self.text = nn.Linear(text_channels[-1], dim).requires_grad_(False)
 
     def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
         """[(B, N, D)] -> the same tokens."""
