@@ -7,7 +7,6 @@ accumulation are accelerate's: `torchrun --nproc_per_node 4 -m train ...` trains
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from datetime import timedelta
@@ -41,6 +40,7 @@ from train.data.samples import DataError, Photo
 from train.evaluator import evaluate
 from train.features import KeptText, KeptVision, LiveText
 from train.losses import grounding_loss
+from train.runlog import ACCURACY, LOSS, RunLog
 
 CHECKPOINT_EVERY = 200
 """Steps between two checkpoints."""
@@ -53,14 +53,6 @@ def use_fast_math(enabled: bool) -> None:
     torch.set_float32_matmul_precision("medium" if enabled else "highest")
     torch.backends.mkldnn.conv.fp32_precision = "bf16" if enabled else "ieee"
     torch.backends.cudnn.allow_tf32 = enabled
-
-
-def truncate_csv(path: Path, step: int) -> None:
-    """Drop the rows after `step`: a resumed run writes them again."""
-    if path.is_file():
-        header, *rows = path.read_text().splitlines()
-        kept = [row for row in rows if int(float(row.split(",", 1)[0])) <= step]
-        path.write_text("\n".join([header, *kept]) + "\n")
 
 
 def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> None:
@@ -130,6 +122,7 @@ class Trainer:
             )
         self.total_steps = self.per_epoch * config.epochs
         self._store = PhotoStore()
+        self.log = RunLog(out)
         if config.side_weights:
             groups, _, _ = load_checkpoint(Path(config.side_weights))
             load_parameters(self.model, groups["average"], only_matching=True)
@@ -194,8 +187,7 @@ class Trainer:
         self.step = int(state["step"])
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            for name in ("loss.csv", "accuracy.csv"):
-                truncate_csv(self.out / name, self.step)
+            self.log.take_back(self.step)
 
     def fit(self) -> float:
         """Train to the end; returns Acc@0.5 on the validation photos' single-box phrases."""
@@ -216,13 +208,15 @@ class Trainer:
                 terms = self.train_step(batch)
                 bar.update()
                 bar.set_postfix({k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
-                if self.step % 20 == 0:
-                    self._log("loss.csv", {"step": self.step, **terms})
+                if self.step % 20 == 0 and self.accelerator.is_main_process:
+                    self.log.add(LOSS, {"step": self.step, **terms})
                 if self.step % CHECKPOINT_EVERY == 0:
                     self.save()
             bar.close()
             reached, phrases = self.validate()
-            self._log("accuracy.csv", {"step": self.step, "accuracy": reached, "phrases": phrases})
+            if self.accelerator.is_main_process:
+                row = {"step": self.step, "accuracy": reached, "phrases": phrases}
+                self.log.add(ACCURACY, row)
             self.accelerator.print(f"epoch {epoch + 1}: Acc@0.5 {reached:.1f}")
             self.save()
         return self.validate()[0] if reached is None else reached
@@ -300,15 +294,3 @@ class Trainer:
         boxes, logits = self.model(*send_to_device(inputs, self.device))
         chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
         return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
-
-    def _log(self, name: str, row: dict[str, float]) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        path = self.out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.is_file()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row.keys())
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
