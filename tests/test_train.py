@@ -1,6 +1,7 @@
 """Training end to end on generated data with tiny real encoders."""
 
 import dataclasses
+import shutil
 from itertools import islice
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
-from train.__main__ import build_parser, main
+from train.__main__ import DEFAULT_VOCAB, build_parser, main
 from train.build import build_model
 from train.checkpoint import (
     CheckpointError,
@@ -174,6 +175,12 @@ def test_other_settings_do_not_continue_a_run(
         (["--image-size", "100"], "--image-size: expected a multiple of 32"),
         (["--vision-weights", "nowhere.safetensors"], "--vision-weights: expected a file"),
         (["--data", "nowhere"], "--data: expected a folder"),
+        (["--dim", "12"], "--dim: expected a multiple of 8"),
+        (["--method", "lora", "--unfreeze-vision"], "--unfreeze-vision: lora adapts frozen"),
+        (["--method", "unipt_joint", "--fusion", "transvg"], "--fusion: unipt_joint has"),
+        (["--fusion", "sparse"], "--fusion: expected one of dense, transvg"),
+        (["--variant", "draft"], "--variant: expected one of released, paper"),
+        (["--vocab", str(DEFAULT_VOCAB)], "--vocab: expected the 38 tokens"),
     ],
 )
 def test_bad_settings_end_with_one_line(
@@ -217,3 +224,47 @@ def test_a_run_does_not_continue_on_other_frozen_encoders(tmp_path: Path) -> Non
 def test_fewer_photos_than_a_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--batch-photos: expected at most the 12 training photos"):
         trainer(tmp_path, "run", batch_photos=100)
+
+
+def test_a_run_does_not_continue_in_another_number_of_processes(tmp_path: Path) -> None:
+    run = trainer(tmp_path, "run")
+    run.world = 2
+    run.save()
+    with pytest.raises(CheckpointError, match="2 processes, this one has 1"):
+        trainer(tmp_path, "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "vision", "text"),
+    [
+        ({}, True, True),
+        ({"augment": True}, False, True),
+        ({"keep": False}, False, False),
+        ({"method": "full"}, False, False),
+        ({"method": "mapper"}, False, False),
+        ({"unfreeze_vision": True}, False, True),
+    ],
+)
+def test_only_what_never_changes_is_kept(
+    tmp_path: Path, changes: dict[str, object], vision: bool, text: bool
+) -> None:
+    config = tiny_config(tmp_path, **changes)
+    assert (config.keeps_vision, config.keeps_text) == (vision, text)
+
+
+def test_computing_anew_gives_what_keeping_gives(tmp_path: Path) -> None:
+    kept, anew = trainer(tmp_path, "kept-run"), trainer(tmp_path, "anew", keep=False)
+    batch = next(kept.batches.epoch(0, 2))
+    again = next(anew.batches.epoch(0, 2))
+    assert batch.texts == again.texts and batch.images is None and again.images is not None
+    for name, value in kept.loss(batch).items():
+        torch.testing.assert_close(anew.loss(again)[name], value, rtol=0.02, atol=0.02)
+
+
+def test_a_disk_too_small_for_kept_features_is_said_before_they_are_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ValueError, match="train with --no-keep"):
+        trainer(tmp_path, "run")
