@@ -1,10 +1,11 @@
 """What each method costs at the papers' sizes, with random weights: cost does not depend on them.
 
     full, m2ist, unipt, head_only, lora, adapter    DETR's encoder on ResNet-50 at 640 px, BERT-base
-    m2ist kept                                      the same, encoder outputs computed once before
+    m2ist kept                                      the same, encoder outputs computed before
+    m2ist dense, m2ist dense kept                   with the default's kind of fusion and head
     mapper and its full                             DINOv2-B/14 at 518 px, BERT-base, CLIP's text
 
-Fusion and head are TransVG's in all. Each case takes a few training steps on random images and
+Fusion and head are TransVG's in the others. Each case takes a few training steps on random images and
 phrases in a process of its own. Written to `results/paper_sizes.json`: trained parameters, bytes
 kept for the backward pass, time of a step, peak memory, and their ratios to full fine-tuning.
 """
@@ -73,7 +74,7 @@ def cost_of(case: str, photos: int) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0."""
-    known = [*DETR_CASES, "m2ist" + KEPT, *DINOV2_CASES]
+    known = [*DETR_CASES, "m2ist" + KEPT, "m2ist dense" + KEPT, *DINOV2_CASES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", choices=known, default=known)
     parser.add_argument("--photos", type=int, default=2, help="images in a batch")
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         full = CASES[case.removesuffix(KEPT)]
         if full in rows:
             row["to_full"] = ratios_to(row, rows[full])
-        line = f"{case:16s} trained {row['trained']:>11,}  kept {row['saved_bytes'] / 1e6:8.1f} MB"
+        line = f"{case:17s} trained {row['trained']:>11,}  kept {row['saved_bytes'] / 1e6:8.1f} MB"
         line += f"  step {row['step_ms']:7.0f} ms  peak {row['peak_bytes'] / 1e9:5.2f} GB"
         if "to_full" in row:
             line += "  of full: " + ", ".join(f"{row['to_full'][c]:.1%}" for c in COSTS)

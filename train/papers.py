@@ -35,10 +35,13 @@ from train.methods import reads_sublayers
 from train.methods.mapper.prior import ClipPrior
 from train.model import GroundingModel
 
-DETR_CASES = ("full", "m2ist", "unipt", "head_only", "lora", "adapter")
+DETR_CASES = ("full", "m2ist", "m2ist dense", "unipt", "head_only", "lora", "adapter")
 DINOV2_CASES = ("full dinov2", "mapper")
 CASES = dict.fromkeys(DETR_CASES, "full") | dict.fromkeys(DINOV2_CASES, "full dinov2")
-"""Case -> the case that trains the same encoders whole; the first word is the method."""
+"""Case -> the case that trains the same encoders whole; the first word is the method.
+
+"dense" has the compact fusion in the place of TransVG's, at the same width.
+"""
 
 
 def detr_encoder(*, sublayers: bool = False) -> DetrEncoder:
@@ -75,13 +78,13 @@ def clip_prior() -> ClipPrior:
 
 def paper_config(case: str) -> TrainConfig:
     """The settings of a case; encoders are built apart."""
-    method = case.split(" ")[0]
+    dense = "dense" in case
     return TrainConfig(
-        method=method,
-        fusion="transvg",
+        method=case.split(" ")[0],
+        fusion="dense" if dense else "transvg",
         dim=256,
         bottleneck=128,
-        layers=6,
+        layers=4 if dense else 6,
         image_size=518 if case in DINOV2_CASES else 640,
     )
 
