@@ -5,9 +5,9 @@
     m2ist dense, m2ist dense kept                   with the default's kind of fusion and head
     mapper and its full                             DINOv2-B/14 at 518 px, BERT-base, CLIP's text
 
-Fusion and head are TransVG's in the others. Each case takes a few training steps on random images and
-phrases in a process of its own. Written to `results/paper_sizes.json`: trained parameters, bytes
-kept for the backward pass, time of a step, peak memory, and their ratios to full fine-tuning.
+Fusion and head are TransVG's in the others. Each case takes a few training steps on random images
+and phrases in a process of its own. Written to `results/paper_sizes.json`: trained parameters,
+bytes kept for the backward pass, time of a step, peak memory, and their ratios to full fine-tuning.
 """
 
 from __future__ import annotations
