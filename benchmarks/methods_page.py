@@ -50,10 +50,15 @@ def accuracy_table(found: dict[str, Any]) -> str:
     """Methods on the default's encoders, the most accurate first."""
     ranked = sorted(found["methods"].items(), key=lambda item: -item[1]["accuracy"])
     rows = [
-        [name, f"{row['accuracy']:.1f} ± {row['accuracy_spread']:.1f}", *costs(row), *ratios(row)]
-        for name, row in ranked
+        [name, reached(row), str(row["seeds"]), *costs(row), *ratios(row)] for name, row in ranked
     ]
-    return table(["method", "Acc@0.5", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
+    return table(["method", "Acc@0.5", "seeds", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
+
+
+def reached(row: dict[str, Any]) -> str:
+    """Mean accuracy, and its spread where there are several seeds."""
+    spread = row["accuracy_spread"]
+    return f"{row['accuracy']:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
 
 
 def paper_table(found: dict[str, Any]) -> str:
@@ -74,7 +79,7 @@ def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for name, row in methods.items():
         kept = row["saved_bytes"] / 1e6
-        left.errorbar(kept, row["accuracy"], row["accuracy_spread"], marker="o", capsize=3)
+        left.errorbar(kept, row["accuracy"], row["accuracy_spread"] or 0, marker="o", capsize=3)
         left.annotate(name, (kept, row["accuracy"]), (6, 4), textcoords="offset points")
     left.set(xlabel="kept for the backward pass (MB, log)", ylabel="Acc@0.5 (%)", xscale="log")
     left.set_title("the default's encoders, same data and schedule")
