@@ -85,7 +85,7 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             "accuracy_spread": statistics.stdev(reached) if len(reached) > 1 else None,
             "seeds": len(reached),
             "total": figures[0]["total"],
-            **{cost: statistics.median(f[cost] for f in figures) for cost in COSTS},
+            **{cost: statistics.median_low(f[cost] for f in figures) for cost in COSTS},
         }
     if "full" in methods:
         for row in methods.values():
