@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         from export.pipeline import build
         from export.plan import Inputs, Plan
         from sdk.errors import GroundingError
-        from sdk.grounder import DEFAULT_BUNDLE
+        from train.build import DEFAULT_VOCAB
         from train.checkpoint import CheckpointError
         from train.data.readers import data_root
         from train.data.samples import DataError
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
             checkpoint=args.checkpoint,
             out=args.out.resolve(),
             data=data_root(args.data),
-            vocab=args.vocab or DEFAULT_BUNDLE / "vocab.txt",
+            vocab=args.vocab or DEFAULT_VOCAB,
             name=args.name or args.out.resolve().name,
             precisions=precisions,
             text_precision=args.text_precision,

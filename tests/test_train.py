@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
-from train.__main__ import DEFAULT_VOCAB, build_parser, main
-from train.build import build_model
+from train.__main__ import build_parser, main
+from train.build import DEFAULT_VOCAB, build_model
 from train.checkpoint import (
     CheckpointError,
     frozen_sha256,

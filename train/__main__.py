@@ -14,15 +14,13 @@ from typing import Any, get_type_hints
 import torch
 
 from sdk.errors import GroundingError
-from sdk.grounder import DEFAULT_BUNDLE
+from train.build import DEFAULT_VOCAB
 from train.checkpoint import CheckpointError
 from train.config import TrainConfig
 from train.data.readers import data_root, read_detection, read_expressions
 from train.data.samples import DataError, spread
 from train.plots import plot_run
 from train.trainer import Trainer
-
-DEFAULT_VOCAB = DEFAULT_BUNDLE / "vocab.txt"
 
 
 def build_parser() -> argparse.ArgumentParser:

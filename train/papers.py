@@ -25,8 +25,7 @@ from transformers import (
 )
 from transformers.models.clip.tokenization_clip import bytes_to_unicode
 
-from sdk.grounder import DEFAULT_BUNDLE
-from train.build import assemble
+from train.build import DEFAULT_VOCAB, assemble, read_vocab
 from train.config import TrainConfig
 from train.encoders.text import TransformersText
 from train.encoders.transformer import DetrEncoder, TransformerVision, ViT
@@ -72,8 +71,7 @@ def clip_prior() -> ClipPrior:
         vocab.write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
         merges.write_text("#version: 0.2\n")
         tokenizer = CLIPTokenizer(str(vocab), str(merges))
-    words = (DEFAULT_BUNDLE / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    return ClipPrior(CLIPTextModel(CLIPTextConfig()), tokenizer, words)
+    return ClipPrior(CLIPTextModel(CLIPTextConfig()), tokenizer, read_vocab(DEFAULT_VOCAB))
 
 
 def paper_config(case: str) -> TrainConfig:
