@@ -66,6 +66,15 @@ def test_taps_are_the_outputs_of_the_layers(kind: str, cells: int, tmp_path: Pat
     torch.testing.assert_close(taps, [*outputs[:-1], last])
 
 
+def test_stages_of_detrs_resnet_learn_but_for_the_first(tmp_path: Path) -> None:
+    tiny_net("detr").save_pretrained(tmp_path)
+    backbone = load_transformer(tmp_path).net.backbone
+    learning = {name for name, value in backbone.named_parameters() if value.requires_grad}
+    convolutions = {name for name, _ in backbone.named_parameters() if "encoder.stages" in name}
+    assert learning == {name for name in convolutions if "stages.0." not in name}
+    assert len(learning) == 9  # two 3x3 convolutions and a shortcut in each of three stages
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_sublayer_taps_add_up_to_every_layer(kind: str, tmp_path: Path) -> None:
     net, image = tiny_net(kind), random_image(kind, 4)

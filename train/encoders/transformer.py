@@ -120,6 +120,7 @@ class DetrEncoder(TransformerVision):
 
     def __init__(self, net: DetrModel, *, sublayers: bool = False) -> None:
         super().__init__(net, net.config.d_model, sublayers=sublayers)
+        unfreeze_stages(net)
         net.decoder = None
         net.query_position_embeddings = None
 
@@ -144,6 +145,7 @@ class DetrBackbone(nn.Module):
 
     def __init__(self, net: DetrModel) -> None:
         super().__init__()
+        unfreeze_stages(net)
         self.net = net
         self.tap_channels = [net.config.d_model]
 
@@ -162,6 +164,17 @@ class DetrBackbone(nn.Module):
         parts = (self.net.encoder, self.net.decoder, self.net.query_position_embeddings)
         self.net.encoder = self.net.decoder = self.net.query_position_embeddings = None
         return (*parts, positions)
+
+
+def unfreeze_stages(net: DetrModel) -> None:
+    """Lets the ResNet's stages 2-4 learn, as DETR and TransVG do; stem and first stage stay frozen.
+
+    transformers means the same but asks for "stage.1" where the name is "stages.1", which freezes
+    the whole ResNet.
+    """
+    for name, parameter in net.backbone.named_parameters():
+        if any(f"encoder.stages.{stage}." in name for stage in (1, 2, 3)):
+            parameter.requires_grad_(True)
 
 
 def embed(net: DetrModel, image: Tensor) -> tuple[Tensor, Tensor]:
