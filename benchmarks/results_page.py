@@ -36,13 +36,10 @@ def figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def per_kind(rows: dict[str, Any]) -> str:
-    """One line per kind of expression, the most frequent first."""
-    lines = [
-        [kind, figure(row["accuracy"]), f"{row['phrases']:,}"]
-        for kind, row in rows["by_kind"].items()
-    ]
-    return table(["kind", "Acc@0.5", "phrases"], lines)
+def breakdown(what: str, rows: dict[str, Any]) -> str:
+    """One line per kind of expression or size of its box, as `what` says."""
+    lines = [[name, figure(row["accuracy"]), f"{row['phrases']:,}"] for name, row in rows.items()]
+    return table([what, "Acc@0.5", "phrases"], lines)
 
 
 def overview(accuracy: dict[str, Any]) -> str:
@@ -138,19 +135,23 @@ with one absent phrase each, and half of them served to fit it and the threshold
 
 Flickr30k Entities val, single-box phrases:
 
-{per_kind(accuracy["val_single_box"])}
+{breakdown("kind", accuracy["val_single_box"]["by_kind"])}
 
 The same with a distractor, another box of the same kind in the photo:
 
-{per_kind(accuracy["val_distractor"])}
+{breakdown("kind", accuracy["val_distractor"]["by_kind"])}
 
 Contrastive expressions, two or three instances:
 
-{per_kind(accuracy["contrastive_two_or_three"])}
+{breakdown("kind", accuracy["contrastive_two_or_three"]["by_kind"])}
 
 Contrastive expressions, four or more instances:
 
-{per_kind(accuracy["contrastive_four_or_more"])}
+{breakdown("kind", accuracy["contrastive_four_or_more"]["by_kind"])}
+
+Two or three instances again, by the share of the photo that the box to find covers:
+
+{breakdown("share", accuracy["contrastive_by_area"])}
 
 ## Robustness
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from train.data.samples import Expression, Photo
+from train.evaluate import by_area
 from train.evaluator import Outcome, accuracy, accuracy_by_kind, evaluate
 from train.metrics import auroc, expected_calibration_error, percent_below, reliability
 from train.questions import has_distractor, is_prominent
@@ -43,6 +44,23 @@ def test_kinds_are_sorted_by_size() -> None:
         ("dog", {"accuracy": 50.0, "phrases": 2}),
         ("people", {"accuracy": 100.0, "phrases": 1}),
     ]
+
+
+def test_sizes_are_shares_of_the_photo() -> None:
+    def covering(share: float, iou: float) -> Outcome:
+        return Outcome(
+            Expression("a dog", ((0.0, 0.0, share, 1.0),)), PHOTO, (0.0, 0.0, 1.0, 1.0), iou, 0.5
+        )
+
+    rows = by_area([covering(0.005, 1), covering(0.02, 0), covering(0.03, 1), covering(1.0, 1)])
+    assert {share: row["phrases"] for share, row in rows.items()} == {
+        "0% to 1%": 1,
+        "1% to 3%": 2,
+        "3% to 10%": 0,
+        "10% to 30%": 0,
+        "30% to 100%": 1,
+    }
+    assert rows["1% to 3%"]["accuracy"] == 50
 
 
 def test_auroc_counts_pairs_and_halves_ties() -> None:

@@ -11,10 +11,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from sdk import Grounder, GroundingError
+from train.data.expressions import area
 from train.data.readers import data_root
 from train.data.samples import DataError
 from train.evaluator import (
@@ -44,6 +46,15 @@ def section(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
+def by_area(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """Acc@0.5 in percent by the share of the photo that the box to find covers."""
+    rows = {}
+    for low, high in pairwise((0, 0.01, 0.03, 0.1, 0.3, 1)):
+        inside = [o for o in outcomes if low < area(o.expression.boxes[0]) <= high]
+        rows[f"{low:.0%} to {high:.0%}"] = {"accuracy": accuracy(inside), "phrases": len(inside)}
+    return rows
+
+
 def report(
     predict: Predict, threshold: float, root: Path, *, progress: bool = True
 ) -> dict[str, Any]:
@@ -52,15 +63,17 @@ def report(
     contrast = evaluate(predict, contrastive_questions(root), progress=progress)
     absent = evaluate(predict, absent_questions(root), progress=progress)
     single = [o for o in captions if o.expression.single]
+    few = [o for o in contrast if o.expression.company <= 3]
     # One absent phrase per captioned photo is the mix that the calibration is for.
     mixed = [*single, *(o for o in absent if o.photo.expressions)]
     return {
         "val_single_box": section(single),
         "val_distractor": section([o for o in single if has_distractor(o.photo, o.expression)]),
         "val_all_union": section(captions),
-        "contrastive_two_or_three": section([o for o in contrast if o.expression.company <= 3]),
+        "contrastive_two_or_three": section(few),
         "contrastive_four_or_more": section([o for o in contrast if o.expression.company > 3]),
         "contrastive_prominent": section([o for o in contrast if is_prominent(o.expression)]),
+        "contrastive_by_area": by_area(few),
         "absent": {
             "phrases": len(absent),
             "n_acc": percent_below(absent, threshold),
@@ -97,6 +110,9 @@ def print_report(figures: dict[str, Any]) -> None:
         print(f"{title:60s} Acc@0.5 {rows['accuracy']:5.1f}  ({rows['phrases']} phrases)")
         for kind, row in rows["by_kind"].items():
             print(f"    {kind:56s}         {row['accuracy']:5.1f}  ({row['phrases']})")
+    print("contrastive, two or three instances, by the share of the photo that the box covers")
+    for share, row in figures["contrastive_by_area"].items():
+        print(f"    {share:56s}         {row['accuracy']:5.1f}  ({row['phrases']})")
     absent = figures["absent"]
     print(
         f"absent things: {absent['n_acc']:.1f}% called absent, "
