@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from train.fusion import DenseFusion
+from train.cost import saved_bytes
+from train.fusion import DenseFusion, TransVGFusion
 from train.fusion.dense import WordAttention
 
 DIM, GRID = 16, 4
@@ -133,3 +134,24 @@ def test_presence_looks_where_the_cells_look() -> None:
         best = model.norm(cells)[torch.arange(3), logits.argmax(1)]
         added = logits - model.head(model.norm(cells))[..., 0]
         torch.testing.assert_close(added, model.presence(best).expand(3, GRID**2))
+
+
+@pytest.mark.parametrize(
+    "fusion", [DenseFusion(DIM, GRID, layers=3), TransVGFusion(DIM, GRID**2, 6, layers=3)]
+)
+def test_recomputing_keeps_less_and_gives_the_same_gradients(fusion: nn.Module) -> None:
+    randomised(fusion).train()
+    inputs = random_inputs()
+
+    def loss() -> Tensor:
+        torch.manual_seed(0)  # of the dropout
+        boxes, logits = fusion(*inputs)
+        return (boxes**2).sum() + (logits**2).sum()
+
+    def gradients() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(loss(), list(fusion.parameters()))
+
+    plain, kept = gradients(), saved_bytes(loss, fusion)
+    fusion.recompute = True
+    torch.testing.assert_close(gradients(), plain)
+    assert saved_bytes(loss, fusion) < kept / 4

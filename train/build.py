@@ -171,4 +171,5 @@ def assemble(
         fusion = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
         return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
     fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
+    fusion.recompute = config.recompute
     return GroundingModel(vision, adapted, method, fusion, tokens, config.dim)

@@ -50,6 +50,8 @@ class TrainConfig:
     """Mirror, crop, join and degrade photos; a frozen encoder's features cannot be kept then."""
     keep: bool = True
     """Compute what frozen encoders give once; off where it takes too much disk or memory."""
+    recompute: bool = False
+    """Compute the fusion's layers again in the backward pass: far less memory, more time."""
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
@@ -96,8 +98,9 @@ class TrainConfig:
                 f"--unfreeze-vision: {self.method} adapts frozen encoders; use --method full to "
                 "train them"
             )
-        if self.method == "unipt_joint" and self.fusion != "dense":
-            raise ValueError("--fusion: unipt_joint has a fusion of its own; leave it out")
+        if self.method == "unipt_joint" and (self.fusion != "dense" or self.recompute):
+            flag = "--recompute" if self.recompute else "--fusion"
+            raise ValueError(f"{flag}: unipt_joint has a fusion of its own; leave it out")
         if not 0 <= self.negatives <= 1:
             raise ValueError(f"--negatives: expected a probability, got {self.negatives}")
 

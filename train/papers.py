@@ -34,12 +34,16 @@ from train.methods import reads_sublayers
 from train.methods.mapper.prior import ClipPrior
 from train.model import GroundingModel
 
-DETR_CASES = ("full", "m2ist", "m2ist dense", "unipt", "head_only", "lora", "adapter")
+DETR_CASES = (
+    *("full", "m2ist", "m2ist recompute", "m2ist dense"),
+    *("unipt", "head_only", "lora", "adapter"),
+)
 DINOV2_CASES = ("full dinov2", "mapper")
 CASES = dict.fromkeys(DETR_CASES, "full") | dict.fromkeys(DINOV2_CASES, "full dinov2")
 """Case -> the case that trains the same encoders whole; the first word is the method.
 
-"dense" has the compact fusion in the place of TransVG's, at the same width.
+"dense" has the compact fusion in the place of TransVG's, at the same width; "recompute" computes
+the fusion's layers again in the backward pass.
 """
 
 
@@ -83,6 +87,7 @@ def paper_config(case: str) -> TrainConfig:
         dim=256,
         bottleneck=128,
         layers=4 if dense else 6,
+        recompute="recompute" in case,
         image_size=518 if case in DINOV2_CASES else 640,
     )
 

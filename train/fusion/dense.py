@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.recompute import run
+
 
 class WordAttention(nn.Module):
     """Cells (P, N, D) attend to words (P, L, D); what they read is added and multiplied in.
@@ -125,6 +127,9 @@ class DenseFusion(nn.Module):
         logits: (P, N), how much each cell believes that its box is the one.
     """
 
+    recompute = False
+    """Compute the layers again in the backward pass."""
+
     def __init__(self, dim: int, grid: int, layers: int = 4, heads: int = 4) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
@@ -146,7 +151,7 @@ class DenseFusion(nn.Module):
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
         cells = visual.expand(text.shape[0], -1, -1)
         for layer in self.layers:
-            cells = layer(cells, text, text_mask)
+            cells = run(layer, cells, text, text_mask, recompute=self.recompute)
         cells = self.norm(cells)
         logit, sides = self.head(cells).split([1, 4], dim=-1)
         # One more logit from where the cells look: "is it here at all" is no cell's own question.

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.recompute import run
+
 HEADS, FEED_FORWARD, DROPOUT = 8, 2048, 0.1
 """As published."""
 
@@ -51,6 +53,9 @@ class TransVGFusion(nn.Module):
         logits: (P, 1).
     """
 
+    recompute = False
+    """Compute the layers again in the backward pass."""
+
     def __init__(self, dim: int, visual_tokens: int, text_tokens: int, layers: int = 6) -> None:
         super().__init__()
         self.text_tokens = text_tokens
@@ -75,7 +80,9 @@ class TransVGFusion(nn.Module):
         positions = torch.cat(placed, dim=1)
         seen = tokens.new_zeros(tokens.shape[:2], dtype=torch.bool)
         hidden = torch.cat([seen[:, :1], ~text_mask, seen[:, 1 + length :]], dim=1)
-        for layer in self.layers[:-1]:
-            tokens = layer(tokens, positions, hidden, asked=tokens.shape[1])
-        reg = self.layers[-1](tokens, positions, hidden, asked=1)  # nothing else is read below
+        for layer in self.layers:
+            # Nothing but [REG] is read after the last layer.
+            asked = 1 if layer is self.layers[-1] else tokens.shape[1]
+            tokens = run(layer, tokens, positions, hidden, asked, recompute=self.recompute)
+        reg = tokens
         return F.sigmoid(self.box(reg)), self.score(reg).squeeze(-1)
