@@ -92,7 +92,7 @@ def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
     right.axvline(100, color="grey", linewidth=1)
     right.set(xlabel="% of full fine-tuning of the same encoders")
     right.set_title("the papers' sizes")
-    right.legend()
+    right.legend(loc="lower right")
     figure.savefig(PICTURE, dpi=110)
     plt.close(figure)
 
