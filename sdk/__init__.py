@@ -3,9 +3,14 @@
 >>> from sdk import Grounder
 >>> grounder = Grounder.load()
 >>> grounder.ground(frame, "the dog on the left").box
+
+What needs NumPy, OpenCV or ONNX Runtime is imported when it is first asked for, so that `grounder
+doctor` can say what is wrong with them.
 """
 
-from sdk.drawing import draw
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from sdk.errors import (
     BackendError,
     BundleCorruptError,
@@ -14,14 +19,24 @@ from sdk.errors import (
     BundleNotFoundError,
     DependencyError,
     DeviceError,
+    EngineBuildError,
+    EngineCorruptError,
+    EngineError,
+    EngineFolderError,
+    EngineMismatchError,
+    EngineNotFoundError,
+    EngineUnsupportedError,
     FrameError,
     GroundingError,
     PhraseError,
     PrecisionError,
     SourceError,
 )
-from sdk.grounder import FrameView, Grounder
 from sdk.results import Grounding
+
+if TYPE_CHECKING:
+    from sdk.drawing import draw
+    from sdk.grounder import FrameView, Grounder
 
 __version__ = "0.1.0"
 
@@ -33,6 +48,13 @@ __all__ = [
     "BundleNotFoundError",
     "DependencyError",
     "DeviceError",
+    "EngineBuildError",
+    "EngineCorruptError",
+    "EngineError",
+    "EngineFolderError",
+    "EngineMismatchError",
+    "EngineNotFoundError",
+    "EngineUnsupportedError",
     "FrameError",
     "FrameView",
     "Grounder",
@@ -44,3 +66,20 @@ __all__ = [
     "__version__",
     "draw",
 ]
+
+_HOMES = {"FrameView": "sdk.grounder", "Grounder": "sdk.grounder", "draw": "sdk.drawing"}
+
+if not TYPE_CHECKING:  # else any name would be fine with a type checker
+
+    def __getattr__(name: str) -> object:
+        """Raises DependencyError where a package is missing or broken."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ImportError as error:
+            raise DependencyError(f"{error}. Fix: see what `grounder doctor` says") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -85,6 +85,8 @@ FUSION = GraphSpec(
 """`attention_mask`: 0 = padding. `boxes`: cxcywh, fractions of the network input."""
 
 GRAPHS = (VISION, TEXT, FUSION)
+PHRASES_PER_CALL = 32
+"""Most phrases of one call of FUSION: bounds its memory, and what engines are compiled for."""
 DYNAMIC_SIZES = ("P", "L")
 """Sizes that a graph must leave open."""
 

@@ -11,7 +11,14 @@
     ├── PrecisionError                      the bundle does not carry this precision
     ├── SourceError                         a camera, video, folder or stream gives no frames
     ├── DependencyError                     a package, system library or display is missing
-    └── BackendError                        the inference runtime failed
+    ├── BackendError                        the inference runtime failed
+    └── EngineError                         a compiled engine cannot be made, kept or used
+        ├── EngineNotFoundError             the graph has not been compiled
+        ├── EngineMismatchError             compiled, but for another model, device or version
+        ├── EngineCorruptError              damaged, incomplete or edited
+        ├── EngineFolderError               the folder of engines cannot be read or written
+        └── EngineBuildError                TensorRT could not build the engine
+            └── EngineUnsupportedError      the graph has operators TensorRT does not know
 
 Each message says what was expected, what came, and what to do about it.
 """
@@ -63,3 +70,31 @@ class DependencyError(GroundingError):
 
 class BackendError(GroundingError):
     """The inference runtime failed, or its output is unusable."""
+
+
+class EngineError(GroundingError):
+    """A compiled engine cannot be made, kept or used."""
+
+
+class EngineNotFoundError(EngineError):
+    """The graph has not been compiled into this folder."""
+
+
+class EngineMismatchError(EngineError):
+    """There is an engine, but for another model, size range, device or version of TensorRT."""
+
+
+class EngineCorruptError(EngineError):
+    """An engine is damaged, incomplete or not the one its description speaks of."""
+
+
+class EngineFolderError(EngineError):
+    """The folder of engines cannot be read or written."""
+
+
+class EngineBuildError(EngineError):
+    """TensorRT could not build an engine of the graph."""
+
+
+class EngineUnsupportedError(EngineBuildError):
+    """TensorRT's parser does not know an operator of the graph, or a type it is used with."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.backends import Session, open_session
+from sdk.backends import Session, open_bundle
 from sdk.contract import (
     ATTENTION_MASK,
     BOXES,
@@ -26,6 +26,7 @@ from sdk.contract import (
     IMAGE,
     INPUT_IDS,
     LOGITS,
+    PHRASES_PER_CALL,
     TEXT,
     TEXT_TOKENS,
     VISION,
@@ -44,7 +45,6 @@ from sdk.tokenizer import WordPieceTokenizer
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 PHRASE_CACHE_SIZE = 256
-_PHRASES_PER_CALL = 64  # bounds the memory of one fusion call
 
 
 class _Phrase(NamedTuple):
@@ -80,6 +80,8 @@ class Grounder:
         self.info = _info(manifest, sessions, precision)
         """What is loaded: name, method, encoders, device, precision, sizes, and each graph's."""
         self._tokenizer, self._speller = tokenizer, speller
+        self.sessions = dict(sessions)
+        """The graphs by name, for measuring them alone; `ground` is what they are for."""
         self._vision, self._text = sessions[VISION.name], sessions[TEXT.name]
         self._fusion = sessions[FUSION.name]
         self._text_tokens = lru_cache(PHRASE_CACHE_SIZE)(self._encode_text)  # thread-safe
@@ -93,15 +95,18 @@ class Grounder:
         precision: str = "auto",
         threads: int | None = None,
         spelling: bool = True,
+        engines: str | os.PathLike[str] | None = None,
     ) -> "Grounder":
         """Load a bundle folder, by default the packaged one, and check it against its hashes.
 
-        `device`: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda" or "tensorrt".
+        `device`: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda", "openvino",
+        "tensorrt" (after `grounder compile`) or another of `sdk.backends.DEVICES`.
         `precision`: "auto" (the bundle's own choice) or a name the bundle carries, as "fp32".
         `threads`: CPU threads, None for one per physical core.
         `spelling`: read "teh dog" as "the dog", where the bundle has a word list.
+        `engines`: folder that `grounder compile --engines` wrote, None for the bundle's own.
 
-        Raises BundleError, DeviceError, PrecisionError, BackendError.
+        Raises BundleError, DeviceError, DependencyError, PrecisionError, BackendError, EngineError.
         """
         if bundle is not None and not isinstance(bundle, (str, os.PathLike)):
             kind = type(bundle).__name__
@@ -116,10 +121,8 @@ class Grounder:
         if spelling and spec.words_file:
             speller = Speller.from_files(folder / spec.words_file, folder / spec.vocab_file)
         tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
-        sessions = {
-            graph: open_session(folder / file.file, device, threads)
-            for graph, file in files.items()
-        }
+        compiled = None if engines is None else Path(engines)
+        sessions = open_bundle(folder, manifest, name, device, threads, compiled)
         return cls(manifest, tokenizer, sessions, name, speller)
 
     @overload
@@ -165,8 +168,8 @@ class Grounder:
 
     def _fuse(self, view: "FrameView", phrases: Sequence[_Phrase]) -> list[Grounding]:
         results: list[Grounding] = []
-        for start in range(0, len(phrases), _PHRASES_PER_CALL):
-            results += self._fuse_batch(view, phrases[start : start + _PHRASES_PER_CALL])
+        for start in range(0, len(phrases), PHRASES_PER_CALL):
+            results += self._fuse_batch(view, phrases[start : start + PHRASES_PER_CALL])
         return results
 
     def _fuse_batch(self, view: "FrameView", phrases: Sequence[_Phrase]) -> list[Grounding]:

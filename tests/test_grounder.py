@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
+import sdk.backends
 import sdk.grounder
 from sdk import (
     BackendError,
@@ -57,7 +58,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     def open_counting(path: Path, device: str, threads: int | None) -> CountingSession:
         return CountingSession(open_session(path, device, threads), path.name.split(".")[0])
 
-    monkeypatch.setattr(sdk.grounder, "open_session", open_counting)
+    monkeypatch.setattr(sdk.backends, "open_session", open_counting)
     return counter
 
 
@@ -126,7 +127,7 @@ def test_more_phrases_than_one_fusion_call_takes(
     monkeypatch: pytest.MonkeyPatch, grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     together = grounder.ground(frame, PHRASES)
-    monkeypatch.setattr(sdk.grounder, "_PHRASES_PER_CALL", 3)
+    monkeypatch.setattr(sdk.grounder, "PHRASES_PER_CALL", 3)
     split = grounder.ground(frame, PHRASES)
     assert_allclose([r.box for r in split], [r.box for r in together], rtol=1e-5)
     assert [r.text for r in split] == PHRASES

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Mapping
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,16 @@ except ImportError as error:
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "ort-tensorrt": "TensorrtExecutionProvider",
+    "ort-openvino": "OpenVINOExecutionProvider",
 }
-_GPU_INSTALL = (
-    "pip uninstall -y onnxruntime && pip install onnxruntime-gpu, with the CUDA and cuDNN it names "
-    "(on a Jetson: NVIDIA's wheel for your JetPack)"
+"""Device -> the provider that ONNX Runtime has for it, in builds that have it."""
+_BUILDS = {"directml": "onnxruntime-directml", "ort-openvino": "onnxruntime-openvino"}
+_GPU_BUILD = (
+    "onnxruntime-gpu, with the CUDA and cuDNN it names (on a Jetson: NVIDIA's wheel for your "
+    "JetPack)"
 )
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
@@ -55,9 +61,11 @@ class OrtSession:
 
     def __init__(self, path: str | Path, device: str = "auto", threads: int | None = None) -> None:
         providers = _providers(device)
+        if PROVIDERS["cuda"] in providers:
+            onnxruntime.preload_dlls()  # pip's CUDA libraries are not where the loader looks
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; what it only warns of is nothing to act on
-        options.intra_op_num_threads = _thread_count(threads)
+        options.intra_op_num_threads = thread_count(threads)
         options.inter_op_num_threads = 1
         # Threads spin within a run, which small graphs gain a third from, and sleep between runs:
         # else the idle threads of one graph would starve the next graph, and the application.
@@ -100,7 +108,8 @@ def physical_cores() -> int:
     return len(cores)
 
 
-def _thread_count(threads: int | None) -> int:
+def thread_count(threads: int | None) -> int:
+    """`threads`, or one per physical core for None. Raises DeviceError."""
     if threads is None:
         return physical_cores()
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
@@ -109,6 +118,15 @@ def _thread_count(threads: int | None) -> int:
             "per physical core"
         )
     return threads
+
+
+def is_made_for_ort(path: Path) -> bool:
+    """Whether a graph is quantised with operators that other runtimes run slowly or not at all.
+
+    `MatMulInteger` with ranges taken at run time, or the blockwise `MatMulNBits` of its own domain.
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return any(content.find(name) >= 0 for name in (b"MatMulInteger", b"com.microsoft"))
 
 
 def _providers(device: str) -> list[str]:
@@ -121,16 +139,21 @@ def _providers(device: str) -> list[str]:
     if PROVIDERS[device] not in available:
         raise DeviceError(
             f"device {device!r} needs {PROVIDERS[device]}, the installed ONNX Runtime "
-            f"{onnxruntime.__version__} has {available}; {_GPU_INSTALL}"
+            f"{onnxruntime.__version__} has {available}; {_install(device)}"
         )
-    wanted = {"cpu": [], "cuda": ["cuda"], "tensorrt": ["tensorrt", "cuda"]}[device]
-    return [PROVIDERS[name] for name in [*wanted, "cpu"] if PROVIDERS[name] in available]
+    wanted = [device, "cuda", "cpu"] if device == "ort-tensorrt" else [device, "cpu"]
+    return [PROVIDERS[name] for name in dict.fromkeys(wanted) if PROVIDERS[name] in available]
+
+
+def _install(device: str) -> str:
+    return f"pip uninstall -y onnxruntime && pip install {_BUILDS.get(device, _GPU_BUILD)}"
 
 
 def _device_in_use(active: list[str], asked: list[str], device: str) -> str:
     """ONNX Runtime drops a provider whose libraries do not load and only logs it: say so."""
     if active[0] != asked[0]:
-        message = f"{asked[0]} is installed but does not start here, got {active}; {_GPU_INSTALL}"
+        name = next(name for name, provider in PROVIDERS.items() if provider == asked[0])
+        message = f"{asked[0]} is installed but does not start here, got {active}; {_install(name)}"
         if device != "auto":
             raise DeviceError(message)
         warnings.warn(f"{message}. Going on with {active[0]}.", RuntimeWarning, stacklevel=2)

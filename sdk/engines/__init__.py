@@ -1,0 +1,1 @@
+"""Engines: graphs compiled for one GPU by TensorRT or TensorRT-RTX."""
