@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnxruntime
 
-def cpu_name() -> str:
-    """The processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+from sdk.machine import machine
 
 
 def commit() -> str:
@@ -34,16 +29,12 @@ def commit() -> str:
     return head.strip() + ("+" if changes else "")
 
 
-def describe() -> dict[str, object]:
-    """CPU, cores, system, versions and commit."""
+def describe() -> dict[str, Any]:
+    """The hardware as `sdk.machine.Machine` has it, versions and commit."""
     return {
-        "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
+        **asdict(machine()),
         "python": platform.python_version(),
-        "onnxruntime": version("onnxruntime"),
-        "numpy": version("numpy"),
+        "onnxruntime": onnxruntime.__version__,
+        "numpy": np.__version__,
         "commit": commit(),
     }

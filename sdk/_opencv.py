@@ -16,6 +16,8 @@ def explain(error: BaseException) -> DependencyError:
             "apt-get install -y libgl1 libglib2.0-0, or use the build without windows: "
             "pip uninstall -y opencv-python && pip install opencv-python-headless"
         )
+    elif isinstance(error, ModuleNotFoundError) and error.name == "numpy":
+        fix = "pip install numpy"
     elif "numpy" in reason or "multiarray" in reason or "_ARRAY_API" in reason:
         fix = (
             "this OpenCV was built for another NumPy (usual with a Jetson's own): "

@@ -2,22 +2,34 @@
 
     grounder ground photo.jpg "the dog on the left" "a red car" --save out.jpg
     grounder info [bundle]
+    grounder doctor [bundle]
+    grounder compile [bundle] --precision fp16
+    grounder bench [bundle] --device tensorrt --json run.json --compare before.json
 
 Exit code 0: done, also when nothing was found. 2: it could not be done, said in one line on stderr.
+
+What needs NumPy, OpenCV or ONNX Runtime is imported by the command that uses it: `grounder doctor`
+must start where they are broken.
 """
 
 import argparse
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sdk
-from sdk.drawing import draw, write_image
-from sdk.errors import GroundingError
-from sdk.frames import as_bgr
-from sdk.grounder import Grounder
+from sdk import bench_command, doctor
+from sdk.contract import TEXT
+from sdk.engines.library import TENSORRT, TENSORRT_RTX
+from sdk.errors import EngineUnsupportedError, GroundingError
 from sdk.results import Grounding
+
+if TYPE_CHECKING:
+    from sdk.compile import CompiledGraph
+    from sdk.grounder import Grounder
 
 EXIT_ERROR = 2  # what argparse uses for a wrong command line
 
@@ -33,7 +45,11 @@ def report_errors(command: Callable[[], None]) -> int:
     try:
         command()
     except GroundingError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return EXIT_ERROR
+    except ImportError as error:
+        hint = "`grounder doctor` says what to install"
+        print(f"error: {_one_line(error)}; {hint}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return 130  # the shell's 128 + SIGINT
@@ -48,7 +64,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or tensorrt (default: %(default)s)"
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, tensorrt, openvino or another that is installed "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--precision", default="auto", help="auto, or one the bundle has (default: %(default)s)"
@@ -56,12 +75,23 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: physical cores)"
     )
+    parser.add_argument(
+        "--engines",
+        metavar="FOLDER",
+        help="what `grounder compile --engines` wrote (default: engines, in the bundle)",
+    )
 
 
-def load_grounder(args: argparse.Namespace) -> Grounder:
+def load_grounder(args: argparse.Namespace) -> "Grounder":
     """The Grounder that the options of `add_model_options` ask for."""
+    from sdk.grounder import Grounder
+
     return Grounder.load(
-        args.bundle, device=args.device, precision=args.precision, threads=args.threads
+        args.bundle,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        engines=args.engines,
     )
 
 
@@ -84,16 +114,57 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
     add_runtime_options(info)
     info.set_defaults(command=_info)
+
+    check = commands.add_parser("doctor", help="show what this machine has and what is missing")
+    doctor.add_arguments(check)
+    check.set_defaults(command=doctor.run)
+
+    _add_compile(commands.add_parser("compile", help="compile a bundle for an NVIDIA GPU"))
+
+    bench = commands.add_parser("bench", help="measure how fast a bundle is here")
+    bench_command.add_arguments(bench)
+    add_runtime_options(bench)
+    bench.set_defaults(command=bench_command.run)
     return parser
+
+
+def _add_compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    parser.add_argument(
+        "--precision", default="auto", help="auto, or one the bundle has (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--library", choices=[TENSORRT, TENSORRT_RTX], help="default: what is installed"
+    )
+    parser.add_argument(
+        "--engines",
+        metavar="FOLDER",
+        help="where to keep the engines (default: engines, in the bundle)",
+    )
+    parser.add_argument(
+        "--compute-capability",
+        metavar="X.Y",
+        help=f"for {TENSORRT_RTX}: build for these cards alone, as 8.6 (default: all from 8.0 on)",
+    )
+    parser.add_argument(
+        "--version-compatible",
+        action="store_true",
+        help=f"for {TENSORRT}: later versions of the same major number run the engines too, slower",
+    )
+    parser.set_defaults(command=_compile)
 
 
 def refuse_overwriting(source: str, target: str) -> None:
     """Raises GroundingError when the annotated copy would replace what it is made from."""
-    if Path(source).exists() and Path(target).exists() and Path(source).samefile(target):
+    # Not Path.exists: it raises for what is too long for a name, as a camera's pipeline may be.
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
         raise GroundingError(f"{target!r} is the input itself: give the output another name")
 
 
 def _ground(args: argparse.Namespace) -> None:
+    from sdk.drawing import draw, write_image
+    from sdk.frames import as_bgr
+
     if args.save:
         refuse_overwriting(args.image, args.save)
     grounder = load_grounder(args)
@@ -131,3 +202,67 @@ def summary(result: Grounding) -> str:
 def _info(args: argparse.Namespace) -> None:
     grounder = load_grounder(args)
     print(json.dumps(grounder.info | {"metrics": dict(grounder.manifest.metrics)}, indent=2))
+
+
+def _compile(args: argparse.Namespace) -> None:
+    from sdk.compile import compile_bundle
+    from sdk.grounder import DEFAULT_BUNDLE
+
+    progress = _Progress()
+    try:
+        results = compile_bundle(
+            args.bundle or DEFAULT_BUNDLE,
+            precision=args.precision,
+            library=args.library,
+            folder=args.engines,
+            compute_capability=args.compute_capability,
+            version_compatible=args.version_compatible,
+            progress=progress,
+        )
+    finally:
+        progress.clear()
+    for result in results:
+        print(_compiled(result))
+    refused = [one.graph for one in results if one.refused and one.graph != TEXT.name]
+    if refused:
+        raise EngineUnsupportedError(
+            f"without {' and '.join(refused)} the bundle cannot run on TensorRT; choose another "
+            "precision"
+        )
+
+
+class _Progress:
+    """Shows on stderr what a build is doing: a line rewritten on a terminal, else one a phase."""
+
+    def __init__(self) -> None:
+        self._width = shutil.get_terminal_size().columns - 1 if sys.stderr.isatty() else 0
+        self._shown: set[str] = set()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        if self._width:
+            self._rewrite(f"{phase} {done}/{total}")
+        elif phase not in self._shown:
+            self._shown.add(phase)
+            print(phase, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._width:
+            self._rewrite("")
+
+    def _rewrite(self, line: str) -> None:
+        line = line[: self._width].ljust(self._width)
+        print(line, end="\r", file=sys.stderr, flush=True)
+
+
+def _compiled(result: "CompiledGraph") -> str:
+    """One line."""
+    name = f"{result.graph:7s} {result.precision:5s}"
+    if result.refused:
+        fate = "stays on ONNX Runtime" if result.graph == TEXT.name else "refused"
+        return f"{name} {fate}: {_one_line(result.refused)}"
+    took = "was there already" if result.cached else f"{result.seconds:.1f} s"
+    return f"{name} {result.path}, {result.bytes / 1e6:.1f} MB, {took}"
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

@@ -1,11 +1,11 @@
-"""Frames from a camera, a video, a network stream or a folder of pictures.
+"""Frames from a camera, a video, a network stream, GStreamer or a folder of pictures.
 
     with open_source("street.mp4") as source:
         for frame in source:        # (H, W, 3) uint8 BGR
             ...
 
-A camera, and a stream without an end, is live: a thread reads it and keeps the newest frame only,
-because OpenCV queues frames for a slow reader, who would see an ever older past.
+A camera, a pipeline, and a stream without an end, is live: a thread reads it and keeps the newest
+frame only, because OpenCV queues frames for a slow reader, who would see an ever older past.
 """
 
 import atexit
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk._opencv import cv2
-from sdk.errors import SourceError
+from sdk.errors import DependencyError, SourceError
 from sdk.frames import as_bgr
 
 Frame = NDArray[np.uint8]
@@ -88,10 +88,15 @@ def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
     """Open whatever `spec` names, and read its first frame.
 
     `spec`: a camera's index (0 or "0"), a video file, a URL (rtsp://, http://, ...), a picture, a
-    folder of pictures or a glob pattern ("shots/*.jpg"). Pictures come in natural order, 2 before
-    10. Raises SourceError when it does not exist or yields no frame, FrameError for a picture.
+    folder of pictures, a glob pattern ("shots/*.jpg") or a GStreamer pipeline that ends in
+    "! appsink" with format=BGR before it. Pictures come in natural order, 2 before 10.
+
+    Raises SourceError when it does not exist or yields no frame, FrameError for a picture,
+    DependencyError for a pipeline when OpenCV is built without GStreamer.
     """
     text = os.fspath(spec) if isinstance(spec, os.PathLike) else str(spec)
+    if re.search(r"!\s*appsink\b", text):
+        return _open_pipeline(text)
     if re.fullmatch(r"\d+", text):
         return _open_capture(
             int(text),
@@ -103,18 +108,18 @@ def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
             text, f"stream {text}", "check the address, and that it plays (ffplay)"
         )
     path = Path(text)
-    if text and path.is_dir():
+    if os.path.isdir(text):  # as isfile below: Path's own raise for what is too long for a name
         files = (file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
         return _open_pictures([str(file) for file in files], text)
-    if path.is_file():
+    if os.path.isfile(text):
         if path.suffix.lower() in PICTURE_SUFFIXES:
             return _open_pictures([text], text)
         return _open_capture(text, f"video {text}", "check that it plays (ffplay), or convert it")
     if has_magic(text):
         return _open_pictures(glob(text), text)
     raise SourceError(
-        "expected a camera index, a video file, a URL, a picture or a folder of pictures, got "
-        f"{text!r}, which does not exist"
+        "expected a camera index, a video file, a URL, a picture, a folder of pictures or a "
+        f"GStreamer pipeline that ends in appsink, got {text!r}, which does not exist"
     )
 
 
@@ -128,17 +133,40 @@ def _open_pictures(paths: Sequence[str], text: str) -> FrameSource:
     return FrameSource(frames, fps=PICTURES_PER_SECOND, size_wh=(width, height))
 
 
-def _open_capture(spec: int | str, name: str, advice: str) -> FrameSource:
+def _open_pipeline(text: str) -> FrameSource:
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        raise DependencyError(
+            "a pipeline needs an OpenCV with GStreamer, got one without, as all from pip are. Fix: "
+            "sudo apt-get install python3-opencv, make the environment with python3 -m venv "
+            "--system-site-packages, and there pip uninstall -y opencv-python"
+        )
+    advice = "check that it plays with fakesink for appsink (gst-launch-1.0)"
+    return _open_capture(text, f"pipeline {text}", advice, cv2.CAP_GSTREAMER)
+
+
+def _open_capture(
+    spec: int | str, name: str, advice: str, backend: int = cv2.CAP_ANY
+) -> FrameSource:
     with _without_warnings():
-        capture = cv2.VideoCapture(spec)
+        capture = cv2.VideoCapture(spec, backend)
         first = _read(capture) if capture.isOpened() else None
     if first is None:
         capture.release()
         raise SourceError(f"{name} yields no frames; {advice}")
+    if first.shape[2:] != (3,):
+        capture.release()
+        raise SourceError(
+            f"expected BGR frames, (H, W, 3), from {name}, got {first.shape}; have it end in "
+            "videoconvert ! video/x-raw,format=BGR ! appsink"
+        )
     height, width = first.shape[:2]
     fps = capture.get(cv2.CAP_PROP_FPS)
     fps = fps if 1 <= fps <= 240 else 30.0  # cameras and streams report 0, NaN or 90000
-    if isinstance(spec, int) or ("://" in spec and capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0):
+    if (
+        backend == cv2.CAP_GSTREAMER
+        or isinstance(spec, int)
+        or ("://" in spec and capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0)
+    ):
         newest = _Newest(capture, first, name)
         return FrameSource(
             newest, fps=fps, size_wh=(width, height), live=True, release=newest.release

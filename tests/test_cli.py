@@ -1,18 +1,23 @@
 """The `grounder` command: what it prints, what it writes, and how it fails."""
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder
-from sdk.cli import main
+from sdk.cli import main, refuse_overwriting
+from sdk.manifest import GraphFile, Manifest, sha256_file
 
 ROOT = Path(sdk.__file__).parents[1]
 
@@ -92,6 +97,8 @@ def test_info_shows_the_bundle(tiny_bundle: Path, capsys: pytest.CaptureFixture[
         (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--threads", "0"], "threads"),
         (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--save", "out.xyz"], "out.xyz"),
         (["info", "/nowhere"], "/nowhere"),
+        (["compile", "/nowhere"], "/nowhere"),
+        (["compile", "{bundle}", "--precision", "fp8"], "fp8"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(
@@ -125,3 +132,86 @@ def test_the_input_is_never_overwritten(tiny_bundle: Path, tmp_path: Path) -> No
         ["ground", str(picture), "a cup", "--save", str(picture), "--bundle", str(tiny_bundle)]
     )
     assert done == 2 and picture.read_bytes() == before
+
+
+def test_what_is_no_file_name_is_not_the_input(tmp_path: Path) -> None:
+    (tmp_path / "out.mp4").touch()
+    refuse_overwriting(f"videotestsrc ! {'tee ! ' * 99} appsink", str(tmp_path / "out.mp4"))
+
+
+def compiled(bundle: Path, folder: Path) -> int:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    return main(["compile", str(bundle), "--library", "tensorrt-rtx", "--engines", str(folder)])
+
+
+def test_compile_lists_the_engines_and_the_second_time_finds_them(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "engines"
+    assert compiled(tiny_bundle, folder) == 0
+    first = capsys.readouterr()
+    for graph, line in zip(("vision", "text", "fusion"), first.out.splitlines(), strict=True):
+        (engine,) = folder.glob(f"{graph}.*.engine")
+        megabytes = f"{engine.stat().st_size / 1e6:.1f} MB"
+        assert line.startswith(f"{graph:7s} fp32  {engine}, {megabytes}, ") and line.endswith(" s")
+    phases = first.err.splitlines()
+    assert {phase.split(": ")[0] for phase in phases} == {"vision", "text", "fusion"}
+    assert len(phases) == len(set(phases))
+    assert compiled(tiny_bundle, folder) == 0
+    second = capsys.readouterr()
+    assert [line.endswith("was there already") for line in second.out.splitlines()] == [True] * 3
+    assert second.err == ""
+
+
+@pytest.mark.parametrize(
+    ("graph", "code", "fate"), [("text", 0, "stays on ONNX Runtime"), ("vision", 2, "refused")]
+)
+def test_a_graph_that_tensorrt_does_not_take(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    graph: str,
+    code: int,
+    fate: str,
+) -> None:
+    manifest = Manifest.load(tiny_bundle)
+    path = tiny_bundle / manifest.graphs[graph]["fp32"].file
+    model = onnx.load(path)
+    model.graph.node[0].op_type = "Unheard"
+    onnx.save(model, path)
+    changed = GraphFile(path.name, sha256_file(path), path.stat().st_size)
+    graphs = {**manifest.graphs, graph: {"fp32": changed}}
+    precisions = {"fp32": manifest.precisions["fp32"]}
+    dataclasses.replace(manifest, graphs=graphs, precisions=precisions).save(tiny_bundle)
+    assert compiled(tiny_bundle, tmp_path / "engines") == code
+    printed = capsys.readouterr()
+    (line,) = (line for line in printed.out.splitlines() if line.startswith(graph))
+    assert line.startswith(f"{graph:7s} fp32  {fate}: ") and "Unheard" in line
+    assert f"error: without {graph} the bundle cannot run" in printed.err or code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
+def test_on_a_terminal_progress_is_one_line_that_is_wiped(tiny_bundle: Path) -> None:
+    import pty
+
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    ours, theirs = pty.openpty()
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sdk.cli import main; main()"
+    options = ["compile", str(tiny_bundle), "--library", "tensorrt-rtx"]
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *options],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "50"},
+    )
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # how a pseudo-terminal ends
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert child.wait() == 0
+    lines = shown.decode().split("\r")
+    assert lines.pop() == "" and "\n" not in shown.decode()
+    assert {len(line) for line in lines} == {49} and lines[-1].isspace()
+    assert any(line.startswith("vision: Building engine 0/") for line in lines)

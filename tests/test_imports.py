@@ -56,17 +56,36 @@ def test_the_block_works() -> None:
         ("cv2", "raise AttributeError('_ARRAY_API not found')", "numpy<2"),
         ("cv2", "raise ImportError('recursion is detected during loading')", "pip uninstall"),
         ("cv2", "raise ModuleNotFoundError('No module named cv2')", "pip install opencv-python"),
+        ("cv2", "raise ModuleNotFoundError('numpy', name='numpy')", "Fix: pip install numpy"),
         ("cv2", "", "empty leftover folder"),
         ("onnxruntime", "raise ImportError('no such thing')", "pip install onnxruntime"),
+        ("numpy", "raise ImportError('no such thing')", "grounder doctor"),
     ],
 )
 def test_a_broken_dependency_is_explained(
     tmp_path: Path, module: str, content: str, fix: str
 ) -> None:
     (tmp_path / f"{module}.py").write_text(content)
-    done = run_python("import sdk", tmp_path)
-    assert "sdk.errors.DependencyError" in done.stderr
+    done = run_python("import sdk\nprint('imported')\nsdk.Grounder", tmp_path)
+    assert done.stdout.startswith("imported\n")
+    assert done.stderr.splitlines()[-1].startswith("sdk.errors.DependencyError")
     assert fix in done.stderr.splitlines()[-1]
+    command = "import sys, sdk.cli; sys.exit(sdk.cli.main(['ground', 'a.jpg', 'a dog']))"
+    done = run_python(command, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_the_command_starts_without_what_doctor_examines() -> None:
+    heavy = {"numpy", "cv2", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx", "cuda"}
+    done = run_python(f"""
+from contextlib import suppress
+from sdk.cli import main
+with suppress(SystemExit):
+    main(["bench", "--help"])
+print({heavy!r} & set(sys.modules))
+""")
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("set()", "")
 
 
 def test_public_names() -> None:
@@ -78,6 +97,13 @@ def test_public_names() -> None:
         "BundleNotFoundError",
         "DependencyError",
         "DeviceError",
+        "EngineBuildError",
+        "EngineCorruptError",
+        "EngineError",
+        "EngineFolderError",
+        "EngineMismatchError",
+        "EngineNotFoundError",
+        "EngineUnsupportedError",
         "FrameError",
         "FrameView",
         "Grounder",
@@ -90,3 +116,7 @@ def test_public_names() -> None:
         "draw",
     ]
     assert all(hasattr(sdk, name) for name in sdk.__all__)
+    assert set(sdk.__all__) <= set(dir(sdk))
+    assert sdk.Grounder is sdk.grounder.Grounder and sdk.draw is sdk.drawing.draw
+    with pytest.raises(AttributeError, match="no attribute 'Grouder'"):
+        _ = sdk.Grouder

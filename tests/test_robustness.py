@@ -1,11 +1,14 @@
 """Robustness, contact sheets and the results page, on a tiny bundle and generated photos."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import pytest
 
+import sdk
 from benchmarks import results_page
 from sdk import Grounder
 from tests.tiny import tiny_data
@@ -13,6 +16,8 @@ from train.contact_sheet import main as contact_sheet
 from train.evaluate import main as evaluate_bundle
 from train.questions import caption_questions, single_box
 from train.robustness import PICTURE, TEXT, robustness
+
+ROOT = Path(sdk.__file__).parents[1]
 
 
 def test_every_condition_is_measured_on_the_phrases_it_changes(
@@ -65,16 +70,23 @@ def test_the_results_page_holds_the_measured_figures(
         "bundle": {"name": "tiny", "graph_bytes": 12_300_000},
         "robustness": {"fog": condition},
     }
-    case = {"median": 16.6, "iqr": 1, "p90": 17.1, "p99": 18.0}
-    latency = {"machine": machine, "samples": 9, "milliseconds": {"fp32": {"a call": case}}}
     (results / "accuracy.json").write_text(json.dumps(accuracy))
-    (results / "latency.json").write_text(json.dumps(latency))
+    script = [sys.executable, str(ROOT / "benchmarks/latency.py"), "--samples", "10"]
+    target = ["--bundle", str(tiny_bundle), "--json", str(results / "latency.json")]
+    subprocess.run([*script, *target], check=True, stdout=subprocess.DEVNULL)
+    latency = json.loads((results / "latency.json").read_text())
+    assert latency["runs"].keys() == {"fp32", "int8"}
     monkeypatch.setattr(results_page, "RESULTS", results)
     monkeypatch.setattr(results_page, "PAGE", tmp_path / "results.md")
     monkeypatch.setattr(results_page, "PICTURE", tmp_path / "reliability.png")
     assert results_page.main() == 0
     page = (tmp_path / "results.md").read_text()
     assert "| fog | 61.0 | 58.5 | 2.5 | 7 |" in page
-    assert "| fp32 | a call | 16.6 | 17.1 | 18.0 |" in page
+    for precision, run in latency["runs"].items():
+        for name, row in run["milliseconds"].items():
+            times = " | ".join(f"{row[key]:.1f}" for key in ("p50", "p90", "p99"))
+            assert f"| {precision} | {name} | {times} | {row['samples']} |" in page
+    assert "640x480 frames" in page and f"`threads={run['settings']['threads']}`" in page
     assert "12.3 MB" in page and "commit abc" in page
+    assert f"commit {latency['machine']['commit']}" in page
     assert cv2.imread(str(tmp_path / "reliability.png")) is not None

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import sdk
-from sdk import FrameError, SourceError
+from sdk import DependencyError, FrameError, SourceError
 from sdk.sources import open_source
 
 ROOT = Path(sdk.__file__).parents[1]
@@ -78,7 +78,10 @@ def test_a_damaged_picture_is_named(pictures: Path) -> None:
         list(source)
 
 
-@pytest.mark.parametrize("spec", ["", "-1", "nothing.mp4", "nothing/", "no*.jpg", "no.jpg"])
+@pytest.mark.parametrize(
+    "spec",
+    ["", "-1", "nothing.mp4", "nothing/", "no*.jpg", "no.jpg", f"videotestsrc ! {'tee ! ' * 99}"],
+)
 def test_what_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=r"expected"):
@@ -174,3 +177,38 @@ def test_a_stream_left_open_does_not_break_the_end_of_the_process(camera: str) -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"({HEIGHT}, {WIDTH}, 3)\n", "")
+
+
+HAS_GSTREAMER = cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER)
+needs_gstreamer = pytest.mark.skipif(
+    not HAS_GSTREAMER, reason="OpenCV is built without GStreamer, as all from pip are"
+)
+TEST_PICTURE = "videotestsrc num-buffers=20 ! video/x-raw,width=64,height=48 ! videoconvert"
+
+
+@pytest.mark.skipif(HAS_GSTREAMER, reason="OpenCV is built with GStreamer")
+def test_a_pipeline_without_gstreamer_says_what_to_install() -> None:
+    with pytest.raises(DependencyError, match=r"with GStreamer.* Fix: .*python3-opencv"):
+        open_source(f"{TEST_PICTURE} ! video/x-raw,format=BGR ! appsink drop=true")
+
+
+@needs_gstreamer
+def test_a_pipeline_is_live() -> None:
+    with open_source(f"{TEST_PICTURE} ! video/x-raw,format=BGR ! appsink drop=true") as source:
+        assert source.live and source.size_wh == (WIDTH, HEIGHT)
+        assert next(source).shape == (HEIGHT, WIDTH, 3)
+        with pytest.raises(SourceError, match="stopped"):
+            list(source)
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pipeline", "complaint"),
+    [
+        ("surely_no_element ! appsink", "yields no frames; check"),
+        (f"{TEST_PICTURE} ! video/x-raw,format=GRAY8 ! appsink", "expected BGR frames"),
+    ],
+)
+def test_a_pipeline_that_does_not_work(pipeline: str, complaint: str) -> None:
+    with pytest.raises(SourceError, match=complaint):
+        open_source(pipeline)
