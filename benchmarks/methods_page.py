@@ -6,7 +6,6 @@ Everything between two marker comments of the page is replaced.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.results_page import table  # noqa: E402
+from benchmarks.markdown import replaced, table  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "methods.md"
@@ -95,14 +94,6 @@ def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
     right.legend(loc="lower right")
     figure.savefig(PICTURE, dpi=110)
     plt.close(figure)
-
-
-def replaced(page: str, name: str, content: str) -> str:
-    """`page` with `content` between the markers called `name`."""
-    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-    new, count = re.subn(pattern, lambda m: f"{m[1]}{content}\n{m[2]}", page, flags=re.DOTALL)
-    assert count == 1, f"docs/methods.md: expected one pair of markers {name}, got {count}"
-    return new
 
 
 def main() -> None:

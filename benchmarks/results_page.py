@@ -18,17 +18,12 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.markdown import table  # noqa: E402
 from train.evaluate import SECTIONS  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "reliability.png"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def figure(value: float | None) -> str:

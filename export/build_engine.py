@@ -1,8 +1,10 @@
 """Build a bundle that `sdk` runs, from a training checkpoint.
 
-Exports the vision, text and fusion graphs, proves them equal to the PyTorch model, quantises them
-to INT8 and keeps INT8 where it is faster here and as accurate, calibrates the scores, and writes it
-all with its figures to one folder.
+Exports the vision, text and fusion graphs, proves them equal to the PyTorch model, reduces them to
+FP16 or INT8 as the target wants them, keeps what is faster here and as accurate, calibrates the
+scores, compiles TensorRT engines where asked to, and writes it all with its figures to one folder.
+
+A finished bundle is compiled for another device by `grounder compile`: that needs no checkpoint.
 
 Exit code 0: built. 1: a gate failed, nothing was written. 2: bad input, with what to do about it.
 """
@@ -11,30 +13,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.util import find_spec
+from collections.abc import Collection
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run as a script: this folder is first on the path, its parent is not there
     sys.path = [str(ROOT), *(p for p in sys.path if Path(p).resolve() != ROOT / "export")]
-
-TARGETS = ("cpu", "tensorrt")
-PRECISIONS = ("fp32", "int8")
-NO_TENSORRT = (
-    "TensorRT is not installed: pip install tensorrt (on a Jetson it comes with JetPack: make the "
-    "environment with python3 -m venv --system-site-packages and do not install it with pip)"
-)
-NO_COMPILER = (
-    "TensorRT is installed, but this version cannot compile engines yet. Build with --target cpu: "
-    "the same ONNX graphs run on an NVIDIA GPU through ONNX Runtime with device='cuda'"
-)
+# What needs no PyTorch.
+from export.targets import TARGETS, Target  # noqa: E402
+from sdk.engines.library import load_library  # noqa: E402
+from sdk.errors import GroundingError  # noqa: E402
 
 
 class UsageError(Exception):
     """The command line asks for something that cannot be done."""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(targets: Collection[str]) -> argparse.ArgumentParser:
     """Every setting of a build."""
     parser = argparse.ArgumentParser(
         prog="build_engine",
@@ -45,15 +40,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle, replaced")
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--name", help="name of the bundle (default: that of its folder)")
-    parser.add_argument("--target", choices=TARGETS, default="cpu")
     parser.add_argument(
-        "--precisions", default="fp32,int8", help="fp32 or fp32,int8 (default: %(default)s)"
+        "--target",
+        choices=targets,
+        default="cpu",
+        help="what will run it; tensorrt builds on its GPU, -rtx anywhere (default: cpu)",
+    )
+    parser.add_argument(
+        "--precisions", help="as fp32,int8: fp32 and what to try (default: all of the target's)"
     )
     parser.add_argument(
         "--text-precision",
-        choices=PRECISIONS,
-        default="int8",
-        help="the one text graph of all precisions; FP32 is four times as big (default: int8)",
+        help="of the one text graph of all precisions, by far the biggest (default: int8; fp16 for "
+        "TensorRT)",
     )
     parser.add_argument(
         "--calibration-photos",
@@ -74,13 +73,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check_usage(args: argparse.Namespace) -> tuple[str, ...]:
-    """The precisions. Raises UsageError."""
-    precisions = tuple(dict.fromkeys(args.precisions.split(",")))
-    if precisions[0] != "fp32" or not set(precisions) <= set(PRECISIONS):
+def check_usage(args: argparse.Namespace, target: Target) -> None:
+    """Fill in the target's defaults. Raises UsageError; GroundingError without its library."""
+    known = target.precisions
+    args.precisions = tuple(dict.fromkeys(args.precisions.split(","))) if args.precisions else known
+    if args.precisions[0] != "fp32" or not set(args.precisions) <= set(known):
         raise UsageError(
-            f"--precisions: expected fp32 or fp32,int8, got {args.precisions!r}; INT8 is judged "
-            "against FP32, so FP32 is always built"
+            f"--precisions: expected fp32, then any other of {', '.join(known)}, got "
+            f"{','.join(args.precisions)!r}; FP32 is what the others are judged against"
+        )
+    args.text_precision = args.text_precision or target.text_precision
+    if args.text_precision not in known:
+        raise UsageError(
+            f"--text-precision: expected one of {', '.join(known)}, got {args.text_precision!r}"
         )
     if args.calibration_photos < 1:
         raise UsageError(
@@ -88,24 +93,23 @@ def check_usage(args: argparse.Namespace) -> tuple[str, ...]:
         )
     if args.eval_photos < 0:
         raise UsageError(f"--eval-photos: expected 0 or more, got {args.eval_photos}")
-    if args.target == "tensorrt":
-        raise UsageError(NO_COMPILER if find_spec("tensorrt") else NO_TENSORRT)
-    return precisions
+    if target.library:
+        load_library(target.library).target()
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code as described above."""
-    args = build_parser().parse_args(argv)
+    args = build_parser(TARGETS).parse_args(argv)
+    target = TARGETS[args.target]
     try:
-        precisions = check_usage(args)
-    except UsageError as error:
+        check_usage(args, target)
+    except (UsageError, GroundingError) as error:
         return _fail(error, 2)
     try:
         from export.gate import GateError
         from export.parity import ParityError
         from export.pipeline import build
         from export.plan import Inputs, Plan
-        from sdk.errors import GroundingError
         from train.build import DEFAULT_VOCAB
         from train.checkpoint import CheckpointError
         from train.data.readers import data_root
@@ -120,7 +124,8 @@ def main(argv: list[str] | None = None) -> int:
             data=data_root(args.data),
             vocab=args.vocab or DEFAULT_VOCAB,
             name=args.name or args.out.resolve().name,
-            precisions=precisions,
+            target=target,
+            precisions=args.precisions,
             text_precision=args.text_precision,
             calibration_photos=args.calibration_photos,
             eval_photos=args.eval_photos,

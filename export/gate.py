@@ -1,4 +1,4 @@
-"""Is INT8 worth it? For every graph: faster on this machine, and no less accurate.
+"""Is a reduced form worth it? For every graph: faster on this machine, and no less accurate.
 
 Each candidate takes the place of its FP32 graph alone and answers the validation phrases, so that a
 loss is charged to the graph that causes it.
@@ -7,25 +7,27 @@ loss is charged to the graph that causes it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.measure import Answers, interleaved_ms, median_box_iou
+import numpy as np
+
+from export.measure import Answers, interleaved_ms, median_box_iou, sure_gain
 from export.parity import Case, deviations
 from sdk.backends import open_session
 from sdk.contract import ATTENTION_MASK, FUSION
 
 MOST_POINTS_LOST = 0.5
-"""Points of Acc@0.5 that INT8 may cost."""
+"""Points of Acc@0.5 that a reduced form may cost."""
 LEAST_BOX_IOU = 0.9
-"""Least median IoU between the boxes of INT8 and FP32."""
+"""Least median IoU between its boxes and those of FP32."""
 LEAST_GAIN = 0.05
-"""Share of the latency that INT8 must save: less is within the noise of a measurement."""
+"""Share of the latency that it must save, see `export.measure.sure_gain`."""
 
 
 class GateError(Exception):
-    """A graph that has to be INT8 is less accurate than is allowed."""
+    """A graph that has to be reduced is less accurate than is allowed."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,12 @@ class GraphFigures:
     kind: str
     """"fp32", or the recipe of `export.quantize` that made it."""
     path: Path
-    milliseconds: float
-    """Median for one frame, one phrase, or one phrase on a frame."""
     deviation: float
     """Largest deviation from the PyTorch model, see `export.parity`."""
+    milliseconds: float | None = None
+    """Median for one frame, one phrase, or one phrase on a frame; None on another device."""
+    gain: float | None = None
+    """What it saves of FP32's latency, see `export.measure.sure_gain`."""
     points_lost: float | None = None
     """Acc@0.5 of FP32 minus its own; None where it was not asked, being no faster."""
     box_iou: float | None = None
@@ -47,15 +51,10 @@ class GraphFigures:
 
     @property
     def verdict(self) -> str:
-        """ "holds", or why INT8 is not kept."""
+        """ "holds", or why it is not kept."""
         if self.points_lost is None or self.box_iou is None:
             return "not faster"
         return "holds" if holds(self.points_lost, self.box_iou) else "less accurate"
-
-
-def is_faster(milliseconds: float, reference: float) -> bool:
-    """Faster by more than noise."""
-    return milliseconds < (1 - LEAST_GAIN) * reference
 
 
 def holds(points_lost: float, box_iou: float) -> bool:
@@ -64,17 +63,32 @@ def holds(points_lost: float, box_iou: float) -> bool:
 
 
 def measure_graphs(
-    graph: str, files: Mapping[str, Path], cases: Sequence[Case]
+    graph: str, files: Mapping[str, Path], cases: Sequence[Case], device: str, *, timed: bool
 ) -> dict[str, GraphFigures]:
-    """Latency and deviation of all files (kind -> path) of one graph."""
-    sessions = {kind: open_session(path, "cpu") for kind, path in files.items()}
+    """Deviation of all files (kind -> path) of one graph, and their latency if `timed`."""
+    sessions = {kind: open_session(path, device) for kind, path in files.items()}
     own = [case for case in cases if case.graph == graph]
-    timed = next(c for c in own if graph != FUSION.name or len(c.inputs[ATTENTION_MASK]) == 1)
-    taken = interleaved_ms(list(sessions.values()), timed.inputs)
-    return {
-        kind: GraphFigures(graph, kind, files[kind], ms, max(deviations(session, own)))
-        for (kind, session), ms in zip(sessions.items(), taken, strict=True)
+    figures = {
+        kind: GraphFigures(graph, kind, files[kind], max(deviations(session, own)))
+        for kind, session in sessions.items()
     }
+    if not timed:
+        return figures
+    alone = next(c for c in own if graph != FUSION.name or len(c.inputs[ATTENTION_MASK]) == 1)
+    taken = dict(zip(sessions, interleaved_ms(list(sessions.values()), alone.inputs), strict=True))
+    return {
+        kind: dataclasses.replace(
+            one,
+            milliseconds=float(np.median(taken[kind])),
+            gain=sure_gain(taken[kind], taken["fp32"]),
+        )
+        for kind, one in figures.items()
+    }
+
+
+def may_pay(candidate: GraphFigures) -> bool:
+    """Whether it is worth asking: faster by more than noise, or on another device."""
+    return candidate.gain is None or candidate.gain > LEAST_GAIN
 
 
 def judged(candidate: GraphFigures, answers: Answers, reference: Answers) -> GraphFigures:
@@ -86,7 +100,7 @@ def judged(candidate: GraphFigures, answers: Answers, reference: Answers) -> Gra
     )
 
 
-def fastest_that_holds(figures: Mapping[str, GraphFigures]) -> GraphFigures | None:
-    """The candidate to ship as INT8, or None where FP32 is better."""
-    kept = [f for kind, f in figures.items() if kind != "fp32" and f.verdict == "holds"]
-    return min(kept, key=lambda f: f.milliseconds, default=None)
+def fastest_that_holds(candidates: Iterable[GraphFigures]) -> GraphFigures | None:
+    """The candidate to ship, the first where no latency is known; None where FP32 is better."""
+    kept = [figures for figures in candidates if figures.verdict == "holds"]
+    return min(kept, key=lambda figures: figures.milliseconds or 0.0, default=None)

@@ -1,6 +1,7 @@
 """The build, step by step.
 
-    checkpoint ─> FP32 graphs ─ parity ─> INT8 candidates ─ gate ─> bundle ─ calibration ─> --out
+    checkpoint ─> FP32 graphs ─ parity ─> candidates ─ gate ─> bundle ─ calibration ─> --out
+                                                                  └─ engines, for TensorRT
 
 Everything happens in a temporary folder beside the target, which is renamed at the very end.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,19 +25,21 @@ from export.gate import (
     GraphFigures,
     fastest_that_holds,
     holds,
-    is_faster,
     judged,
+    may_pay,
     measure_graphs,
 )
 from export.graphs import export_graphs
 from export.measure import Answers, Recorder, ask, median_box_iou, score_drift
 from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
-from export.quantize import RECIPES, quantize
-from export.tables import print_graphs, print_precisions
+from export.quantize import STATIC, Calibrated, quantize
+from export.tables import print_engines, print_graphs, print_precisions
 from sdk import Grounder
 from sdk.backends.ort import physical_cores
-from sdk.contract import FUSION, TEXT, VISION
+from sdk.compile import CompiledGraph, compile_bundle
+from sdk.contract import TEXT
+from sdk.engines.library import load_library
 from sdk.manifest import Manifest
 from train.build import preprocess_for
 from train.evaluate import report
@@ -47,7 +51,7 @@ def build(plan: Plan, inputs: Inputs) -> Manifest:
 
     Raises:
         ParityError: an exported graph is not the model. Nothing is left in `plan.out`.
-        GateError: the INT8 text graph loses too much. Likewise.
+        GateError: the reduced text graph loses too much. Likewise.
         GroundingError: the runtime cannot run a graph. Likewise.
     """
     with staging(plan.out) as folder:
@@ -55,7 +59,7 @@ def build(plan: Plan, inputs: Inputs) -> Manifest:
         _say("exporting the graphs")
         fp32 = run.export()
         _say("quantising")
-        files = run.quantize(fp32)
+        files = run.reduce(fp32)
         _say("measuring the graphs")
         run.gate(files)
         print_graphs(run.figures)
@@ -64,8 +68,10 @@ def build(plan: Plan, inputs: Inputs) -> Manifest:
         run.calibrate()
         _say("measuring the precisions")
         run.measure()
+        engines = run.compile()
         publish(run.bundle, plan.out)
     print_precisions(run.manifest)
+    print_engines(engines)
     return run.manifest
 
 
@@ -80,7 +86,7 @@ class _Build:
     reference: Answers
     """Of the all-FP32 model."""
     shipped: dict[str, dict[str, GraphFigures]]
-    """Graph -> "fp32" or "int8" -> the file in the bundle."""
+    """Graph -> precision -> the file in the bundle."""
     manifest: Manifest
 
     def __init__(self, plan: Plan, inputs: Inputs, folder: Path) -> None:
@@ -88,6 +94,8 @@ class _Build:
         self.work, self.candidates = folder / "work", folder / "candidates"
         self.bundle = folder / "bundle"
         self.work.mkdir()
+        self.left_float: dict[Path, list[str]] = {}
+        """INT8 file -> layers that lose too much, and so are float in it."""
         self.figures: dict[str, dict[str, GraphFigures]] = {}
         """Graph -> "fp32" or recipe -> what was measured."""
 
@@ -100,53 +108,60 @@ class _Build:
         check_parity(files, self.cases, (spec.width, spec.height))
         return files
 
-    def quantize(self, fp32: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
+    def reduce(self, fp32: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
         """Graph -> "fp32" or recipe -> file: all that may be shipped."""
         files = {graph: {"fp32": path} for graph, path in fp32.items()}
-        for graph, recipes in RECIPES.items():
-            text = graph == TEXT.name
-            wanted = self.plan.text_precision == "int8" if text else "int8" in self.plan.precisions
-            for recipe in recipes if wanted else ():
-                path = self.work / f"{graph}.{recipe}.onnx"
-                quantize(recipe, fp32[graph], path, self.inputs.samples.feeds(graph, fp32))
-                files[graph][recipe] = path
+        calibrated: dict[str, Calibrated] = {}
+        for graph, _, recipe in self.plan.candidates():
+            path = self.work / f"{graph}.{recipe}.onnx"
+            if recipe in STATIC and graph not in calibrated:
+                calibrated[graph] = Calibrated(fp32[graph], self.inputs.samples.feeds(graph, fp32))
+            if recipe in STATIC:
+                floats = self.left_float[path] = calibrated[graph].write_within(recipe, path)
+                if floats:
+                    print(f"{graph} {recipe}: float stay {', '.join(floats)}")
+            else:
+                quantize(recipe, fp32[graph], path, ())
+            files[graph][recipe] = path
         return files
 
     def gate(self, files: Mapping[str, Mapping[str, Path]]) -> None:
-        """Measure every file; ask those that may be shipped as INT8 the validation phrases.
+        """Measure every file; ask those that may be shipped the validation phrases.
 
         Text needs no gain in speed to be asked: its precision is chosen for its size.
         """
+        target = self.plan.target
         fp32 = dict.fromkeys(files, "fp32")
         swaps = {
             f"{graph}-{kind}": fp32 | {graph: kind} for graph in files for kind in files[graph]
         }
         self._write(self.candidates, files, swaps)
-        self.reference = ask(self.candidates, f"{TEXT.name}-fp32", self.inputs.questions)
+        self.reference = self._ask(self.candidates, f"{TEXT.name}-fp32")
         for graph, kinds in files.items():
-            measured = measure_graphs(graph, kinds, self.cases)
+            measured = measure_graphs(graph, kinds, self.cases, target.device, timed=target.timed)
             for kind, figures in measured.items():
-                faster = is_faster(figures.milliseconds, measured["fp32"].milliseconds)
-                if kind != "fp32" and (faster or graph == TEXT.name):
-                    answers = ask(self.candidates, f"{graph}-{kind}", self.inputs.questions)
+                if kind != "fp32" and (may_pay(figures) or graph == TEXT.name):
+                    answers = self._ask(self.candidates, f"{graph}-{kind}")
                     measured[kind] = judged(figures, answers, self.reference)
             self.figures[graph] = measured
 
     def assemble(self) -> None:
         """Write the bundle: the files that are shipped, the default precision, no calibration."""
         shipped = {graph: {"fp32": kinds["fp32"]} for graph, kinds in self.figures.items()}
-        if self.plan.text_precision == "int8":
-            text = fastest_that_holds(self.figures[TEXT.name])
-            if text is None:
+        tried: dict[tuple[str, str], list[GraphFigures]] = defaultdict(list)
+        for graph, precision, recipe in self.plan.candidates():
+            tried[graph, precision].append(self.figures[graph][recipe])
+        for (graph, precision), candidates in tried.items():
+            kept = fastest_that_holds(candidates)
+            if kept and graph == TEXT.name:
+                shipped[graph] = {precision: kept}
+            elif kept:
+                shipped[graph][precision] = kept
+            elif graph == TEXT.name:
                 raise GateError(
-                    "every INT8 form of the text graph loses too much accuracy (see the table); "
-                    "build with --text-precision fp32"
+                    f"every {precision} form of the text graph loses too much accuracy (see the "
+                    "table); build with --text-precision fp32"
                 )
-            shipped[TEXT.name] = {"int8": text}
-        for graph in (VISION.name, FUSION.name):
-            kept = fastest_that_holds(self.figures[graph])
-            if kept:
-                shipped[graph]["int8"] = kept
         self.shipped = shipped
         precisions = {
             name: {g: name if name in kinds else next(iter(kinds)) for g, kinds in shipped.items()}
@@ -157,17 +172,11 @@ class _Build:
 
     def calibrate(self) -> None:
         """Choose the default precision, and fit scores and threshold to its answers."""
-        answers = {
-            name: ask(self.bundle, name, self.inputs.questions)
-            for name in self._different_precisions()
-        }
-        default, raw = "fp32", answers["fp32"]
-        if "int8" in answers:  # every INT8 graph is faster; together they must hold as well
-            lost = raw.accuracy - answers["int8"].accuracy
-            if holds(lost, median_box_iou(answers["int8"].recorder, raw.recorder)):
-                default, raw = "int8", answers["int8"]
+        answers = {name: self._ask(self.bundle, name) for name in self._different_precisions()}
+        default = self._fastest_precision_that_holds(answers)
+        raw = answers[default]
         present = [outcome for outcome in raw.outcomes if outcome.expression.single]
-        absent = ask(self.bundle, default, self.inputs.absent).outcomes
+        absent = ask(self.bundle, default, self.inputs.absent, self.plan.target.device).outcomes
         try:
             calibration, threshold, figures = calibrate([*present, *absent])
         except CalibrationError as error:
@@ -179,6 +188,27 @@ class _Build:
             threshold=threshold,
             metrics=_json({"calibration": figures}),
         )
+
+    def _ask(self, folder: Path, precision: str) -> Answers:
+        return ask(folder, precision, self.inputs.questions, self.plan.target.device)
+
+    def _fastest_precision_that_holds(self, answers: Mapping[str, Answers]) -> str:
+        """Of those with answers; each graph of a precision holds, but together they may not.
+
+        Where no latency is known, the first reduced one: FP16, which every GPU gains from.
+        """
+        fp32 = answers["fp32"]
+        held = [
+            name
+            for name, own in answers.items()
+            if name != "fp32"
+            and holds(fp32.accuracy - own.accuracy, median_box_iou(own.recorder, fp32.recorder))
+        ]
+        return min(held, key=self._milliseconds, default="fp32")
+
+    def _milliseconds(self, precision: str) -> float:
+        chosen = self.manifest.precisions[precision].items()
+        return sum(self.shipped[graph][kind].milliseconds or 0.0 for graph, kind in chosen)
 
     def _different_precisions(self) -> list[str]:
         """The named precisions that do not use the very files of an earlier one."""
@@ -200,10 +230,33 @@ class _Build:
         metrics = {"precisions": precisions, "graphs": graphs, "measured_on": measured_on}
         self._save(metrics=_json({**self.manifest.metrics, **metrics}))
 
+    def compile(self) -> dict[str, list[CompiledGraph]]:
+        """Precision -> its engines, in the bundle; they answer as well, where the GPU is here."""
+        name = self.plan.target.library
+        if name is None:
+            return {}
+        _say(f"compiling with {name}")
+        engines = {
+            precision: compile_bundle(self.bundle, precision=precision, library=name)
+            for precision in self._different_precisions()
+        }
+        for precision in engines if load_library(name).device() else ():
+            answers = ask(self.bundle, precision, self.inputs.questions, name)
+            lost = self.reference.accuracy - answers.accuracy
+            iou = median_box_iou(answers.recorder, self.reference.recorder)
+            if not holds(lost, iou):
+                raise GateError(
+                    f"the {precision} engines lose {lost:.2f} points, their boxes have a median "
+                    f"IoU of {iou:.3f} with those of FP32"
+                )
+        return engines
+
     def _precision_figures(self, precision: str) -> dict[str, Any]:
         manifest = self.manifest
         recorder = Recorder(
-            bundle_predict(Grounder.load(self.bundle, device="cpu", precision=precision))
+            bundle_predict(
+                Grounder.load(self.bundle, device=self.plan.target.device, precision=precision)
+            )
         )
         if self.plan.eval_photos:
             single = [o for o in evaluate(recorder, self.inputs.questions) if o.expression.single]
@@ -227,7 +280,9 @@ class _Build:
             "shipped": figures in self.shipped[figures.graph].values(),
             "bytes": figures.path.stat().st_size,
             "milliseconds": figures.milliseconds,
+            "gain": figures.gain,
             "deviation": figures.deviation,
+            "left_float": self.left_float.get(figures.path, []),
             "points_lost": figures.points_lost,
             "box_iou": figures.box_iou,
         }

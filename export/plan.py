@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.graphs import load_model
+from export.quantize import RECIPES
 from export.samples import Samples
+from export.targets import Target
+from sdk.engines.cache import ENGINES_FOLDER
 from sdk.manifest import MANIFEST_NAME, sha256_file
 from sdk.spelling import WORD
 from sdk.tokenizer import WordPieceTokenizer
@@ -32,12 +35,17 @@ class Plan:
     data: Path
     vocab: Path
     name: str
+    target: Target
     precisions: tuple[str, ...]
     text_precision: str
     calibration_photos: int
     eval_photos: int
     licence: str
     training_data: str
+
+    def candidates(self) -> list[tuple[str, str, str]]:
+        """(graph, precision, recipe) of every file that is tried beside FP32."""
+        return list(self.target.tried(self.precisions, self.text_precision))
 
 
 class Inputs:
@@ -62,13 +70,20 @@ class Inputs:
         self.samples = Samples(photos, preprocess_for(self.config), tokenizer)
 
     def describe(self, plan: Plan) -> str:
-        """What a build would do, one line."""
-        return (
+        """What a build would do, and why."""
+        lines = [
             f"would export method {self.config.method} at {self.config.image_size} px from "
-            f"{plan.checkpoint} as {', '.join(plan.precisions)} (text {plan.text_precision}), "
-            f"calibrate on {len(self.samples.photos)} photos, measure on {len(self.questions)}, "
-            f"and write {plan.out}"
-        )
+            f"{plan.checkpoint}, calibrate on {len(self.samples.photos)} photos, measure on "
+            f"{len(self.questions)}, and write {plan.out}",
+            "fp32: all graphs, the reference that the others are judged against",
+            *(
+                f"{precision}: {graph} as {recipe}: {RECIPES[recipe]}"
+                for graph, precision, recipe in plan.candidates()
+            ),
+        ]
+        if plan.target.library:
+            lines.append(f"compile with {plan.target.library}: {', '.join(plan.precisions)}")
+        return "\n".join(lines)
 
 
 def common_words(photos: Iterable[Photo]) -> list[str]:
@@ -85,7 +100,8 @@ def check_replaceable(out: Path) -> None:
     strangers = [
         path.name
         for path in (out.iterdir() if out.exists() else ())
-        if path.name not in (MANIFEST_NAME, VOCAB_NAME, WORDS_NAME) and path.suffix != ".onnx"
+        if path.name not in (MANIFEST_NAME, VOCAB_NAME, WORDS_NAME, ENGINES_FOLDER)
+        and path.suffix != ".onnx"
     ]
     if strangers:
         raise ValueError(

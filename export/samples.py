@@ -14,7 +14,6 @@ from export.quantize import Feed
 from sdk.backends import open_session
 from sdk.contract import (
     ATTENTION_MASK,
-    FUSION,
     IMAGE,
     INPUT_IDS,
     TEXT,
@@ -56,17 +55,22 @@ class Samples:
         bar = tqdm(self.photos, desc=f"calibrating {graph}", unit="photo")
         if graph == VISION.name:
             yield from ({IMAGE: self._image(photo)} for photo in bar)
-        elif graph == FUSION.name:
+        elif graph == TEXT.name:
+            yield from (self._phrase(photo) for photo in bar)
+        else:
             vision = open_session(files[VISION.name], "cpu")
             text = open_session(files[TEXT.name], "cpu")
             for photo in bar:
-                input_ids = np.array([self._tokens(photo)], np.int64)
-                words = text.run({INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)})
+                words = text.run(self._phrase(photo))
                 visual = vision.run({IMAGE: self._image(photo)})
                 yield {VISUAL_TOKENS: visual[VISUAL_TOKENS], **padded(list(words[TEXT_TOKENS]))}
 
     def _image(self, photo: Photo) -> NDArray[np.float32]:
         return self.preprocess.tensor(as_bgr(photo.path))
+
+    def _phrase(self, photo: Photo) -> Feed:
+        input_ids = np.array([self._tokens(photo)], np.int64)
+        return {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
 
     def _tokens(self, photo: Photo) -> list[int]:
         return self.tokenizer.encode(photo.expressions[0].text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from export.gate import GraphFigures
+from sdk.compile import CompiledGraph
 from sdk.contract import FUSION, VISION
 from sdk.manifest import Manifest
 
@@ -12,7 +13,7 @@ from sdk.manifest import Manifest
 def print_graphs(figures: Mapping[str, Mapping[str, GraphFigures]]) -> None:
     """One line per file that was tried, before the choice is made."""
     print(
-        f"{'graph':8s} {'kind':8s} {'MB':>7s} {'ms':>8s} {'deviation':>10s} {'points lost':>12s} "
+        f"{'graph':8s} {'kind':9s} {'MB':>7s} {'ms':>8s} {'deviation':>10s} {'points lost':>12s} "
         f"{'box IoU':>8s}"
     )
     for kinds in figures.values():
@@ -20,7 +21,7 @@ def print_graphs(figures: Mapping[str, Mapping[str, GraphFigures]]) -> None:
             megabytes = f.path.stat().st_size / 1e6
             verdict = "" if f.kind == "fp32" else f.verdict
             print(
-                f"{f.graph:8s} {f.kind:8s} {megabytes:7.2f} {f.milliseconds:8.2f} "
+                f"{f.graph:8s} {f.kind:9s} {megabytes:7.2f} {_or_dash(f.milliseconds):>8s} "
                 f"{f.deviation:10.1e} {_or_dash(f.points_lost):>12s} {_or_dash(f.box_iou):>8s}  "
                 f"{verdict}".rstrip()
             )
@@ -37,7 +38,8 @@ def print_precisions(manifest: Manifest) -> None:
         files = " ".join(f"{graph}:{kind}" for graph, kind in manifest.precisions[name].items())
         default = " (default)" if name == manifest.default_precision else ""
         print(
-            f"{name:10s} {f['bytes'] / 1e6:7.2f} {ms[VISION.name]:9.2f} {ms[FUSION.name]:9.2f} "
+            f"{name:10s} {f['bytes'] / 1e6:7.2f} {_or_dash(ms[VISION.name]):>9s} "
+            f"{_or_dash(ms[FUSION.name]):>9s} "
             f"{_or_dash(f['val_single_box']['accuracy']):>8s} "
             f"{_or_dash(f['box_iou_to_fp32']):>8s} {f['score_drift']:7.4f}  {files}{default}"
         )
@@ -51,6 +53,14 @@ def print_precisions(manifest: Manifest) -> None:
         f"{_or_dash(manifest.metrics['calibration'].get('calibration_error'))} points"
     )
     print(f"all graphs together: {total / 1e6:.1f} MB")
+
+
+def print_engines(engines: Mapping[str, Sequence[CompiledGraph]]) -> None:
+    """One line per compiled graph, or why it was not compiled."""
+    for precision, compiled in engines.items():
+        for one in compiled:
+            size = f"{one.bytes / 1e6:7.2f} MB {one.seconds:6.1f} s"
+            print(f"engine {precision:5s} {one.graph:8s} {one.refused or size}")
 
 
 def _or_dash(value: float | None) -> str:

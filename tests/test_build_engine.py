@@ -1,10 +1,13 @@
 """`build_engine` end to end: a tiny checkpoint to a bundle that the SDK runs."""
 
+import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -233,8 +236,9 @@ def test_run_as_a_script_from_anywhere(built: Built, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--precisions=int8"], "--precisions: expected fp32 or fp32,int8, got 'int8'"),
+        (["--precisions=int8"], "--precisions: expected fp32, then any other of fp32, int8, got"),
         (["--precisions=fp32,fp16"], "'fp32,fp16'"),
+        (["--text-precision=fp16"], "--text-precision: expected one of fp32, int8, got 'fp16'"),
         (["--calibration-photos=0"], "at least 1"),
         (["--eval-photos=-1"], "0 or more"),
         (["--checkpoint=none.safetensors"], "none.safetensors, which does not exist"),
@@ -258,20 +262,108 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_tensorrt_is_refused_with_what_to_install(
+    built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if find_spec("tensorrt"):
+        pytest.skip("TensorRT is installed")
+    assert main(built.flags(tmp_path / "new", "--target=tensorrt")) == 2
+    error = capsys.readouterr().err
+    assert "tensorrt does not import" in error and "pip install tensorrt" in error
+    assert "Jetson" in error and error.count("\n") == 1
+
+
+def test_a_dry_run_says_what_is_tried_and_why(
+    built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(built.flags(tmp_path / "new", "--dry-run")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    tried = [line.split(": ")[:2] for line in lines if line.startswith("int8")]
+    assert tried == [
+        ["int8", "vision as static"],
+        ["int8", "text as dynamic"],
+        ["int8", "text as blockwise"],
+        ["int8", "fusion as static"],
+    ]
+    assert "ONNX Runtime's CPU" in "\n".join(lines)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_for_openvino(
+    built: Built, exports_of: Callable[..., None], tmp_path: Path, frame: NDArray[np.uint8]
+) -> None:
+    pytest.importorskip("openvino", reason="the openvino package is not installed")
+    exports_of(lambda path: None)
+    out = tmp_path / "bundle"
+    assert main(built.flags(out, "--target=openvino", "--eval-photos=2")) == 0
+    tried = Manifest.load(out).metrics["graphs"]
+    assert [set(tried[graph]) for graph in ("vision", "text", "fusion")] == [
+        {"fp32", "symmetric"},
+        {"fp32", "dynamic", "blockwise"},
+        {"fp32", "symmetric"},
+    ]
+    graphs = Grounder.load(out, device="openvino").info["graphs"]
+    assert {name: graph["device"] for name, graph in graphs.items()} == {
+        "vision": "openvino",
+        "text": "cpu",
+        "fusion": "openvino",
+    }
+
+
+def test_a_bundle_for_tensorrt_rtx_has_its_engines(
     built: Built,
+    exports_of: Callable[..., None],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    flags = built.flags(tmp_path / "new", "--target=tensorrt")
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if not (Path(p) / "tensorrt").exists()])
-    assert main(flags) == 2
-    error = capsys.readouterr().err
-    assert "TensorRT is not installed: pip install tensorrt" in error and "Jetson" in error
+    pytest.importorskip("tensorrt_rtx", reason="the tensorrt-rtx package is not installed")
+    exports_of(lambda path: None)
+    out = tmp_path / "bundle"
+    assert main(built.flags(out, "--target=tensorrt-rtx", "--eval-photos=2")) == 0
+    assert "engine fp16" in capsys.readouterr().out
+    manifest = Manifest.load(out)
+    assert set(manifest.graphs["text"]) == {"fp16"}
+    assert "fp16" in manifest.graphs["vision"] and "fp16" in manifest.graphs["fusion"]
+    used = {file.sha256 for kinds in manifest.graphs.values() for file in kinds.values()}
+    described = [json.loads(path.read_text()) for path in (out / "engines").glob("*.json")]
+    assert {engine["key"]["model_sha256"] for engine in described} == used
+    assert all(engine["bytes"] and not engine["refused"] for engine in described)
+    # The same folder can be replaced, engines and all.
+    assert main(built.flags(out, "--precisions=fp32", "--eval-photos=2")) == 0
+    assert not (out / "engines").exists()
 
-    package = tmp_path / "packages" / "tensorrt"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(package.parent))
-    assert main(flags) == 2
-    assert "cannot compile engines yet" in capsys.readouterr().err
+
+def test_a_killed_build_leaves_the_old_bundle(built: Built, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    shutil.copytree(built.bundle, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    script = [sys.executable, str(ROOT / "export" / "build_engine.py")]
+    process = subprocess.Popen(
+        [*script, *built.flags(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while "exporting" not in process.stdout.readline():
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    Grounder.load(out)
+
+
+def test_a_full_disk_leaves_no_bundle(
+    built: Built,
+    exports_of: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    resource = pytest.importorskip("resource", reason="no file size limits on this system")
+    exports_of(lambda path: None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        assert main(built.flags(tmp_path / "new")) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "File too large" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

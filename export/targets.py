@@ -1,0 +1,68 @@
+"""What a bundle is built for: the reduced forms of its graphs that are tried, and where.
+
+The runtimes want different files. ONNX Runtime's CPU kernels are fast with unsigned activations and
+with ranges taken at run time; TensorRT and OpenVINO take symmetric signed ones. TensorRT computes
+each node in the type that the graph gives it, so FP16 is a graph of its own too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sdk.contract import FUSION, TEXT, VISION
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One choice of `--target`."""
+
+    name: str
+    device: str
+    """Of `sdk`: where candidates answer the validation phrases, and are timed if `timed`."""
+    recipes: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """Precision -> graph -> what is tried for it, see `export.quantize.RECIPES`."""
+    text_precision: str
+    """Default precision of the one text graph that all precisions share."""
+    timed: bool = True
+    """False where engines run elsewhere, and latency is for `grounder bench` to say."""
+    library: str | None = None
+    """The TensorRT that compiles the finished bundle's graphs."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What it can build, the reference first."""
+        return tuple(p for p in PRECISIONS if p == "fp32" or p in self.recipes)
+
+    def tried(
+        self, precisions: tuple[str, ...], text_precision: str
+    ) -> Iterator[tuple[str, str, str]]:
+        """(graph, precision, recipe) of every candidate beside FP32."""
+        for precision, graphs in self.recipes.items():
+            for graph, recipes in graphs.items():
+                wanted = (text_precision,) if graph == TEXT.name else precisions
+                if precision in wanted:
+                    yield from ((graph, precision, recipe) for recipe in recipes)
+
+
+def _alike(*recipes: str) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys((VISION.name, TEXT.name, FUSION.name), recipes)
+
+
+_TENSORRT = {"fp16": _alike("half"), "int8": _alike("mixed", "symmetric")}
+_TEXT_OF_ORT = {TEXT.name: ("dynamic", "blockwise")}
+"""No other runtime is as fast with so small a text graph: it runs on ONNX Runtime beside them."""
+
+TARGETS = {
+    target.name: target
+    for target in (
+        # Not `dynamic` for fusion, though it is faster: its ranges are those of all phrases in a
+        # call, and a phrase must not score differently in other company.
+        Target("cpu", "cpu", {"int8": _alike("static") | _TEXT_OF_ORT}, "int8"),
+        Target("openvino", "openvino", {"int8": _alike("symmetric") | _TEXT_OF_ORT}, "int8"),
+        Target("tensorrt", "cpu", _TENSORRT, "fp16", timed=False, library="tensorrt"),
+        Target("tensorrt-rtx", "cpu", _TENSORRT, "fp16", timed=False, library="tensorrt-rtx"),
+    )
+}

@@ -1,0 +1,200 @@
+"""INT8: every form runs and stays near, one calibration serves all, and runtimes take them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from export.quantize import STATIC, Calibrated, Feed, quantize
+from sdk.backends import open_session
+from sdk.contract import FUSION, TEXT, VISION
+from sdk.engines.builder import build_engine
+from sdk.engines.library import load_library
+from sdk.errors import PrecisionError
+from tests.tiny_graphs import TinyGraphs, tiny_graphs
+
+GRAPHS = (VISION.name, TEXT.name, FUSION.name)
+INT8, UINT8, INT32 = TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32
+FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyGraphs:
+    return tiny_graphs(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def calibrated(tiny: TinyGraphs) -> dict[str, Calibrated]:
+    return {graph: Calibrated(tiny.files[graph], feeds(tiny, graph)) for graph in GRAPHS}
+
+
+def feeds(tiny: TinyGraphs, graph: str) -> Iterator[Feed]:
+    return (case.inputs for case in tiny.cases_of(graph))
+
+
+def weight_types(path: Path) -> dict[str, int]:
+    return {tensor.name: tensor.data_type for tensor in onnx.load(path).graph.initializer}
+
+
+@pytest.mark.parametrize(
+    ("graph", "recipe"),
+    [
+        *((graph, recipe) for graph in (VISION.name, FUSION.name) for recipe in STATIC),
+        *((TEXT.name, recipe) for recipe in ("dynamic", "blockwise", "mixed")),
+    ],
+)
+def test_int8_graphs_run_and_stay_near(
+    graph: str, recipe: str, tiny: TinyGraphs, tmp_path: Path
+) -> None:
+    target = tmp_path / "int8.onnx"
+    quantize(recipe, tiny.files[graph], target, feeds(tiny, graph))
+    assert {INT8, UINT8} & set(weight_types(target).values())
+    session = open_session(target, "cpu")
+    for case in tiny.cases_of(graph):
+        for name, value in session.run(case.inputs).items():
+            want = case.expected[name]
+            assert value.shape == want.shape
+            # Correlation, not distance: random weights spread what INT8 rounds off.
+            assert np.corrcoef(value.ravel(), want.ravel())[0, 1] > 0.95
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_layer_that_makes_boxes_and_logits_stays_float(
+    calibrated: dict[str, Calibrated], tmp_path: Path
+) -> None:
+    target = tmp_path / "int8.onnx"
+    calibrated[FUSION.name].write("static", target)
+    narrow = [
+        tensor
+        for tensor in onnx.load(target).graph.initializer
+        if len(tensor.dims) == 2 and min(tensor.dims) == 5
+    ]
+    assert [tensor.data_type for tensor in narrow] == [FLOAT]
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_symmetric_has_no_offset_and_float_biases(
+    graph: str, calibrated: dict[str, Calibrated], tmp_path: Path
+) -> None:
+    target = tmp_path / "int8.onnx"
+    calibrated[graph].write("symmetric", target)
+    model = onnx.load(target)
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    points = [
+        values[node.input[2]]
+        for node in model.graph.node
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear")
+    ]
+    assert points and {point.data_type for point in points} == {INT8}
+    assert not any(numpy_helper.to_array(point).any() for point in points)
+    assert INT32 not in weight_types(target).values()
+
+
+@pytest.mark.parametrize(
+    ("graph", "recipe"),
+    [(VISION.name, "symmetric"), (TEXT.name, "mixed"), (FUSION.name, "mixed")],
+)
+def test_tensorrt_takes_the_signed_forms(
+    graph: str, recipe: str, calibrated: dict[str, Calibrated], tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    calibrated[graph].write(recipe, tmp_path / "int8.onnx")
+    sizes = {"P": (1, 2, 3), "L": (2, 4, 32)}
+    assert build_engine(tmp_path / "int8.onnx", load_library("tensorrt-rtx"), profiles=sizes)
+
+
+def test_mixed_leaves_little_in_fp32(calibrated: dict[str, Calibrated], tmp_path: Path) -> None:
+    calibrated[FUSION.name].write("symmetric", tmp_path / "symmetric.onnx")
+    calibrated[FUSION.name].write("mixed", tmp_path / "mixed.onnx")
+    before, after = (
+        list(weight_types(tmp_path / f"{recipe}.onnx").values())
+        for recipe in ("symmetric", "mixed")
+    )
+    assert HALF not in before and after.count(HALF) > after.count(FLOAT)
+    assert after.count(INT8) == before.count(INT8)
+
+
+def test_one_reading_of_the_feeds_serves_both_static_forms(
+    tiny: TinyGraphs, tmp_path: Path
+) -> None:
+    read = []
+
+    def counted() -> Iterator[Feed]:
+        for feed in feeds(tiny, FUSION.name):
+            read.append(feed)
+            yield feed
+
+    both = Calibrated(tiny.files[FUSION.name], counted())
+    assert len(read) == len(tiny.cases_of(FUSION.name))
+    both.write("static", tmp_path / "both.onnx")
+    both.write("symmetric", tmp_path / "signed.onnx")
+    assert len(read) == len(tiny.cases_of(FUSION.name))
+    alone = Calibrated(tiny.files[FUSION.name], feeds(tiny, FUSION.name))
+    alone.write("symmetric", tmp_path / "alone.onnx")
+    assert (tmp_path / "signed.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
+
+
+# The first channel of `uneven` is a thousand times the others and has no weight in `loud`: with one
+# scale for all channels, INT8 rounds away what matters.
+UNEVEN = """<ir_version: 8, opset_import: ["": 20]>
+g (float[4,16] even, float[4,16] uneven) => (float[4,32] y) {
+    a = MatMul (even, calm)
+    b = MatMul (uneven, loud)
+    y = Concat <axis = 1> (a, b)
+}"""
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Calibrated:
+    rng = np.random.default_rng(0)
+    model = onnx.parser.parse_model(UNEVEN)
+    for node, name in zip(model.graph.node, ("calm", "loud", "both"), strict=True):
+        node.name = name
+    calm, loud = rng.normal(size=(2, 16, 16)).astype(np.float32)
+    loud[0] = 0
+    arrays = (numpy_helper.from_array(a, n) for a, n in ((calm, "calm"), (loud, "loud")))
+    model.graph.initializer.extend(arrays)
+    source = tmp_path / "uneven.onnx"
+    onnx.save(model, source)
+
+    def feed() -> Feed:
+        even, uneven = rng.normal(size=(2, 4, 16)).astype(np.float32)
+        uneven[:, 0] *= 1000
+        return {"even": even, "uneven": uneven}
+
+    return Calibrated(source, (feed() for _ in range(12)))
+
+
+@pytest.mark.parametrize("recipe", STATIC)
+def test_the_layer_that_loses_most_stays_float(
+    recipe: str, uneven: Calibrated, tmp_path: Path
+) -> None:
+    target = tmp_path / "int8.onnx"
+    assert uneven.layers == ["calm", "loud"]
+    assert uneven.sensitive_layers(recipe) == ["loud", "calm"]
+    assert uneven.error(recipe) > 0.5
+    assert uneven.write_within(recipe, target, 0.05) == ["loud"]
+    assert uneven.error(recipe, ["loud"]) <= 0.05
+    assert weight_types(target)["calm_quantized"] == INT8
+    assert "loud_quantized" not in weight_types(target)
+    assert uneven.write_within(recipe, target, 1e-6) == ["loud", "calm"]
+    assert INT8 not in weight_types(target).values()
+
+
+def test_nothing_stays_float_without_need(uneven: Calibrated, tmp_path: Path) -> None:
+    target = tmp_path / "int8.onnx"
+    assert uneven.write_within("static", target, 10.0) == []
+    assert {"loud_quantized", "calm_quantized"} <= weight_types(target).keys()
+
+
+def test_what_cannot_be_made_is_refused(tiny: TinyGraphs, tmp_path: Path) -> None:
+    source, target = tiny.files[VISION.name], tmp_path / "int8.onnx"
+    with pytest.raises(PrecisionError, match="'int4'"):
+        quantize("int4", source, target, [])
+    with pytest.raises(PrecisionError, match="real inputs"):
+        quantize("static", source, target, [])
+    assert not list(tmp_path.iterdir())
