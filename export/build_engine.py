@@ -83,9 +83,10 @@ def check_usage(args: argparse.Namespace, target: Target) -> None:
             f"{','.join(args.precisions)!r}; FP32 is what the others are judged against"
         )
     args.text_precision = args.text_precision or target.text_precision
-    if args.text_precision not in known:
+    if args.text_precision not in target.text_precisions:
         raise UsageError(
-            f"--text-precision: expected one of {', '.join(known)}, got {args.text_precision!r}"
+            f"--text-precision: expected one of {', '.join(target.text_precisions)}, got "
+            f"{args.text_precision!r}"
         )
     if args.calibration_photos < 1:
         raise UsageError(

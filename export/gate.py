@@ -7,7 +7,7 @@ loss is charged to the graph that causes it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,27 +63,31 @@ def holds(points_lost: float, box_iou: float) -> bool:
 
 
 def measure_graphs(
-    graph: str, files: Mapping[str, Path], cases: Sequence[Case], device: str, *, timed: bool
+    graph: str,
+    files: Mapping[str, Path],
+    cases: Sequence[Case],
+    device: str,
+    untimed: Collection[str],
 ) -> dict[str, GraphFigures]:
-    """Deviation of all files (kind -> path) of one graph, and their latency if `timed`."""
+    """Deviation of all files (kind -> path) of one graph, latency of all but `untimed` kinds."""
     sessions = {kind: open_session(path, device) for kind, path in files.items()}
     own = [case for case in cases if case.graph == graph]
     figures = {
         kind: GraphFigures(graph, kind, files[kind], max(deviations(session, own)))
         for kind, session in sessions.items()
     }
-    if not timed:
+    timed = [kind for kind in sessions if kind not in untimed]
+    if "fp32" not in timed:
         return figures
     alone = next(c for c in own if graph != FUSION.name or len(c.inputs[ATTENTION_MASK]) == 1)
-    taken = dict(zip(sessions, interleaved_ms(list(sessions.values()), alone.inputs), strict=True))
-    return {
-        kind: dataclasses.replace(
-            one,
-            milliseconds=float(np.median(taken[kind])),
-            gain=sure_gain(taken[kind], taken["fp32"]),
+    taken = interleaved_ms([sessions[kind] for kind in timed], alone.inputs)
+    for kind, own_ms in zip(timed, taken, strict=True):
+        figures[kind] = dataclasses.replace(
+            figures[kind],
+            milliseconds=float(np.median(own_ms)),
+            gain=sure_gain(own_ms, taken[timed.index("fp32")]),
         )
-        for kind, one in figures.items()
-    }
+    return figures
 
 
 def may_pay(candidate: GraphFigures) -> bool:

@@ -130,7 +130,6 @@ class _Build:
 
         Text needs no gain in speed to be asked: its precision is chosen for its size.
         """
-        target = self.plan.target
         fp32 = dict.fromkeys(files, "fp32")
         swaps = {
             f"{graph}-{kind}": fp32 | {graph: kind} for graph in files for kind in files[graph]
@@ -138,7 +137,9 @@ class _Build:
         self._write(self.candidates, files, swaps)
         self.reference = self._ask(self.candidates, f"{TEXT.name}-fp32")
         for graph, kinds in files.items():
-            measured = measure_graphs(graph, kinds, self.cases, target.device, timed=target.timed)
+            measured = measure_graphs(
+                graph, kinds, self.cases, self.plan.target.device, self.plan.untimed_kinds()
+            )
             for kind, figures in measured.items():
                 if kind != "fp32" and (may_pay(figures) or graph == TEXT.name):
                     answers = self._ask(self.candidates, f"{graph}-{kind}")
@@ -173,7 +174,7 @@ class _Build:
     def calibrate(self) -> None:
         """Choose the default precision, and fit scores and threshold to its answers."""
         answers = {name: self._ask(self.bundle, name) for name in self._different_precisions()}
-        default = self._fastest_precision_that_holds(answers)
+        default = self._default_precision(answers)
         raw = answers[default]
         present = [outcome for outcome in raw.outcomes if outcome.expression.single]
         absent = ask(self.bundle, default, self.inputs.absent, self.plan.target.device).outcomes
@@ -192,16 +193,16 @@ class _Build:
     def _ask(self, folder: Path, precision: str) -> Answers:
         return ask(folder, precision, self.inputs.questions, self.plan.target.device)
 
-    def _fastest_precision_that_holds(self, answers: Mapping[str, Answers]) -> str:
-        """Of those with answers; each graph of a precision holds, but together they may not.
-
-        Where no latency is known, the first reduced one: FP16, which every GPU gains from.
+    def _default_precision(self, answers: Mapping[str, Answers]) -> str:
+        """The fastest of those with answers that hold: each of its graphs does, but together they
+        may not. For another device the first reduced one: FP16, which every GPU gains from.
         """
-        fp32 = answers["fp32"]
+        target, fp32 = self.plan.target, answers["fp32"]
         held = [
             name
             for name, own in answers.items()
             if name != "fp32"
+            and ("fp32" in target.untimed or name not in target.untimed)
             and holds(fp32.accuracy - own.accuracy, median_box_iou(own.recorder, fp32.recorder))
         ]
         return min(held, key=self._milliseconds, default="fp32")

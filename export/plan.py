@@ -47,6 +47,11 @@ class Plan:
         """(graph, precision, recipe) of every file that is tried beside FP32."""
         return list(self.target.tried(self.precisions, self.text_precision))
 
+    def untimed_kinds(self) -> set[str]:
+        """ "fp32" and recipes whose latency is another device's matter."""
+        kinds = {recipe: precision for _, precision, recipe in self.candidates()} | {"fp32": "fp32"}
+        return {kind for kind, precision in kinds.items() if precision in self.target.untimed}
+
 
 class Inputs:
     """Everything a build reads, loaded and checked.

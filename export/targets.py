@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sdk.contract import FUSION, TEXT, VISION
+from sdk.engines.library import TENSORRT, TENSORRT_RTX
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -21,13 +22,13 @@ class Target:
 
     name: str
     device: str
-    """Of `sdk`: where candidates answer the validation phrases, and are timed if `timed`."""
+    """Of `sdk`: where candidates answer the validation phrases and are timed."""
     recipes: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Precision -> graph -> what is tried for it, see `export.quantize.RECIPES`."""
     text_precision: str
     """Default precision of the one text graph that all precisions share."""
-    timed: bool = True
-    """False where engines run elsewhere, and latency is for `grounder bench` to say."""
+    untimed: tuple[str, ...] = ()
+    """Precisions for another device than this: their latency is for `grounder bench` to say."""
     library: str | None = None
     """The TensorRT that compiles the finished bundle's graphs."""
 
@@ -35,6 +36,11 @@ class Target:
     def precisions(self) -> tuple[str, ...]:
         """What it can build, the reference first."""
         return tuple(p for p in PRECISIONS if p == "fp32" or p in self.recipes)
+
+    @property
+    def text_precisions(self) -> tuple[str, ...]:
+        """What the text graph can be."""
+        return tuple(p for p in self.precisions if p == "fp32" or TEXT.name in self.recipes[p])
 
     def tried(
         self, precisions: tuple[str, ...], text_precision: str
@@ -51,6 +57,8 @@ def _alike(*recipes: str) -> dict[str, tuple[str, ...]]:
     return dict.fromkeys((VISION.name, TEXT.name, FUSION.name), recipes)
 
 
+_FP16 = {"fp16": {VISION.name: ("half",), FUSION.name: ("half",)}}
+"""A bundle for CPUs has it for the GPUs it may come to."""
 _TENSORRT = {"fp16": _alike("half"), "int8": _alike("mixed", "symmetric")}
 _TEXT_OF_ORT = {TEXT.name: ("dynamic", "blockwise")}
 """No other runtime is as fast with so small a text graph: it runs on ONNX Runtime beside them."""
@@ -60,9 +68,11 @@ TARGETS = {
     for target in (
         # Not `dynamic` for fusion, though it is faster: its ranges are those of all phrases in a
         # call, and a phrase must not score differently in other company.
-        Target("cpu", "cpu", {"int8": _alike("static") | _TEXT_OF_ORT}, "int8"),
+        Target("cpu", "cpu", _FP16 | {"int8": _alike("static") | _TEXT_OF_ORT}, "int8", ("fp16",)),
         Target("openvino", "openvino", {"int8": _alike("symmetric") | _TEXT_OF_ORT}, "int8"),
-        Target("tensorrt", "cpu", _TENSORRT, "fp16", timed=False, library="tensorrt"),
-        Target("tensorrt-rtx", "cpu", _TENSORRT, "fp16", timed=False, library="tensorrt-rtx"),
+        *(
+            Target(library, "cpu", _TENSORRT, "fp16", PRECISIONS, library)
+            for library in (TENSORRT, TENSORRT_RTX)
+        ),
     )
 }

@@ -115,7 +115,8 @@ def test_the_bundle_is_whole_and_says_where_it_comes_from(built: Built) -> None:
     assert manifest.name == "tiny" and manifest.method == "m2ist"
     assert manifest.licence == "CC0" and manifest.training_data == "drawn boxes"
     assert str(built.bundle.parent) not in (built.bundle / "manifest.json").read_text()
-    assert set(manifest.precisions) == {"fp32", "int8"}
+    assert set(manifest.precisions) == {"fp32", "fp16", "int8"}
+    assert manifest.default_precision != "fp16"  # which is for GPUs
     listed = {f.file for kinds in manifest.graphs.values() for f in kinds.values()}
     names = {path.name for path in built.bundle.iterdir()}
     assert names == listed | set(manifest.files) | {"manifest.json"}
@@ -236,8 +237,8 @@ def test_run_as_a_script_from_anywhere(built: Built, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--precisions=int8"], "--precisions: expected fp32, then any other of fp32, int8, got"),
-        (["--precisions=fp32,fp16"], "'fp32,fp16'"),
+        (["--precisions=int8"], "--precisions: expected fp32, then any other of fp32, fp16, int8"),
+        (["--precisions=fp32,bf16"], "'fp32,bf16'"),
         (["--text-precision=fp16"], "--text-precision: expected one of fp32, int8, got 'fp16'"),
         (["--calibration-photos=0"], "at least 1"),
         (["--eval-photos=-1"], "0 or more"),
@@ -277,8 +278,10 @@ def test_a_dry_run_says_what_is_tried_and_why(
 ) -> None:
     assert main(built.flags(tmp_path / "new", "--dry-run")) == 0
     lines = capsys.readouterr().out.splitlines()
-    tried = [line.split(": ")[:2] for line in lines if line.startswith("int8")]
+    tried = [line.split(": ")[:2] for line in lines if line.startswith(("fp16", "int8"))]
     assert tried == [
+        ["fp16", "vision as half"],
+        ["fp16", "fusion as half"],
         ["int8", "vision as static"],
         ["int8", "text as dynamic"],
         ["int8", "text as blockwise"],
