@@ -24,8 +24,9 @@ help: ## List the targets
 demo: $(VENV)/runtime.stamp ## Ground phrases in photos and a video; writes demo_output/
 	@$(BIN)/python apps/demo.py
 
+# A process a core; each computes on one, or they would wait for each other.
 test: $(VENV)/test.stamp ## Run the tests
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 check: $(VENV)/dev.stamp ## Lint, formatting, types
 	$(BIN)/ruff check .
@@ -33,7 +34,7 @@ check: $(VENV)/dev.stamp ## Lint, formatting, types
 	$(BIN)/mypy
 
 bench: $(VENV)/runtime.stamp ## Measure the latency of the default bundle on this machine
-	@$(BIN)/python benchmarks/latency.py
+	@$(BIN)/grounder bench
 
 results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
 	@$(BIN)/python benchmarks/latency.py
