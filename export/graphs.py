@@ -131,8 +131,8 @@ def _values(graph: onnx.GraphProto) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back the exporter's remarks on torchvision, shared axes and merged initializers."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    """Hold back what the exporter and its optimiser remark on their way."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
