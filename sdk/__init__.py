@@ -32,20 +32,25 @@ from sdk.errors import (
     PrecisionError,
     SourceError,
 )
-from sdk.results import Grounding
+from sdk.results import Candidate, Grounding
 
 if TYPE_CHECKING:
     from sdk.drawing import draw
+    from sdk.frames import RGB
     from sdk.grounder import FrameView, Grounder
+    from sdk.stream import Stream, StreamResult
+    from sdk.tracking import Tracking
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "RGB",
     "BackendError",
     "BundleCorruptError",
     "BundleError",
     "BundleMismatchError",
     "BundleNotFoundError",
+    "Candidate",
     "DependencyError",
     "DeviceError",
     "EngineBuildError",
@@ -63,11 +68,22 @@ __all__ = [
     "PhraseError",
     "PrecisionError",
     "SourceError",
+    "Stream",
+    "StreamResult",
+    "Tracking",
     "__version__",
     "draw",
 ]
 
-_HOMES = {"FrameView": "sdk.grounder", "Grounder": "sdk.grounder", "draw": "sdk.drawing"}
+_HOMES = {
+    "FrameView": "sdk.grounder",
+    "Grounder": "sdk.grounder",
+    "RGB": "sdk.frames",
+    "Stream": "sdk.stream",
+    "StreamResult": "sdk.stream",
+    "Tracking": "sdk.tracking",
+    "draw": "sdk.drawing",
+}
 
 if not TYPE_CHECKING:  # else any name would be fine with a type checker
 

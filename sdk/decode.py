@@ -1,4 +1,4 @@
-"""From the fusion graph's candidates to one box per phrase.
+"""From the fusion graph's candidates to one box per phrase, and to the next best ones.
 
 The best candidate alone jitters: its neighbours on the grid describe the same object and know parts
 of its outline better. So candidates that overlap the best one vote for the box with the square of
@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.boxes import cxcywh_to_xyxy, iou_xyxy
+from sdk.boxes import clip_xyxy, cxcywh_to_xyxy, iou_xyxy
+from sdk.errors import GroundingError
 
 Array = NDArray[np.floating[Any]]
 
 LEAST_IOU = 0.4
 """Candidates that overlap the best one less are about something else."""
+MOST_IOU = 0.5
+"""Boxes that overlap more are the same place: non-maximum suppression keeps the better one."""
 
 
 def best_boxes(boxes_cxcywh: Array, logits: Array) -> tuple[Array, Array]:
@@ -35,3 +38,43 @@ def vote(boxes_cxcywh: Array, logits: Array) -> Array:
     weights = votes * agree
     box: Array = weights @ boxes_cxcywh / weights.sum()
     return box
+
+
+def check_alternatives(number: object) -> None:
+    """Raises GroundingError for what is no number of alternatives to ask for."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise GroundingError(
+            f"expected alternatives to be a whole number from 0 on, got {number!r}; 3 gives up to "
+            "three places besides the best"
+        )
+
+
+def next_best(
+    box_cxcywh: Array, boxes_cxcywh: Array, logits: Array, most: int
+) -> tuple[Array, Array]:
+    """One phrase: its (4,) box, (K, 4) candidates, (K,) logits -> (n, 4) boxes, (n,) logits.
+
+    The next best candidates, best first, n <= `most`. Inside the picture they overlap each other
+    and the box by at most MOST_IOU. All boxes are cxcywh fractions of the picture.
+    """
+    inside = clip_xyxy(cxcywh_to_xyxy(np.vstack([box_cxcywh, boxes_cxcywh])), (1, 1))
+    visible = np.flatnonzero((inside[1:, 2:] > inside[1:, :2]).all(axis=1))
+    rows = np.concatenate([[0], visible + 1])
+    scores = np.concatenate([[np.inf], logits[visible]])  # the box is the first to be kept
+    chosen = rows[suppress(inside[rows], scores, most + 1)][1:] - 1
+    return boxes_cxcywh[chosen], logits[chosen]
+
+
+def suppress(boxes_xyxy: Array, scores: Array, most: int) -> NDArray[np.intp]:
+    """Non-maximum suppression: (N, 4) boxes, (N,) scores -> indices kept, at most `most`.
+
+    The best box is kept, then the best of those that overlap no kept one by more than MOST_IOU.
+    """
+    left = np.argsort(-scores, kind="stable")
+    kept: list[np.intp] = []
+    while left.size and len(kept) < most:
+        best, left = left[0], left[1:]
+        kept.append(best)
+        overlap = iou_xyxy(boxes_xyxy[best : best + 1], boxes_xyxy[left])[0]
+        left = left[overlap <= MOST_IOU]
+    return np.array(kept, np.intp)

@@ -10,6 +10,7 @@ The vision graph runs once per frame (a FrameView keeps its tokens), the text gr
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.backends import Session, open_bundle
+from sdk.capture import SourceLike
 from sdk.contract import (
     ATTENTION_MASK,
     BOXES,
@@ -34,14 +36,16 @@ from sdk.contract import (
     GraphSpec,
     check_graphs,
 )
-from sdk.decode import best_boxes
+from sdk.decode import best_boxes, check_alternatives, next_best
 from sdk.errors import BackendError, BundleNotFoundError, FrameError, PhraseError
-from sdk.frames import FrameLike, as_bgr
+from sdk.frames import FrameLike, Region, as_bgr, crop
 from sdk.manifest import Manifest
 from sdk.phrases import as_phrases, pad_tokens
-from sdk.results import Grounding
+from sdk.results import Candidate, Grounding
 from sdk.spelling import Speller
+from sdk.stream import Stream
 from sdk.tokenizer import WordPieceTokenizer
+from sdk.tracking import DEFAULT_TRACKING, Tracking
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 PHRASE_CACHE_SIZE = 256
@@ -126,17 +130,49 @@ class Grounder:
         return cls(manifest, tokenizer, sessions, name, speller)
 
     @overload
-    def ground(self, frame: FrameLike, text: str) -> Grounding: ...  # type: ignore[overload-overlap]
+    def ground(  # type: ignore[overload-overlap]
+        self,
+        frame: FrameLike,
+        text: str,
+        *,
+        alternatives: int = ...,
+        region: Region | None = ...,
+    ) -> Grounding: ...
     @overload
-    def ground(self, frame: FrameLike, text: Sequence[str]) -> list[Grounding]: ...
-    def ground(self, frame: FrameLike, text: str | Sequence[str]) -> Grounding | list[Grounding]:
+    def ground(
+        self,
+        frame: FrameLike,
+        text: Sequence[str],
+        *,
+        alternatives: int = ...,
+        region: Region | None = ...,
+    ) -> list[Grounding]: ...
+    def ground(
+        self,
+        frame: FrameLike,
+        text: str | Sequence[str],
+        *,
+        alternatives: int = 0,
+        region: Region | None = None,
+    ) -> Grounding | list[Grounding]:
         """Ground one phrase, or several with one vision pass; results in the order of the phrases.
 
-        `frame`: (H, W, 3) uint8 BGR array as OpenCV gives it, a picture's path or a PIL image.
-        Raises FrameError, PhraseError, BackendError.
+        `frame`: (H, W, 3) uint8 BGR array as OpenCV gives it, `sdk.frames.RGB` of an RGB one, an
+        array of another library on the CPU, a picture's path or a PIL image.
+        `alternatives`: how many other places to give besides the best, at most.
+        `region`: (left, top, right, bottom) in pixels of the frame; nothing else is looked at, cut
+        at the frame's edges. The boxes are in pixels of the whole frame.
+
+        Raises FrameError, PhraseError, BackendError; GroundingError for a negative `alternatives`.
         """
         phrases = self._encode_phrases(text)  # first: a bad phrase should not cost a vision pass
-        results = self._fuse(self.encode(frame), phrases)
+        check_alternatives(alternatives)
+        corner = (0, 0)
+        if region is not None:
+            frame, corner = crop(as_bgr(frame), region)
+        results = self._fuse(self.encode(frame), phrases, alternatives)
+        if corner != (0, 0):
+            results = [result.moved(*corner) for result in results]
         return results[0] if isinstance(text, str) else results
 
     def encode(self, frame: FrameLike) -> "FrameView":
@@ -149,6 +185,41 @@ class Grounder:
         visual_tokens = self._vision.run({IMAGE: image})[VISUAL_TOKENS]
         height, width = frame_bgr.shape[:2]
         return FrameView(self, visual_tokens, (width, height))
+
+    def stream(
+        self,
+        source: SourceLike,
+        phrases: str | Sequence[str],
+        *,
+        tracking: Tracking | None = DEFAULT_TRACKING,
+        every: int = 1,
+        policy: str = "auto",
+        reconnect_seconds: float = 30.0,
+    ) -> Stream:
+        """Ground phrases in frames as they come: an iterator of `sdk.stream.StreamResult`.
+
+        `source`: what `sdk.sources.open_source` opens, or an iterable of frames.
+        `tracking`: how boxes are carried between groundings; None for groundings as they are.
+        `every`: frames from one grounding to the next, at least. Frames between are carried;
+        without tracking they are left out.
+        `policy`: "newest" never waits: frames are dropped where the consumer or, without tracking,
+        grounding is slow; with tracking a grounding comes when it is ready and is moved to the
+        present. "all" gives every frame, in order, and the same results each time. "auto" is
+        "newest" for cameras and network streams, else "all". With "newest" a video file plays at
+        its own speed.
+        `reconnect_seconds`: how long a lost camera or stream is looked for, with growing pauses.
+
+        Raises what `open_source` raises, PhraseError, and GroundingError for numbers out of range.
+        """
+        return Stream(
+            self,
+            source,
+            phrases,
+            tracking=tracking,
+            every=every,
+            policy=policy,
+            reconnect_seconds=reconnect_seconds,
+        )
 
     def _encode_phrases(self, text: str | Sequence[str]) -> list[_Phrase]:
         return [_Phrase(phrase, self._text_tokens(phrase)) for phrase in as_phrases(text)]
@@ -166,13 +237,18 @@ class Grounder:
         tokens: NDArray[np.float32] = self._text.run(inputs)[TEXT_TOKENS][0]
         return tokens
 
-    def _fuse(self, view: "FrameView", phrases: Sequence[_Phrase]) -> list[Grounding]:
+    def _fuse(
+        self, view: "FrameView", phrases: Sequence[_Phrase], alternatives: int
+    ) -> list[Grounding]:
         results: list[Grounding] = []
         for start in range(0, len(phrases), PHRASES_PER_CALL):
-            results += self._fuse_batch(view, phrases[start : start + PHRASES_PER_CALL])
+            batch = phrases[start : start + PHRASES_PER_CALL]
+            results += self._fuse_batch(view, batch, alternatives)
         return results
 
-    def _fuse_batch(self, view: "FrameView", phrases: Sequence[_Phrase]) -> list[Grounding]:
+    def _fuse_batch(
+        self, view: "FrameView", phrases: Sequence[_Phrase], alternatives: int
+    ) -> list[Grounding]:
         tokens, mask = pad_tokens([phrase.tokens for phrase in phrases])
         outputs = self._fusion.run(
             {VISUAL_TOKENS: view.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
@@ -184,16 +260,28 @@ class Grounder:
                 "another precision or device, or export the bundle again"
             )
         boxes = self.manifest.preprocess.box_to_frame(fractions, view.size_wh)
-        return [
+        results = [
             self._result(phrase.text, box, logit)
             for phrase, box, logit in zip(phrases, boxes.tolist(), logits.tolist(), strict=True)
         ]
+        if not alternatives:
+            return results
+        candidates = zip(results, fractions, outputs[BOXES], outputs[LOGITS], strict=True)
+        for row, (result, best, others, ranks) in enumerate(candidates):
+            others, ranks = next_best(best, others, ranks, alternatives)
+            boxes = self.manifest.preprocess.box_to_frame(others, view.size_wh)
+            found = map(self._candidate, boxes.tolist(), ranks.tolist())
+            results[row] = replace(result, alternatives=tuple(found))
+        return results
 
     def _result(self, text: str, box: list[float], logit: float) -> Grounding:
+        best = self._candidate(box, logit)
+        return Grounding(text, best.box, best.score, best.found)
+
+    def _candidate(self, box: list[float], logit: float) -> Candidate:
         left, top, right, bottom = box
         score = self.manifest.calibration.score(logit)
-        found = score >= self.manifest.threshold
-        return Grounding(text, (left, top, right, bottom), score, found)
+        return Candidate((left, top, right, bottom), score, score >= self.manifest.threshold)
 
 
 class FrameView:
@@ -220,12 +308,19 @@ class FrameView:
         return self._visual_tokens
 
     @overload
-    def ground(self, text: str) -> Grounding: ...  # type: ignore[overload-overlap]
+    def ground(self, text: str, *, alternatives: int = ...) -> Grounding: ...  # type: ignore[overload-overlap]
     @overload
-    def ground(self, text: Sequence[str]) -> list[Grounding]: ...
-    def ground(self, text: str | Sequence[str]) -> Grounding | list[Grounding]:
-        """As `Grounder.ground`, without a vision pass. Raises PhraseError, BackendError."""
-        results = self._grounder._fuse(self, self._grounder._encode_phrases(text))
+    def ground(self, text: Sequence[str], *, alternatives: int = ...) -> list[Grounding]: ...
+    def ground(
+        self, text: str | Sequence[str], *, alternatives: int = 0
+    ) -> Grounding | list[Grounding]:
+        """As `Grounder.ground`, without a vision pass.
+
+        Raises PhraseError, BackendError; GroundingError for a negative `alternatives`.
+        """
+        check_alternatives(alternatives)
+        phrases = self._grounder._encode_phrases(text)
+        results = self._grounder._fuse(self, phrases, alternatives)
         return results[0] if isinstance(text, str) else results
 
     def close(self) -> None:

@@ -1,10 +1,12 @@
-"""Box voting: who votes, with what weight, and what happens at the edges."""
+"""Box voting: who votes, with what weight, and what happens at the edges. The next best boxes."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from sdk.decode import best_boxes, vote
+from sdk.boxes import cxcywh_to_xyxy, iou_xyxy
+from sdk.decode import MOST_IOU, best_boxes, next_best, suppress, vote
 
 
 def logit(probability: float) -> float:
@@ -40,3 +42,55 @@ def test_the_order_of_candidates_does_not_matter() -> None:
     boxes, logits = rng.uniform(0.3, 0.7, (9, 4)), rng.normal(size=9)
     order = rng.permutation(9)
     np.testing.assert_allclose(vote(boxes[order], logits[order]), vote(boxes, logits))
+
+
+seeds, sizes = st.integers(0, 2**32 - 1), st.integers(1, 40)
+
+
+def random_boxes(seed: int, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, 4) xyxy boxes, many of them alike, and scores with ties."""
+    rng = np.random.default_rng(seed)
+    corner, wh = rng.integers(0, 6, (size, 2)), rng.integers(1, 6, (size, 2))
+    boxes = np.hstack([corner, corner + wh]) + rng.normal(0, 0.1, (size, 4))
+    return boxes, rng.integers(0, 9, size) / 8
+
+
+@given(seeds, sizes)
+def test_suppression_keeps_the_best_and_no_overlapping_pair(seed: int, size: int) -> None:
+    boxes, scores = random_boxes(seed, size)
+    kept = suppress(boxes, scores, size)
+    overlaps = iou_xyxy(boxes, boxes)
+    assert kept[0] == scores.argmax()
+    assert (overlaps[np.ix_(kept, kept)][np.triu_indices(len(kept), 1)] <= MOST_IOU).all()
+    assert (np.diff(scores[kept]) <= 0).all()
+    for box in set(range(size)) - set(kept.tolist()):  # each went for a better one's sake
+        assert ((overlaps[box, kept] > MOST_IOU) & (scores[kept] >= scores[box])).any()
+
+
+@given(seeds, sizes)
+def test_suppression_is_idempotent(seed: int, size: int) -> None:
+    boxes, scores = random_boxes(seed, size)
+    kept = suppress(boxes, scores, size)
+    assert suppress(boxes[kept], scores[kept], size).tolist() == list(range(len(kept)))
+    assert suppress(boxes, scores, 3).tolist() == kept[:3].tolist()
+
+
+@given(seeds, sizes)
+def test_the_next_best_are_candidates_that_the_best_box_leaves(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    boxes, logits = rng.uniform(0.0, 1.0, (size, 4)), rng.normal(size=size)
+    best = vote(boxes, logits)
+    others, scores = next_best(best, boxes, logits, size)
+    assert len(others) == len(scores) <= size
+    assert all(
+        (boxes[logits == score] == box).all() for box, score in zip(others, scores, strict=True)
+    )
+    inside = cxcywh_to_xyxy(np.vstack([best, others])).clip(0, 1)
+    overlaps = iou_xyxy(inside, inside)[np.triu_indices(len(inside), 1)]
+    assert (overlaps <= MOST_IOU + 1e-12).all()
+
+
+def test_what_is_outside_the_picture_is_no_place() -> None:
+    boxes = np.array([[0.5, 0.5, 0.2, 0.2], [1.5, 0.5, 0.2, 0.2], [0.2, 0.2, 0.0, 0.1]])
+    others, logits = next_best(boxes[0], boxes, np.array([3.0, 2.0, 1.0]), 5)
+    assert others.shape == (0, 4) and logits.shape == (0,)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sdk.errors import FrameError
-from sdk.frames import MAX_SIDE, as_bgr
+from sdk.frames import MAX_SIDE, RGB, as_bgr
 
 
 def test_an_opencv_frame_is_taken_as_it_is(frame: NDArray[np.uint8]) -> None:
@@ -21,6 +21,90 @@ def test_a_view_becomes_contiguous(frame: NDArray[np.uint8]) -> None:
     crop = frame[10:60:2, ::-1]
     assert as_bgr(crop).flags.c_contiguous
     assert_array_equal(as_bgr(crop), crop)
+
+
+def test_a_crop_is_not_copied(frame: NDArray[np.uint8]) -> None:
+    part = frame[10:60, 20:90]
+    assert as_bgr(part) is part
+    small = cv2.resize(part, (16, 16))
+    assert_array_equal(small, cv2.resize(part.copy(), (16, 16)))
+    for other in (frame[::-1], frame[:, ::2], np.broadcast_to(frame[:1], frame.shape)):
+        assert as_bgr(other).flags.c_contiguous
+        assert_array_equal(as_bgr(other), other)
+
+
+def test_an_rgb_array(frame: NDArray[np.uint8]) -> None:
+    rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    assert_array_equal(as_bgr(RGB(rgb)), frame)
+    assert as_bgr(RGB(rgb)).flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("photo.jpg", r"array in RGB\(...\), got str"),
+        (np.zeros((20, 20, 4), np.uint8), "uint8 RGB array, .*COLOR_RGBA2RGB"),
+        (np.zeros((20, 20), np.uint8), "COLOR_GRAY2RGB"),
+        (np.zeros((20, 20, 3), np.float32), "RGB array, .*255"),
+    ],
+)
+def test_bad_rgb_arrays(bad: Any, message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        as_bgr(RGB(bad))
+
+
+def test_a_tensor_on_the_cpu_is_not_copied(frame: NDArray[np.uint8]) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(frame.copy())
+    taken = as_bgr(tensor)
+    assert taken.ctypes.data == tensor.data_ptr()
+    assert_array_equal(taken, frame)
+    assert_array_equal(as_bgr(RGB(tensor)), frame[..., ::-1])
+    assert_array_equal(cv2.resize(taken, (16, 16)), cv2.resize(frame, (16, 16)))
+
+
+def test_tensors_that_are_no_frames() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(FrameError, match="transpose"):
+        as_bgr(torch.zeros((3, 20, 20), dtype=torch.uint8))
+    with pytest.raises(FrameError, match="float32"):
+        as_bgr(torch.zeros((20, 20, 3)))
+    with pytest.raises(FrameError, match="NumPy cannot take this Tensor"):
+        as_bgr(torch.zeros((20, 20, 3), dtype=torch.bfloat16))
+
+
+class OnAnotherDevice:
+    """What DLPack asks of an array on a CUDA device before it hands over any memory."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 0)
+
+    def __dlpack__(self, **_: Any) -> Any:
+        raise AssertionError("must not be asked for its memory")
+
+
+class CudaArray:
+    """As Numba's arrays on a CUDA device, which know no DLPack."""
+
+    def __init__(self) -> None:
+        self.__cuda_array_interface__ = {"shape": (20, 20, 3), "typestr": "|u1", "version": 3}
+
+
+@pytest.mark.parametrize("array", [OnAnotherDevice(), CudaArray()])
+def test_an_array_on_another_device_is_told_to_come_over(array: Any) -> None:
+    for frame in (array, RGB(array)):
+        with pytest.raises(FrameError, match=r"CPU's memory, got .*copy it first: frame\.cpu\(\)"):
+            as_bgr(frame)
+
+
+def test_a_cuda_tensor(frame: NDArray[np.uint8]) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    tensor = torch.from_numpy(frame).cuda()
+    with pytest.raises(FrameError, match=r"frame\.cpu\(\)"):
+        as_bgr(tensor)
+    assert_array_equal(as_bgr(tensor.cpu()), frame)
 
 
 @pytest.mark.parametrize("kind", [str, Path])

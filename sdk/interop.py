@@ -1,0 +1,116 @@
+"""Results in the forms that other tools read.
+
+    to_supervision(results)             supervision.Detections: annotators, trackers, zones
+    to_coco(results, image_id=7)        COCO's results format, for its evaluation
+    to_json_line(results, frame=12)     one line of JSON Lines per frame, to append to a file
+
+`Grounding.to_dict` gives a plain dict. Each takes what `ground` returns, one result or a list.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sdk.errors import DependencyError, GroundingError
+from sdk.results import Box, Candidate, Grounding
+
+if TYPE_CHECKING:
+    from supervision import Detections
+
+
+class _Row(NamedTuple):
+    phrase: int
+    text: str
+    box: Box
+    score: float
+
+
+def to_supervision(
+    results: Grounding | Sequence[Grounding], *, found_only: bool = True
+) -> "Detections":
+    """`supervision.Detections`: a row for every box, the best and the alternatives of each phrase.
+
+    `xyxy`: (N, 4) float32 pixels of the frame. `confidence`: (N,) float32 scores. `class_id`: (N,)
+    the phrase's index. `data["class_name"]`: (N,) the phrases. `found_only`: leave out what does
+    not reach the bundle's threshold.
+
+    Raises DependencyError where supervision is not installed.
+    """
+    try:
+        from supervision import Detections
+    except ImportError as error:
+        raise DependencyError(
+            f"supervision does not import: {error}. Fix: pip install supervision"
+        ) from error
+    rows = list(_rows(results, found_only))
+    return Detections(
+        xyxy=np.array([row.box for row in rows], np.float32).reshape(-1, 4),
+        confidence=np.array([row.score for row in rows], np.float32),
+        class_id=np.array([row.phrase for row in rows], np.int64),
+        data={"class_name": np.array([row.text for row in rows], np.str_)},
+    )
+
+
+def to_coco(
+    results: Grounding | Sequence[Grounding],
+    *,
+    image_id: int,
+    category_ids: Sequence[int] | None = None,
+    found_only: bool = False,
+) -> list[dict[str, Any]]:
+    """COCO's results format: one dict per box, with `bbox` as [left, top, width, height] in pixels.
+
+    `category_ids`: one per phrase, in their order; by default the phrase's index. All scores are
+    given, because average precision ranks them; `found_only` leaves out those under the threshold.
+
+    Raises GroundingError when there are not as many categories as phrases.
+    """
+    count = 1 if isinstance(results, Grounding) else len(results)
+    categories = range(count) if category_ids is None else category_ids
+    if len(categories) != count:
+        raise GroundingError(f"expected {count} category_ids, one per phrase, got {category_ids}")
+    return [
+        {
+            "image_id": image_id,
+            "category_id": categories[row.phrase],
+            "bbox": _xywh(row.box),
+            "score": row.score,
+        }
+        for row in _rows(results, found_only)
+    ]
+
+
+def to_json_line(results: Grounding | Sequence[Grounding], **fields: Any) -> str:
+    r"""One line of JSON without its end: `fields` of your own, then "results", a list of dicts.
+
+    >>> file.write(to_json_line(results, frame=12, seconds=0.4) + "\n")
+
+    Raises GroundingError for fields that are not of JSON's types, or are NaN or infinity.
+    """
+    answers = [result.to_dict() for result in _as_list(results)]
+    try:
+        return json.dumps({**fields, "results": answers}, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise GroundingError(
+            f"expected fields of JSON's types, got {list(fields)}: {error}; turn NumPy's into "
+            "Python's with .tolist()"
+        ) from error
+
+
+def _rows(results: Grounding | Sequence[Grounding], found_only: bool) -> Iterator[_Row]:
+    for index, result in enumerate(_as_list(results)):
+        places: list[Grounding | Candidate] = [result, *result.alternatives]
+        for place in places:
+            if place.found or not found_only:
+                yield _Row(index, result.text, place.box, place.score)
+
+
+def _as_list(results: Grounding | Sequence[Grounding]) -> Sequence[Grounding]:
+    return [results] if isinstance(results, Grounding) else results
+
+
+def _xywh(box: Box) -> list[float]:
+    left, top, right, bottom = box
+    return [left, top, right - left, bottom - top]

@@ -1,0 +1,68 @@
+"""Every snippet of docs/sdk.md, run in its order with the default bundle and a real picture."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/sdk.md").read_text(), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The names that the snippets leave, and the `folder` they ran in."""
+    folder = tmp_path_factory.mktemp("docs")
+    (folder / "apps/assets").mkdir(parents=True)
+    shutil.copy(ROOT / "apps/assets/astronaut.jpg", folder / "apps/assets")
+    names: dict[str, Any] = {"folder": folder}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for number, snippet in enumerate(SNIPPETS, 1):
+            if "to_supervision" not in snippet:  # it has a test of its own
+                exec(compile(snippet, f"docs/sdk.md, snippet {number}", "exec"), names)
+    return names
+
+
+def test_what_the_page_shows_is_there(ran: dict[str, Any]) -> None:
+    found = {result.text: result.found for result in ran["results"]}
+    assert found == {"the woman": True, "the woman's face": True, "a giraffe": False}
+    left, top, right, bottom = ran["woman"].box
+    assert 0 <= left < right <= 512 and 0 <= top < bottom <= 512
+    assert ran["woman"] == ran["results"][0]
+
+
+def test_the_face_is_found_within_the_woman(ran: dict[str, Any]) -> None:
+    """In the picture it is at (176, 64) to (272, 190), give or take what one calls a face."""
+    left, top, right, bottom = ran["face"].box
+    assert ran["face"].found
+    assert 150 < left < 200 and 30 < top < 90 and 250 < right < 310 and 170 < bottom < 230
+
+
+def test_alternatives(ran: dict[str, Any]) -> None:
+    flag = ran["flag"]
+    assert len(flag.alternatives) == 3
+    above = [other.box for other in flag.alternatives if other.score > 0.2]
+    assert ran["places"] == [flag.box, *above]
+
+
+def test_files(ran: dict[str, Any]) -> None:
+    (line,) = (ran["folder"] / "results.jsonl").read_text().splitlines()
+    assert [result["text"] for result in json.loads(line)["results"]] == [
+        "the woman",
+        "the woman's face",
+        "a giraffe",
+    ]
+    assert (ran["folder"] / "woman.png").stat().st_size > 1000
+    assert [row["category_id"] for row in ran["rows"]] == [0, 1, 2]
+
+
+def test_supervision(ran: dict[str, Any]) -> None:
+    pytest.importorskip("supervision", reason="an optional package")
+    (snippet,) = (snippet for snippet in SNIPPETS if "to_supervision" in snippet)
+    names = dict(ran)
+    exec(snippet, names)
+    assert names["detections"].data["class_name"].tolist() == ["the woman", "the woman's face"]

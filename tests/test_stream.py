@@ -1,0 +1,468 @@
+"""Streams: order, bounded queues, errors and a clean end, on the real threads and a real bundle."""
+
+import gc
+import http.server
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+import sdk
+from sdk import BackendError, FrameError, Grounder, GroundingError, PhraseError, SourceError
+from sdk.backends import Session
+from sdk.capture import Mailbox
+from sdk.stream import StreamResult
+
+PHRASES = ["the dog", "a man in a red shirt", "cat"]
+WAIT = 60.0  # seconds after which an event that never comes fails a test
+
+
+@pytest.fixture
+def grounder(tiny_bundle: Path) -> Grounder:
+    return Grounder.load(tiny_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """However a test ends its stream, the threads of it have ended."""
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.name.startswith("grounder")]
+    assert left == []
+
+
+def numbered(number: int) -> NDArray[np.uint8]:
+    """A frame whose grey is its number."""
+    return np.full((48, 64, 3), number, np.uint8)
+
+
+def number_of(frame: NDArray[np.uint8]) -> int:
+    return round(float(frame.mean()))
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """20 frames at 200 per second; the n-th has the grey 10 n."""
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 200, (64, 48))
+    for number in range(20):
+        writer.write(numbered(10 * number))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_file_gives_every_frame_in_order(grounder: Grounder, video: Path, every: int) -> None:
+    with grounder.stream(video, PHRASES, every=every) as stream:
+        got = list(stream)
+    assert [result.number for result in got] == list(range(20))
+    assert [round(number_of(result.frame) / 10) for result in got] == list(range(20))
+    assert all([one.text for one in result.results] == PHRASES for result in got)
+    for result in got:
+        if result.number % every:
+            assert result.fresh == (False,) * 3
+    assert got[0].fresh == (True,) * 3
+    assert all(result.latency > 0 for result in got)
+    times = [result.timestamp for result in got]
+    assert times == sorted(times)
+
+
+def test_a_file_gives_the_same_results_each_time(grounder: Grounder, video: Path) -> None:
+    runs = []
+    for _ in range(2):
+        with grounder.stream(video, PHRASES, every=2) as stream:
+            runs.append([(r.results, r.fresh, r.identities) for r in stream])
+    assert runs[0] == runs[1]
+
+
+def test_without_tracking_results_are_the_groundings(grounder: Grounder, video: Path) -> None:
+    with grounder.stream(video, PHRASES, tracking=None, every=2) as stream:
+        got = list(stream)
+    assert [result.number for result in got] == list(range(0, 20, 2))
+    for result in got:
+        assert result.results == grounder.ground(result.frame, PHRASES)
+        assert result.fresh == (True,) * 3
+
+
+def test_a_list_of_frames_paths_and_one_phrase(grounder: Grounder, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "7.png"), numbered(7))
+    with grounder.stream([numbered(5), str(tmp_path / "7.png")], "cat") as stream:
+        assert stream.phrases == ["cat"]
+        assert [number_of(result.frame) for result in stream] == [5, 7]
+
+
+def test_a_buffer_that_is_used_again(grounder: Grounder) -> None:
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        buffer = numbered(0)
+        for number in range(10):
+            buffer[:] = number
+            yield buffer
+
+    with grounder.stream(frames(), "cat") as stream:
+        assert [number_of(result.frame) for result in stream] == list(range(10))
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_the_newest_frame_wins_with_a_slow_consumer(grounder: Grounder, tracked: bool) -> None:
+    """While the consumer has the first result, everything else is read."""
+    has_one, all_read = threading.Event(), threading.Event()
+
+    def camera() -> Iterator[NDArray[np.uint8]]:
+        yield numbered(0)
+        assert has_one.wait(WAIT)
+        for number in range(1, 100):
+            yield numbered(number)
+        all_read.set()
+
+    settings: dict[str, Any] = {} if tracked else {"tracking": None}
+    # The first frame of a tracked stream has no grounding yet: give it another one to come with.
+    with grounder.stream(looped_until(has_one, camera()), "cat", policy="newest", **settings) as s:
+        first = next(s)
+        has_one.set()
+        assert all_read.wait(WAIT)
+        rest = list(s)
+    numbers = [result.number for result in rest]
+    assert numbers == sorted(set(numbers)) and numbers[0] > first.number
+    # One in each of the two queues, and one on the thread between them.
+    assert len(rest) <= 3
+    assert number_of(rest[-1].frame) == 99
+
+
+def looped_until(
+    event: threading.Event, frames: Iterator[NDArray[np.uint8]]
+) -> Iterator[NDArray[np.uint8]]:
+    """The first frame again and again until the event, then the others."""
+    first = next(frames)
+    yield first
+    while not event.is_set():
+        yield first
+        event.wait(0.005)  # a camera's pace
+    yield from frames
+
+
+def test_newest_of_a_file_plays_it_at_its_speed(grounder: Grounder, video: Path) -> None:
+    with grounder.stream(video, "cat", policy="newest") as stream:
+        got = list(stream)
+    numbers = [result.number for result in got]
+    assert numbers == sorted(set(numbers)) and numbers[-1] == 19
+    # Were it not paced, 20 frames would be read within a few milliseconds.
+    assert got[-1].timestamp - got[0].timestamp >= 0.9 * (numbers[-1] - numbers[0]) / 200
+
+
+def test_phrases_replaced_while_it_runs(grounder: Grounder) -> None:
+    with grounder.stream((numbered(n % 200) for n in count()), ["cat"], every=4) as stream:
+        assert [one.text for one in next(stream).results] == ["cat"]
+        stream.phrases = ["the dog", "cat"]
+        assert stream.phrases == ["the dog", "cat"]
+        texts = []
+        for result in stream:
+            texts.append([one.text for one in result.results])
+            assert len(result.fresh) == len(result.identities) == len(result.results)
+            if texts[-1] == ["the dog", "cat"]:
+                break
+            assert texts[-1] == ["cat"]
+        assert result.number % 4 == 0, "with a grounding"
+        with pytest.raises(PhraseError, match="expected words"):
+            stream.phrases = ["cat", " "]
+        stream.phrases = "the cat"  # type: ignore[assignment]
+        assert stream.phrases == ["the cat"]
+
+
+def test_a_phrase_of_unknown_words_is_refused_and_the_stream_goes_on(grounder: Grounder) -> None:
+    with grounder.stream((numbered(n % 200) for n in count()), "cat") as stream:
+        next(stream)
+        with pytest.raises(PhraseError):
+            stream.phrases = ["日本"]
+        assert next(stream).results[0].text == "cat"
+
+
+@pytest.mark.parametrize("policy", ["all", "newest"])
+def test_a_stop_in_the_middle(grounder: Grounder, policy: str) -> None:
+    stream = grounder.stream((numbered(n % 200) for n in count()), "cat", policy=policy)
+    next(stream)
+    stream.close()
+    assert list(stream) == []
+    stream.close()  # again
+    assert not [t for t in threading.enumerate() if t.name.startswith("grounder")]
+
+
+def test_a_stream_that_is_dropped_stops(grounder: Grounder) -> None:
+    for _ in grounder.stream((numbered(n % 200) for n in count()), "cat"):
+        break
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("grounder"):
+            thread.join(WAIT)
+
+
+def test_closed_from_another_thread_while_the_consumer_waits(grounder: Grounder) -> None:
+    waiting, go_on = threading.Event(), threading.Event()
+
+    def camera() -> Iterator[NDArray[np.uint8]]:
+        yield numbered(0)
+        waiting.set()
+        go_on.wait(WAIT)
+        yield numbered(1)
+
+    with grounder.stream(camera(), "cat") as stream, ThreadPoolExecutor(2) as pool:
+        rest = pool.submit(list, stream)
+        assert waiting.wait(WAIT)
+        closing = pool.submit(stream.close)
+        assert [result.number for result in rest.result(WAIT)] in ([], [0])
+        go_on.set()
+        closing.result(WAIT)
+
+
+def test_an_error_of_the_source_reaches_the_consumer(grounder: Grounder) -> None:
+    def camera() -> Iterator[NDArray[np.uint8]]:
+        yield from map(numbered, range(5))
+        raise OSError("unplugged")
+
+    got: list[StreamResult] = []
+    with grounder.stream(camera(), "cat") as stream:
+        with pytest.raises(OSError, match="unplugged"):
+            keep(got, stream)
+        assert [result.number for result in got] == list(range(5))
+        assert list(stream) == [], "an error is raised once"
+
+
+def keep(got: list[StreamResult], stream: Iterator[StreamResult]) -> None:
+    """What comes before an error too, which list() would lose."""
+    for result in stream:
+        got.append(result)
+
+
+def test_a_bad_frame_reaches_the_consumer(grounder: Grounder) -> None:
+    got: list[StreamResult] = []
+    frames = [numbered(0), numbered(1), np.zeros((4, 4, 3), np.uint8), numbered(3)]
+    with (
+        grounder.stream(frames, "cat") as stream,
+        pytest.raises(FrameError, match="expected sides"),
+    ):
+        keep(got, stream)
+    assert [result.number for result in got] == [0, 1]
+
+
+class FailsLater:
+    """A session that runs so many times, then fails as a lost device does."""
+
+    def __init__(self, session: Session, runs: int) -> None:
+        self.device, self.inputs, self.outputs = session.device, session.inputs, session.outputs
+        self._session, self._left = session, runs
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if not self._left:
+            raise BackendError("the device is gone")
+        self._left -= 1
+        return self._session.run(inputs)
+
+
+@pytest.mark.parametrize("policy", ["all", "newest"])
+@pytest.mark.parametrize("tracked", [True, False])
+def test_an_error_of_inference_reaches_the_consumer(
+    grounder: Grounder, policy: str, tracked: bool
+) -> None:
+    sessions = {**grounder.sessions, "vision": FailsLater(grounder.sessions["vision"], 3)}
+    failing = Grounder(grounder.manifest, grounder._tokenizer, sessions, "fp32")
+    got: list[StreamResult] = []
+    settings: dict[str, Any] = {} if tracked else {"tracking": None}
+    frames = (numbered(n % 200) for n in count())
+    with failing.stream(frames, "cat", policy=policy, **settings) as stream:
+        with pytest.raises(BackendError, match="the device is gone"):
+            keep(got, stream)
+        assert list(stream) == []
+    if policy == "all":
+        assert [result.number for result in got] == [0, 1, 2]
+
+
+class Waits(FailsLater):
+    """A session that, after its first run, waits until it may go on."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, 1)
+        self.may_go_on = threading.Event()
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if self._left:
+            return super().run(inputs)
+        assert self.may_go_on.wait(WAIT)
+        return self._session.run(inputs)
+
+
+def test_frames_do_not_wait_for_a_grounding(grounder: Grounder) -> None:
+    vision = Waits(grounder.sessions["vision"])
+    sessions = {**grounder.sessions, "vision": vision}
+    slow = Grounder(grounder.manifest, grounder._tokenizer, sessions, "fp32")
+    frames = (numbered(n % 200) for n in count())
+    with slow.stream(frames, PHRASES, policy="newest") as stream:
+        assert next(stream).results
+        carried = [next(stream) for _ in range(50)]
+        # The second grounding hangs: at most the first one's result is fresh.
+        assert sum(any(result.fresh) for result in carried) <= 1
+        assert all([one.text for one in result.results] == PHRASES for result in carried)
+        vision.may_go_on.set()
+        assert any(all(result.fresh) for result in stream)
+
+
+def test_python_exits_with_a_stream_open() -> None:
+    code = """
+import sys; sys.path.insert(0, sys.argv[1])
+from itertools import repeat
+import numpy as np
+from sdk import Grounder
+frame = np.zeros((48, 64, 3), np.uint8)
+stream = Grounder.load(threads=1).stream(repeat(frame), "the dog", policy="newest")
+print(next(stream).results[0].text)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(sdk.__file__).parents[1])],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the dog\n", "")
+
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    """Motion JPEG, 20 frames, then the connection ends."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(20):
+            _, jpeg = cv2.imencode(".jpg", numbered(10 * number))
+            header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(header.encode() + jpeg.tobytes() + b"\r\n")
+        self.wfile.write(b"--frame\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        self.server.connections += 1  # type: ignore[attr-defined]
+        with suppress(OSError):  # the reader has gone
+            super().handle()
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        server.connections = 0  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_camera_that_dies_comes_back_until_it_does_not(
+    grounder: Grounder, camera: http.server.ThreadingHTTPServer
+) -> None:
+    url = f"http://127.0.0.1:{camera.server_port}/a.mjpg"
+    seen = []
+    with (
+        grounder.stream(url, "cat", reconnect_seconds=1) as stream,
+        pytest.raises(SourceError, match=r"a\.mjpg did not come back within 1 s"),
+    ):
+        for result in stream:
+            seen.append(result.number)
+            if camera.connections == 3:  # type: ignore[attr-defined]
+                camera.shutdown()
+                camera.server_close()
+    assert camera.connections >= 3  # type: ignore[attr-defined]
+    assert seen == sorted(set(seen)) and seen[-1] >= 2
+
+
+def test_a_camera_that_dies_is_not_looked_for_where_nobody_wants_it(
+    grounder: Grounder, camera: http.server.ThreadingHTTPServer
+) -> None:
+    url = f"http://127.0.0.1:{camera.server_port}/a.mjpg"
+    with (
+        grounder.stream(url, "cat", reconnect_seconds=0) as stream,
+        pytest.raises(SourceError, match="stopped sending frames"),
+    ):
+        list(stream)
+    assert camera.connections == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "error", "says"),
+    [
+        ("nothing.mp4", {}, SourceError, "does not exist"),
+        (3.5, {}, SourceError, "iterable of frames, got float"),
+        ([], {"phrases": []}, PhraseError, "at least one phrase"),
+        ([], {"every": 0}, GroundingError, "every: expected"),
+        ([], {"policy": "some"}, GroundingError, "policy: expected"),
+        ([], {"reconnect_seconds": -1}, GroundingError, "reconnect_seconds: expected"),
+    ],
+)
+def test_what_cannot_be_streamed_is_said_at_once(
+    grounder: Grounder, source: Any, settings: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        grounder.stream(source, **{"phrases": "cat", **settings})
+
+
+def test_no_frames_no_results(grounder: Grounder) -> None:
+    with grounder.stream([], "cat") as stream:
+        assert list(stream) == []
+
+
+def test_a_mailbox_that_keeps_the_newest() -> None:
+    box: Mailbox[int] = Mailbox(2, newest=True)
+    assert all(box.put(item) for item in range(5))
+    box.close(ValueError("end"))
+    assert [next(box), next(box)] == [3, 4]
+    with pytest.raises(ValueError, match="end"):
+        next(box)
+    assert list(box) == []
+    box.stop()
+    assert not box.put(6)
+
+
+def test_a_mailbox_that_keeps_all_holds_up_whoever_puts() -> None:
+    box: Mailbox[int] = Mailbox(2, newest=False)
+    put: list[int] = []
+
+    def fill() -> None:
+        for item in range(50):
+            box.put(item)
+            put.append(item)
+        box.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(fill)
+        for expected, item in enumerate(box):
+            assert item == expected
+            assert len(put) <= expected + 3  # this one, two in the box
+        done.result(WAIT)
+    assert put == list(range(50))
+
+
+def test_eight_threads_share_a_grounder(grounder: Grounder, frame: NDArray[np.uint8]) -> None:
+    frames = [np.ascontiguousarray(np.roll(frame, shift, axis=1)) for shift in range(0, 200, 5)]
+    alone = [grounder.ground(each, PHRASES) for each in frames]
+    tokens = [grounder.encode(each).visual_tokens for each in frames]
+    start = threading.Barrier(8)
+
+    def work(thread: int) -> None:
+        start.wait(WAIT)
+        for step in range(len(frames)):
+            index = (step + 5 * thread) % len(frames)
+            assert grounder.ground(frames[index], PHRASES) == alone[index]
+            assert_array_equal(grounder.encode(frames[index]).visual_tokens, tokens[index])
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(work, thread) for thread in range(8)]:
+            future.result(WAIT)
