@@ -49,6 +49,12 @@ def test_alternatives(ran: dict[str, Any]) -> None:
     assert ran["places"] == [flag.box, *above]
 
 
+def test_the_stream_gave_every_frame(ran: dict[str, Any]) -> None:
+    assert ran["seen"].number == 4
+    assert ran["first"].text == "the flag"  # as the phrases were when it ended
+    assert not ran["second"].found
+
+
 def test_files(ran: dict[str, Any]) -> None:
     (line,) = (ran["folder"] / "results.jsonl").read_text().splitlines()
     assert [result["text"] for result in json.loads(line)["results"]] == [
