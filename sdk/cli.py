@@ -5,6 +5,7 @@
     grounder doctor [bundle]
     grounder compile [bundle] --precision fp16
     grounder bench [bundle] --device tensorrt --json run.json --compare before.json
+    grounder serve --port 8000
 
 Exit code 0: done, also when nothing was found. 2: it could not be done, said in one line on stderr.
 
@@ -26,6 +27,7 @@ from sdk.contract import TEXT
 from sdk.engines.library import TENSORRT, TENSORRT_RTX
 from sdk.errors import EngineUnsupportedError, GroundingError
 from sdk.results import Grounding
+from sdk.server import command as server
 
 if TYPE_CHECKING:
     from sdk.compile import CompiledGraph
@@ -125,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     bench_command.add_arguments(bench)
     add_runtime_options(bench)
     bench.set_defaults(command=bench_command.run)
+
+    serve = commands.add_parser("serve", help="answer over HTTP")
+    server.add_arguments(serve)
+    add_model_options(serve)
+    serve.set_defaults(command=server.run)
     return parser
 
 

@@ -20,7 +20,9 @@ class Block:
 
 sys.meta_path.insert(0, Block())
 import sdk
-names = [module.name for module in pkgutil.walk_packages(sdk.__path__, "sdk.")]
+# The server's parts need its extra; the package itself does not.
+parts = pkgutil.walk_packages(sdk.__path__, "sdk.")
+names = [module.name for module in parts if not module.name.startswith("sdk.server.")]
 for name in names:
     importlib.import_module(name)
 assert {{"sdk.grounder", "sdk.backends.ort"}} <= set(names), names
