@@ -1,5 +1,6 @@
 """A real bundle, small enough to build for each test, and a frame to ask it about."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from sdk.manifest import (
     sha256_file,
 )
 from sdk.preprocess import Preprocess
+
+# Shells start what runs in the background with Ctrl-C ignored, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast an example runs depends on the machine and says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

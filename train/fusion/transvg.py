@@ -80,9 +80,9 @@ class TransVGFusion(nn.Module):
         positions = torch.cat(placed, dim=1)
         seen = tokens.new_zeros(tokens.shape[:2], dtype=torch.bool)
         hidden = torch.cat([seen[:, :1], ~text_mask, seen[:, 1 + length :]], dim=1)
-        for layer in self.layers:
-            # Nothing but [REG] is read after the last layer.
-            asked = 1 if layer is self.layers[-1] else tokens.shape[1]
-            tokens = run(layer, tokens, positions, hidden, asked, recompute=self.recompute)
-        reg = tokens
+        *layers, last = self.layers
+        context, again = (positions, hidden), self.recompute
+        for layer in layers:
+            tokens = run(layer, tokens, *context, tokens.shape[1], recompute=again)
+        reg = run(last, tokens, *context, 1, recompute=again)  # nothing else is read below
         return F.sigmoid(self.box(reg)), self.score(reg).squeeze(-1)
