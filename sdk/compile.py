@@ -59,10 +59,10 @@ def compile_bundle(
     """
     bundle = Path(bundle)
     manifest = Manifest.load(bundle)
-    name = manifest.resolve_precision(precision)
+    tensorrt = load_library(library)
+    name = manifest.resolve_precision(precision, tensorrt.name)
     files = manifest.graph_files(name)
     manifest.verify(bundle, {file.file for file in files.values()})
-    tensorrt = load_library(library)
     target = tensorrt.target(compute_capability)
     if version_compatible:
         tensorrt.check_version_compatible()

@@ -105,7 +105,8 @@ class Grounder:
 
         `device`: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda", "openvino",
         "tensorrt" (after `grounder compile`) or another of `sdk.backends.DEVICES`.
-        `precision`: "auto" (the bundle's own choice) or a name the bundle carries, as "fp32".
+        `precision`: "auto" (the bundle's own choice, "fp16" on an NVIDIA GPU that was asked for) or
+        a name the bundle carries, as "fp32".
         `threads`: CPU threads, None for one per physical core.
         `spelling`: read "teh dog" as "the dog", where the bundle has a word list.
         `engines`: folder that `grounder compile --engines` wrote, None for the bundle's own.
@@ -117,7 +118,7 @@ class Grounder:
             raise BundleNotFoundError(f"expected the path of a bundle folder, got {kind}")
         folder = DEFAULT_BUNDLE if bundle is None else Path(bundle)
         manifest = Manifest.load(folder)
-        name = manifest.resolve_precision(precision)
+        name = manifest.resolve_precision(precision, device)
         files = manifest.graph_files(name)
         spec = manifest.tokenizer
         manifest.verify(folder, [*spec.files, *(file.file for file in files.values())])

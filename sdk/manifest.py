@@ -38,6 +38,8 @@ from sdk.errors import (
 from sdk.preprocess import Preprocess
 
 SCHEMA_VERSION = 1
+NVIDIA_DEVICES = ("cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx")
+"""All of their GPUs since 2017 are faster in FP16."""
 MANIFEST_NAME = "manifest.json"
 _GRAPH_NAMES = {graph.name for graph in GRAPHS}
 
@@ -191,9 +193,16 @@ class Manifest:
         name = self.resolve_precision(precision)
         return {graph: self.graphs[graph][kind] for graph, kind in self.precisions[name].items()}
 
-    def resolve_precision(self, precision: str) -> str:
-        """The name that `precision` stands for: "auto" is the bundle's default."""
-        name = self.default_precision if precision == "auto" else precision
+    def resolve_precision(self, precision: str, device: str = "cpu") -> str:
+        """The name that `precision` stands for: "auto" is the bundle's default, on an NVIDIA GPU
+        that was asked for "fp16" where the bundle carries it.
+
+        Raises PrecisionError when the bundle does not carry it.
+        """
+        name = precision
+        if precision == "auto":
+            half = device in NVIDIA_DEVICES and "fp16" in self.precisions
+            name = "fp16" if half else self.default_precision
         if name not in self.precisions:
             raise PrecisionError(
                 f"expected a precision this bundle carries, {['auto', *sorted(self.precisions)]}, "

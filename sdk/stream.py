@@ -84,6 +84,8 @@ class Stream(Iterator[StreamResult]):
         """See `Grounder.stream`."""
         if every < 1:
             raise GroundingError(f"every: expected 1 or more frames, got {every}")
+        if tracking is not None and not isinstance(tracking, Tracking):
+            raise GroundingError(f"tracking: expected sdk.Tracking(...) or None, got {tracking!r}")
         texts = _checked(grounder, phrases)
         self._worker = _Worker(
             grounder, Capture(source, policy, reconnect_seconds), texts, tracking, every

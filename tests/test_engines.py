@@ -224,7 +224,7 @@ def test_the_default_bundle(default: Path) -> None:
     assert [g.graph for g in (vision, text, fusion)] == ["vision", "text", "fusion"]
     for compiled in (vision, fusion):
         assert compiled.path is not None and compiled.path.stat().st_size == compiled.bytes
-        assert compiled.cached and compiled.seconds > 0 and compiled.precision == "fp32"
+        assert compiled.cached and compiled.seconds > 0 and compiled.precision == "fp16"
     assert text.path is None and text.cached and "node 5" in text.refused
     assert {path: path.stat().st_mtime_ns for path in default.iterdir()} == before
     assert {path.suffix for path in before} == {".engine", ".json"}
@@ -240,7 +240,7 @@ def on_rtx_3060(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_engines_of_the_default_bundle_are_found(rtx: Library, default: Path) -> None:
     manifest = Manifest.load(DEFAULT_BUNDLE)
     found = {
-        graph: engine_for(DEFAULT_BUNDLE, manifest, graph, "int8", rtx, default)
+        graph: engine_for(DEFAULT_BUNDLE, manifest, graph, "fp16", rtx, default)
         for graph in manifest.graphs
     }
     assert isinstance(found["text"], Refusal)

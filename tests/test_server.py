@@ -30,11 +30,13 @@ import pytest
 import uvicorn
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from starlette.testclient import TestClient
 
 import sdk
 import sdk.backends
 from sdk import BackendError, Grounder, Grounding, GroundingError
 from sdk.backends import Session, open_session
+from sdk.cli import add_model_options, main
 from sdk.server import Limits, command, create_app
 from sdk.server.batcher import Batcher
 from sdk.server.errors import BusyError
@@ -453,6 +455,26 @@ def test_on_loopback_other_host_names_are_refused(grounder: Grounder) -> None:
         for host, status in (("localhost:1", 200), ("evil.example", 400), ("", 400)):
             response = httpx.get(f"{address}/healthz", headers={"Host": host})
             assert response.status_code == status
+
+
+def test_named_hosts_are_the_only_ones_elsewhere_too(tiny_bundle: Path) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    add_model_options(parser)
+    options = ["--host", "0.0.0.0", "--bundle", str(tiny_bundle)]
+    for more, status in (([], 200), (["--allow-host", "example.org"], 400)):
+        app = command.make_app(parser.parse_args([*options, *more]))
+        with TestClient(app) as client:
+            answer = client.get("/healthz", headers={"Host": "evil.example"})
+            assert answer.status_code == status
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "0", "-1"])
+@pytest.mark.parametrize("option", ["--max-mib", "--max-megapixels"])
+def test_limits_that_are_none(option: str, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", f"{option}={number}"]) == 2
+    error = capsys.readouterr().err
+    assert f"{option}: expected a number from 0.001" in error and error.count("\n") == 1
 
 
 def test_stopping_finishes_what_runs_and_refuses_what_waits(

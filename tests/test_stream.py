@@ -403,6 +403,7 @@ def test_a_camera_that_dies_is_not_looked_for_where_nobody_wants_it(
         (3.5, {}, SourceError, "iterable of frames, got float"),
         ([], {"phrases": []}, PhraseError, "at least one phrase"),
         ([], {"every": 0}, GroundingError, "every: expected"),
+        ([], {"tracking": True}, GroundingError, "tracking: expected"),
         ([], {"policy": "some"}, GroundingError, "policy: expected"),
         ([], {"reconnect_seconds": -1}, GroundingError, "reconnect_seconds: expected"),
     ],

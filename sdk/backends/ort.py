@@ -146,6 +146,8 @@ def _providers(device: str) -> list[str]:
 
 
 def _install(device: str) -> str:
+    if device == "coreml":
+        return "it is part of the onnxruntime for macOS"
     return f"pip uninstall -y onnxruntime && pip install {_BUILDS.get(device, _GPU_BUILD)}"
 
 

@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="on loopback: one more name in the Host header to answer to, as a proxy passes on",
+        help="one more name in the Host header to answer to, as a proxy passes on; all, where "
+        "--host is not loopback and none is given",
     )
     add(
         "--max-mib",
@@ -88,6 +89,11 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
     """The application that the options ask for. Raises as `run`."""
     from sdk.server import create_app  # first: a missing package is told before the model loads
 
+    for name in ("max_mib", "max_megapixels"):
+        if not 0.001 <= getattr(args, name) <= 1e6:  # false for nan, too
+            option = f"--{name.replace('_', '-')}"
+            got = getattr(args, name)
+            raise GroundingError(f"{option}: expected a number from 0.001 to 1e6, got {got}")
     limits = Limits(
         body_bytes=int(args.max_mib * 2**20),
         pixels=int(args.max_megapixels * 1e6),
@@ -95,7 +101,9 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
         queue=args.queue,
         seconds=args.timeout,
     )
-    hosts = [*_LOOPBACK_HOSTS, *args.allow_host] if is_loopback(args.host) else ["*"]
+    hosts = [*_LOOPBACK_HOSTS, *args.allow_host]
+    if not args.allow_host and not is_loopback(args.host):
+        hosts = ["*"]
     return create_app(_load(args), limits, hosts=hosts)
 
 
