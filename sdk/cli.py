@@ -154,6 +154,12 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
         help=f"for {TENSORRT_RTX}: build for these cards alone, as 8.6 (default: all from 8.0 on)",
     )
     parser.add_argument(
+        "--workspace-mib",
+        type=int,
+        metavar="N",
+        help="most scratch memory of a build on the GPU (default: TensorRT's own limit)",
+    )
+    parser.add_argument(
         "--version-compatible",
         action="store_true",
         help=f"for {TENSORRT}: later versions of the same major number run the engines too, slower",
@@ -224,6 +230,7 @@ def _compile(args: argparse.Namespace) -> None:
             folder=args.engines,
             compute_capability=args.compute_capability,
             version_compatible=args.version_compatible,
+            workspace_bytes=args.workspace_mib and args.workspace_mib * 2**20,
             progress=progress,
         )
     finally:

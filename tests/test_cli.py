@@ -139,9 +139,10 @@ def test_what_is_no_file_name_is_not_the_input(tmp_path: Path) -> None:
     refuse_overwriting(f"videotestsrc ! {'tee ! ' * 99} appsink", str(tmp_path / "out.mp4"))
 
 
-def compiled(bundle: Path, folder: Path) -> int:
+def compiled(bundle: Path, folder: Path, *more: str) -> int:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
-    return main(["compile", str(bundle), "--library", "tensorrt-rtx", "--engines", str(folder)])
+    options = ["--library", "tensorrt-rtx", "--engines", str(folder), *more]
+    return main(["compile", str(bundle), *options])
 
 
 def test_compile_lists_the_engines_and_the_second_time_finds_them(
@@ -159,6 +160,8 @@ def test_compile_lists_the_engines_and_the_second_time_finds_them(
     assert len(phases) == len(set(phases))
     assert compiled(tiny_bundle, folder) == 0
     second = capsys.readouterr()
+    assert compiled(tiny_bundle, tmp_path / "none", "--workspace-mib", "0") == 2
+    assert "workspace memory" in capsys.readouterr().err
     assert [line.endswith("was there already") for line in second.out.splitlines()] == [True] * 3
     assert second.err == ""
 
