@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from sdk.backends import Session, open_bundle
 from sdk.capture import SourceLike
+from sdk.closing import Closing
 from sdk.contract import (
     ATTENTION_MASK,
     BOXES,
@@ -285,7 +285,7 @@ class Grounder:
         return Candidate((left, top, right, bottom), score, score >= self.manifest.threshold)
 
 
-class FrameView:
+class FrameView(Closing):
     """One encoded frame, to be asked about. Made by `Grounder.encode`.
 
     >>> with grounder.encode(frame) as view:
@@ -327,17 +327,6 @@ class FrameView:
     def close(self) -> None:
         """Let go of the visual tokens; optional, leaving the `with` block does it."""
         self._visual_tokens = None
-
-    def __enter__(self) -> "FrameView":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _info(manifest: Manifest, sessions: Mapping[str, Session], precision: str) -> dict[str, Any]:

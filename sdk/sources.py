@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk._opencv import cv2
+from sdk.closing import Closing
 from sdk.errors import DependencyError, SourceError
 from sdk.frames import as_bgr
 
@@ -37,7 +37,7 @@ LIVE_TIMEOUT_SECONDS = 10.0
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
-class FrameSource:
+class FrameSource(Closing):
     """An iterator of frames, (H, W, 3) uint8 BGR. Made by `open_source`."""
 
     def __init__(
@@ -71,17 +71,6 @@ class FrameSource:
     def close(self) -> None:
         """Let go of the camera or the file; leaving the `with` block does it."""
         self._release()
-
-    def __enter__(self) -> "FrameSource":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:

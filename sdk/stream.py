@@ -16,13 +16,13 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.capture import Capture, Mailbox, Shot, SourceLike
+from sdk.closing import Closing
 from sdk.errors import GroundingError
 from sdk.phrases import as_phrases
 from sdk.results import Grounding
@@ -62,7 +62,7 @@ class _Found(NamedTuple):
     identities: tuple[int, ...]
 
 
-class Stream(Iterator[StreamResult]):
+class Stream(Closing, Iterator[StreamResult]):
     """An iterator of `StreamResult`, to be closed, best by a `with` block.
 
     >>> with grounder.stream(0, ["the cup", "the red pen"]) as stream:
@@ -122,17 +122,6 @@ class Stream(Iterator[StreamResult]):
     def close(self) -> None:
         """Stop and wait for the threads to end; a thread of a dead camera up to 15 s."""
         self._worker.close()
-
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Worker:
