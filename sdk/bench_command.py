@@ -8,13 +8,13 @@ overlap.
 
 import argparse
 import json
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdk.errors import GroundingError
+from sdk.files import replace_file
 
 FORMAT = 1
 CONTEXT = ("machine", "versions", "bundle", "settings")
@@ -152,10 +152,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write JSON, replacing an old file in one step. Raises GroundingError."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise GroundingError(f"cannot write {path}: {error}") from error

@@ -20,7 +20,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from sdk.errors import (
     BundleNotFoundError,
     PrecisionError,
 )
+from sdk.files import replace_file
 from sdk.preprocess import Preprocess
 
 SCHEMA_VERSION = 1
@@ -179,11 +179,8 @@ class Manifest:
 
     def save(self, folder: str | Path) -> None:
         """Write `folder`/manifest.json, replacing an old one in one step."""
-        path = Path(folder) / MANIFEST_NAME
-        temporary = path.with_name(f"{MANIFEST_NAME}.{os.getpid()}.tmp")
         text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        replace_file(Path(folder) / MANIFEST_NAME, f"{text}\n".encode())
 
     def graph_files(self, precision: str) -> dict[str, GraphFile]:
         """Graph name -> file, for a named precision or "auto".

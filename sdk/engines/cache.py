@@ -16,7 +16,6 @@ several builders at once can pair a description with another plan.
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import secrets
 import shlex
@@ -36,11 +35,11 @@ from sdk.errors import (
     EngineMismatchError,
     EngineNotFoundError,
 )
+from sdk.files import TEMPORARY, replace_file
 
 ENGINES_FOLDER = "engines"
 _DAY_SECONDS = 24 * 3600
 _PLAN_NAME = re.compile(r"(\w+\.[0-9a-f]{32})\.[0-9a-f]{16}\.engine")
-_TEMPORARY = ".grounder-tmp"
 _LABELS = {
     "model_sha256": "sha256 of the graph",
     "profiles": "range of sizes",
@@ -160,7 +159,7 @@ class EngineCache:
         killed builders left there days ago. Raises EngineFolderError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f"{secrets.token_hex(8)}{_TEMPORARY}"
+            probe = self.folder / f"{secrets.token_hex(8)}{TEMPORARY}"
             probe.touch()
             probe.unlink()
             for path in self.folder.iterdir():
@@ -188,7 +187,7 @@ class EngineCache:
         """Raises OSError."""
         if time.time() - path.stat().st_mtime < _DAY_SECONDS:
             return False
-        if path.suffix == _TEMPORARY:
+        if path.suffix == TEMPORARY:
             return True
         name = _PLAN_NAME.fullmatch(path.name)
         try:
@@ -254,16 +253,8 @@ def write_file(path: Path, data: bytes) -> None:
 
     Raises EngineFolderError.
     """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}{_TEMPORARY}")
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_file(path, data)
     except OSError as error:
         raise _not_writable(path.parent, error) from error
 
