@@ -16,7 +16,7 @@ LICENCE := Weights: trained on photos licensed for non-commercial research and e
 TRAINING_DATA := Flickr30k Entities (7,559 photos), 3,500 of 5,687 labelled photos (COCO, VOC 2012, vehicles, fruit, animals)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench results model clean
+.PHONY: help demo test check bench results model docs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -49,8 +49,12 @@ model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, TEACH
 	$(BIN)/python export/build_engine.py --checkpoint train/weights/default_checkpoint.safetensors \
 		--out sdk/bundles/default --name default --licence "$(LICENCE)" --training-data "$(TRAINING_DATA)"
 
-clean: ## Remove what make made: .venv, demo_output, caches
-	rm -rf $(VENV) demo_output build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+docs: $(VENV)/docs.stamp ## Build the site into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html"
+
+clean: ## Remove what make made: .venv, demo_output, site, caches
+	rm -rf $(VENV) demo_output site build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Debian's python3 without python3-venv cannot put pip into a new environment; its own pip can.
 $(BIN)/python:
@@ -68,6 +72,11 @@ $(VENV)/test.stamp: $(VENV)/runtime.stamp
 	@echo "Installing what the tests need into $(VENV): PyTorch, transformers (once)"
 	$(PIP) install $(TORCH)
 	$(PIP) install -e ".[train,export,test]" $(TORCH)
+	$(opencv)
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/runtime.stamp
+	$(PIP) install -e ".[docs]"
 	$(opencv)
 	@touch $@
 

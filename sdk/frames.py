@@ -44,6 +44,7 @@ class RGB:
 
 
 FrameLike: TypeAlias = NDArray[np.uint8] | str | os.PathLike[str] | PilImage | DLPackArray | RGB
+"""What may be given as a frame: see `as_bgr`."""
 Region: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the frame."""
 

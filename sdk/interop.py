@@ -32,9 +32,11 @@ def to_supervision(
 ) -> "Detections":
     """`supervision.Detections`: a row for every box, the best and the alternatives of each phrase.
 
-    `xyxy`: (N, 4) float32 pixels of the frame. `confidence`: (N,) float32 scores. `class_id`: (N,)
-    the phrase's index. `data["class_name"]`: (N,) the phrases. `found_only`: leave out what does
-    not reach the bundle's threshold.
+    `xyxy`: (N, 4) float32 pixels of the frame.
+    `confidence`: (N,) float32 scores.
+    `class_id`: (N,) the phrase's index.
+    `data`: "class_name", (N,), the phrases.
+    `found_only`: leave out what does not reach the bundle's threshold.
 
     Raises DependencyError where supervision is not installed.
     """

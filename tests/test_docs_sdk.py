@@ -1,30 +1,23 @@
 """Every snippet of docs/sdk.md, run in its order with the default bundle and a real picture."""
 
 import json
-import re
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SNIPPETS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/sdk.md").read_text(), re.M | re.S)
+from tests.doc_pages import ROOT, PageRun, blocks
+
+SNIPPETS = blocks(ROOT / "docs/sdk.md")
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The names that the snippets leave, and the `folder` they ran in."""
-    folder = tmp_path_factory.mktemp("docs")
-    (folder / "apps/assets").mkdir(parents=True)
-    shutil.copy(ROOT / "apps/assets/astronaut.jpg", folder / "apps/assets")
-    names: dict[str, Any] = {"folder": folder}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for number, snippet in enumerate(SNIPPETS, 1):
-            if "to_supervision" not in snippet:  # it has a test of its own
-                exec(compile(snippet, f"docs/sdk.md, snippet {number}", "exec"), names)
-    return names
+    run = PageRun(tmp_path_factory.mktemp("docs"))
+    for snippet in SNIPPETS:
+        if "to_supervision" not in snippet.code:  # it has a test of its own
+            run.run(snippet)
+    return {**run.names, "folder": run.folder}
 
 
 def test_what_the_page_shows_is_there(ran: dict[str, Any]) -> None:
@@ -70,7 +63,7 @@ def test_files(ran: dict[str, Any]) -> None:
 
 def test_supervision(ran: dict[str, Any]) -> None:
     pytest.importorskip("supervision", reason="an optional package")
-    (snippet,) = (snippet for snippet in SNIPPETS if "to_supervision" in snippet)
+    (code,) = (snippet.code for snippet in SNIPPETS if "to_supervision" in snippet.code)
     names = dict(ran)
-    exec(snippet, names)
+    exec(code, names)
     assert names["detections"].data["class_name"].tolist() == ["the woman", "the woman's face"]
