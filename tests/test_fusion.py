@@ -1,14 +1,17 @@
-"""The fusion: attention to words in its cheap form, padding, presence, boxes of the start."""
+"""The fusions: attention to words in its cheap form, padding, presence, boxes of the start."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from train.cost import saved_bytes
-from train.fusion import DenseFusion, TransVGFusion
+from train.fusion import DecoderFusion, DenseFusion, TransVGFusion
 from train.fusion.dense import WordAttention
 
 DIM, GRID = 16, 4
+
+of_cells = pytest.mark.parametrize("kind", [DecoderFusion, DenseFusion])
+"""The fusions that score every cell."""
 
 
 def random_inputs(phrases: int = 3, words: int = 6) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,8 +64,9 @@ def test_the_gradients_are_those_of_the_plain_form() -> None:
     torch.testing.assert_close(ours, theirs)
 
 
-def test_padding_changes_nothing_and_a_word_does() -> None:
-    model = randomised(DenseFusion(DIM, GRID, layers=2))
+@of_cells
+def test_padding_changes_nothing_and_a_word_does(kind: type[nn.Module]) -> None:
+    model = randomised(kind(DIM, GRID, layers=2))
     cells, text, mask = random_inputs()
     boxes, logits = model(cells, text, mask)
     other = torch.where(mask[..., None], text, 50.0)
@@ -70,14 +74,15 @@ def test_padding_changes_nothing_and_a_word_does() -> None:
     longer_mask = torch.cat([mask, torch.zeros(3, 4, dtype=torch.bool)], dim=1)
     for same in (model(cells, other, mask), model(cells, longer, longer_mask)):
         torch.testing.assert_close(same, (boxes, logits))
-    text[:, 1] += 1  # every phrase has a second word
+    text[:, 1] += torch.randn(DIM)  # every phrase has a second word
     changed_boxes, changed_logits = model(cells, text, mask)
     assert ((changed_boxes - boxes).abs().amax((1, 2)) > 1e-4).all()
     assert ((changed_logits - logits).abs().amax(1) > 1e-4).all()
 
 
-def test_a_phrase_is_answered_alike_in_any_company() -> None:
-    model = randomised(DenseFusion(DIM, GRID, layers=2))
+@of_cells
+def test_a_phrase_is_answered_alike_in_any_company(kind: type[nn.Module]) -> None:
+    model = randomised(kind(DIM, GRID, layers=2))
     cells, text, mask = random_inputs()
     boxes, logits = model(cells[:1], text, mask)  # one photo, three phrases
     for row in range(3):
@@ -85,8 +90,11 @@ def test_a_phrase_is_answered_alike_in_any_company() -> None:
         torch.testing.assert_close(one, (boxes[row : row + 1], logits[row : row + 1]))
 
 
-def test_the_fresh_model_says_probably_not_here_with_boxes_of_a_third() -> None:
-    boxes, logits = DenseFusion(DIM, GRID)(*random_inputs())
+@of_cells
+def test_the_fresh_model_says_probably_not_here_with_boxes_of_a_third(
+    kind: type[nn.Module],
+) -> None:
+    boxes, logits = kind(DIM, GRID)(*random_inputs())
     assert torch.equal(logits, torch.full((3, GRID**2), -4.0))
     width = 2 * torch.sigmoid(torch.tensor(-1.6)).item()
     assert 0.3 < width < 0.36
@@ -137,15 +145,21 @@ def test_presence_looks_where_the_cells_look() -> None:
 
 
 @pytest.mark.parametrize(
-    "fusion", [DenseFusion(DIM, GRID, layers=3), TransVGFusion(DIM, GRID**2, 6, layers=3)]
+    "fusion",
+    [
+        DecoderFusion(DIM, GRID, layers=3),
+        DenseFusion(DIM, GRID, layers=3),
+        TransVGFusion(DIM, GRID**2, 6, layers=3),
+    ],
+    ids=lambda fusion: type(fusion).__name__,
 )
 def test_recomputing_keeps_less_and_gives_the_same_gradients(fusion: nn.Module) -> None:
     randomised(fusion).train()
-    inputs = random_inputs()
+    visual, text, mask = random_inputs()
 
     def loss() -> Tensor:
         torch.manual_seed(0)  # of the dropout
-        boxes, logits = fusion(*inputs)
+        boxes, logits = fusion(fusion.prepare(visual), text, mask)
         return (boxes**2).sum() + (logits**2).sum()
 
     def gradients() -> tuple[Tensor, ...]:

@@ -21,7 +21,7 @@ class TrainConfig:
     prior: str = "self"
     """Of mapper: "self" (the text encoder's own output), or a CLIP text tower by folder or name."""
     fusion: str = "dense"
-    """dense (a scored box for each cell) or transvg (one regressed box)."""
+    """decoder (phrase tokens read the scene), dense (every cell reads the words) or transvg."""
     vision: str = "compact"
     """Vision encoder: "compact", or DINOv2, CLIP, SigLIP or DETR by folder or hub name."""
     unfreeze_vision: bool = False
@@ -30,6 +30,8 @@ class TrainConfig:
     """Weights of the compact encoder: "default", a .safetensors, a PicoDet-S .onnx, or "random"."""
     side_weights: str = ""
     """Checkpoint whose side network, fusion and head to start from; empty = from random weights."""
+    teacher: str = ""
+    """Checkpoint of a model whose answers are learned from beside the labels; empty = none."""
     text: str = "minilm"
     """Text encoder: "minilm", a folder, or a name on the model hub."""
     image_size: int = 320

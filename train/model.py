@@ -8,14 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from train.fusion import DenseFusion
-
 
 class GroundingModel(nn.Module):
     """`encode_vision(image)`, `encode_text(tokens)`, `fuse(visual, text)`: the three graphs.
 
-    Nothing that `encode_vision` computes depends on the phrase. For the dense fusion, learned 2-D
-    positions are added on the visual side, once a frame; TransVG's has positions of its own.
+    Nothing that `encode_vision` computes depends on the phrase; what a fusion can do without one
+    (`prepare`) is part of it.
 
     Args:
         visual_tokens: N, what the vision encoder gives for the image size of the run.
@@ -34,9 +32,6 @@ class GroundingModel(nn.Module):
         super().__init__()
         self.vision, self.text, self.method = vision, text, method
         self.visual_shape = (visual_tokens, dim)
-        self.positions: nn.Parameter | None = None
-        if isinstance(fusion, DenseFusion):
-            self.positions = nn.Parameter(torch.empty(1, visual_tokens, dim).normal_(std=0.02))
         self.fusion = fusion
         self.learning(False)
 
@@ -58,8 +53,11 @@ class GroundingModel(nn.Module):
 
     def join_vision(self, features: Sequence[Tensor]) -> Tensor:
         """Kept feature maps -> visual tokens (B, N, D): the trained part of `encode_vision`."""
-        visual = self.method.encode_vision(self.vision.taps(list(features)))
-        return visual if self.positions is None else visual + self.positions
+        return self.fusion.prepare(self.join_taps(features))
+
+    def join_taps(self, features: Sequence[Tensor]) -> Tensor:
+        """What the method makes of feature maps: (B, N, D)."""
+        return self.method.encode_vision(self.vision.taps(list(features)))
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(P, L) ids and mask -> text tokens (P, L, D)."""
@@ -93,8 +91,9 @@ class GroundingModel(nn.Module):
         device = mask.device.type
         images = isinstance(photos, Tensor)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
-            visual = self.encode_vision(photos) if images else self.join_vision(photos)
+            visual = self.join_taps(self.vision.features(photos) if images else photos)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math):
+            visual = self.fusion.prepare(visual)
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
             boxes, logits = self.fuse(visual[photo_of], tokens, mask)

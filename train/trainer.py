@@ -37,6 +37,7 @@ from train.checkpoint import (
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import DataError, Photo
+from train.distill import distillation_loss, load_teacher
 from train.evaluator import evaluate
 from train.features import KeptText, KeptVision, LiveText
 from train.losses import grounding_loss
@@ -92,6 +93,7 @@ class Trainer:
         check_vocab(self.model, vocab)
         self._frozen_sha256 = frozen_sha256(self.model)
         self.model.to(self.device)
+        self.teacher = load_teacher(config, self._frozen_sha256, self.device)
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
         check_phrases([*train_photos, *val_photos], tokenizer)
         keep_text = config.keeps_text
@@ -244,10 +246,18 @@ class Trainer:
         """The forward pass: loss terms of a batch."""
         text, mask = self.texts(batch.texts)
         photos = batch.images if self.kept_vision is None else self.kept_vision(batch.photos)
-        inputs = (photos, batch.photo_of, text, mask)
-        boxes, logits = self.network(*send_to_device(inputs, self.device), self.config.fast_math)
+        if self.teacher is not None and isinstance(photos, Tensor):
+            photos = self.model.vision.features(photos.to(self.device))  # frozen: once for both
+        inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
+        boxes, logits = self.network(*inputs, self.config.fast_math)
         goal, present = batch.boxes.to(self.device), batch.present.to(self.device)
-        return grounding_loss(boxes, logits, goal, present, self.model.fusion.centers)
+        terms = grounding_loss(boxes, logits, goal, present, self.model.fusion.centers)
+        if self.teacher is not None:
+            with torch.no_grad():
+                answers = self.teacher(*inputs, self.config.fast_math)
+            terms["teacher"] = distillation_loss(boxes, logits, *answers)
+            terms["total"] = terms["total"] + terms["teacher"]
+        return terms
 
     def _schedule(self) -> float:
         """Linear warm-up, at most a tenth of the run, then a cosine down to a hundredth."""

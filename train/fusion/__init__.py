@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from train.fusion.decoder import DecoderFusion
 from train.fusion.dense import DenseFusion
 from train.fusion.transvg import TransVGFusion
 
-FUSIONS = ("dense", "transvg")
+FUSIONS = ("decoder", "dense", "transvg")
 
 
 def build_fusion(
@@ -18,6 +19,8 @@ def build_fusion(
     Raises:
         ValueError: unknown name.
     """
+    if name == "decoder":
+        return DecoderFusion(dim, grid, layers)
     if name == "dense":
         return DenseFusion(dim, grid, layers)
     if name == "transvg":
@@ -25,4 +28,4 @@ def build_fusion(
     raise ValueError(f"--fusion: expected one of {', '.join(FUSIONS)}, got {name!r}")
 
 
-__all__ = ["FUSIONS", "DenseFusion", "TransVGFusion", "build_fusion"]
+__all__ = ["FUSIONS", "DecoderFusion", "DenseFusion", "TransVGFusion", "build_fusion"]

@@ -58,7 +58,7 @@ class WordAttention(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of `queries` (B, N, D) over `context` (B, M, D).
+    """Multi-head attention of `queries` (B, N, D) over `context` (1|B, M, D).
 
     Written out instead of `scaled_dot_product_attention`: the exported graph keeps the scores in
     view for mixed-precision builds.
@@ -71,37 +71,35 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, context: Tensor, seen: Tensor | None = None) -> Tensor:
+        """`seen` (B, M) is True for what may be read; None for all."""
         b, n, d = queries.shape
-        m = context.shape[1]
         q = self.query(queries).view(b, n, self.heads, -1).transpose(1, 2)  # (B, heads, N, d)
-        k, v = self.key_value(context).view(b, m, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        k, v = self.key_value(context).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B, heads, N, M)
+        if seen is not None:
+            scores = scores.masked_fill(~seen[:, None, None], -1e4)
         return self.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, d))
 
 
-class FusionLayer(nn.Module):
-    """Pre-norm layer: attend to the words, mix the cells, transform each cell.
+class SceneLayer(nn.Module):
+    """Pre-norm layer over the cells of an image: mix them, then transform each.
 
-    What the words say enters both as a sum and as a product with the cell: a product is what makes
-    a red cell light up for the word "red" alone. Cells are mixed with their neighbours by a 3x3
-    convolution, and in every second layer with the whole image, pooled 2x2 ("the leftmost", "the
-    bigger one" need all candidates in sight).
+    Cells are mixed with their neighbours by a 3x3 convolution, and with `mix_globally` with the
+    whole image, pooled 2x2 ("the leftmost", "the bigger one" need all candidates in sight).
     """
 
     def __init__(self, dim: int, heads: int, grid: int, *, mix_globally: bool) -> None:
         super().__init__()
         self.grid = grid
-        self.norm_words, self.norm_mix, self.norm_ffn = (nn.LayerNorm(dim) for _ in range(3))
-        self.words = WordAttention(dim, heads)
+        self.norm_mix, self.norm_ffn = nn.LayerNorm(dim), nn.LayerNorm(dim)
         half = dim // 2
         self.local_in, self.local_out = nn.Linear(dim, half), nn.Linear(half, dim)
         self.local = nn.Conv2d(half, half, 3, padding=1)
         self.whole = Attention(dim, heads) if mix_globally else None
         self.ffn = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
 
-    def forward(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        cells = cells + self.words(self.norm_words(cells), text, text_mask)
+    def forward(self, cells: Tensor) -> Tensor:
         normed = self.norm_mix(cells)
         cells = cells + self.mix_locally(normed)
         if self.whole is not None:
@@ -119,6 +117,23 @@ class FusionLayer(nn.Module):
         return cells.transpose(1, 2).unflatten(2, (self.grid, self.grid))
 
 
+class FusionLayer(SceneLayer):
+    """A scene layer whose cells attend to the words first.
+
+    What the words say enters both as a sum and as a product with the cell: a product is what makes
+    a red cell light up for the word "red" alone.
+    """
+
+    def __init__(self, dim: int, heads: int, grid: int, *, mix_globally: bool) -> None:
+        super().__init__(dim, heads, grid, mix_globally=mix_globally)
+        self.norm_words = nn.LayerNorm(dim)
+        self.words = WordAttention(dim, heads)
+
+    def forward(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        cells = cells + self.words(self.norm_words(cells), text, text_mask)
+        return super().forward(cells)
+
+
 class DenseFusion(nn.Module):
     """Fusion layers and dense head over a square grid of `grid` x `grid` cells.
 
@@ -132,21 +147,19 @@ class DenseFusion(nn.Module):
 
     def __init__(self, dim: int, grid: int, layers: int = 4, heads: int = 4) -> None:
         super().__init__()
+        self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
         self.layers = nn.ModuleList(
             FusionLayer(dim, heads, grid, mix_globally=index % 2 == 1) for index in range(layers)
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 5))
         self.presence = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1))
-        nn.init.zeros_(self.presence[-1].weight)
-        nn.init.zeros_(self.presence[-1].bias)
-        nn.init.zeros_(self.head[-1].weight)
-        # Start from boxes of a third of the image and from "probably not here".
-        nn.init.constant_(self.head[-1].bias, -1.6)
-        nn.init.constant_(self.head[-1].bias[:1], -4.0)
-        ticks = (torch.arange(grid) + 0.5) / grid
-        centers = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=-1).view(-1, 2)
-        self.register_buffer("centers", centers, persistent=False)
+        start_head(self.head, self.presence)
+        self.register_buffer("centers", cell_centers(grid), persistent=False)
+
+    def prepare(self, visual: Tensor) -> Tensor:
+        """Visual tokens (B, N, D) with learned 2-D positions added, once a frame."""
+        return visual + self.positions
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
         cells = visual.expand(text.shape[0], -1, -1)
@@ -157,6 +170,26 @@ class DenseFusion(nn.Module):
         # One more logit from where the cells look: "is it here at all" is no cell's own question.
         seen = (logit.softmax(1) * cells).sum(1)
         logits = logit.squeeze(-1) + self.presence(seen)
-        left_top, right_bottom = sides.sigmoid().chunk(2, dim=-1)
-        center = self.centers + (right_bottom - left_top) / 2
-        return torch.cat([center, left_top + right_bottom], dim=-1), logits
+        return to_boxes(self.centers, sides), logits
+
+
+def start_head(head: nn.Sequential, presence: nn.Sequential) -> None:
+    """Start from boxes of a third of the image and from "probably not here"."""
+    for layer in (head[-1], presence[-1]):
+        nn.init.zeros_(layer.weight)
+    nn.init.zeros_(presence[-1].bias)
+    nn.init.constant_(head[-1].bias, -1.6)
+    nn.init.constant_(head[-1].bias[:1], -4.0)
+
+
+def cell_centers(grid: int) -> Tensor:
+    """(N, 2) centres of the cells of a `grid` x `grid` image, x and y in [0, 1], row by row."""
+    ticks = (torch.arange(grid) + 0.5) / grid
+    return torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), dim=-1).view(-1, 2)
+
+
+def to_boxes(centers: Tensor, sides: Tensor) -> Tensor:
+    """(N, 2) cell centres and (P, N, 4) distances, before their sigmoid -> (P, N, 4) cxcywh."""
+    left_top, right_bottom = sides.sigmoid().chunk(2, dim=-1)
+    center = centers + (right_bottom - left_top) / 2
+    return torch.cat([center, left_top + right_bottom], dim=-1)

@@ -72,6 +72,10 @@ class TransVGFusion(nn.Module):
         # The place a candidate answers for, see `losses.positive_cells`: one for the whole image.
         self.register_buffer("centers", torch.full((1, 2), 0.5), persistent=False)
 
+    def prepare(self, visual: Tensor) -> Tensor:
+        """Visual tokens (B, N, D) as they are: positions belong to queries and keys alone."""
+        return visual
+
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
         phrases, length, _ = text.shape
         reg, visual = self.reg.expand(phrases, -1, -1), visual.expand(phrases, -1, -1)

@@ -84,6 +84,10 @@ class JointUniPT(nn.Module):
         self.score = nn.Linear(dim, 1)
         self.register_buffer("positions", positions[None], persistent=False)
 
+    def prepare(self, visual: Tensor) -> Tensor:
+        """Visual tokens (B, N, D) as they are: the encoder sees image and phrase at once."""
+        return visual
+
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
         phrases = text.shape[0]
         tokens = torch.cat([visual.expand(phrases, -1, -1), text], 1)
