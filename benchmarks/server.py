@@ -29,8 +29,9 @@ import httpx  # noqa: E402
 import numpy as np  # noqa: E402
 
 from benchmarks.machine import describe  # noqa: E402
+from benchmarks.record import percentiles, save  # noqa: E402
 from sdk._opencv import cv2  # noqa: E402
-from sdk.bench_command import write_record  # noqa: E402
+from sdk.cli import report_errors  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
 from sdk.frames import as_bgr  # noqa: E402
 
@@ -42,7 +43,7 @@ WARM_UP = 20
 
 
 def main() -> int:
-    """Print a line per load, write the JSON."""
+    """The exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", help="default: the shipped")
     parser.add_argument("--device", default="auto")
@@ -50,6 +51,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20, help="for each load, at most")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/server.json")
     args = parser.parse_args()
+    return report_errors(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print a line per load, write the JSON. Raises GroundingError."""
     frames = different_frames()
     record: dict[str, Any] = {
         "machine": describe(),
@@ -58,22 +64,15 @@ def main() -> int:
         "loads": {},
     }
     options = ["--device", args.device, *(["--bundle", args.bundle] if args.bundle else [])]
-    try:
-        with serving(options) as address:
-            record["server"] = httpx.get(f"{address}/healthz").json()
-            for name, pictures in (("one frame", frames[:1]), ("different frames", frames)):
-                load(address, pictures, 1, WARM_UP, args.seconds)
-                for clients in CLIENTS:
-                    result = load(address, pictures, clients, args.requests, args.seconds)
-                    record["loads"][f"{name}, {clients} clients"] = result
-                    print(line(name, clients, result), flush=True)
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        write_record(args.json, record)
-    except GroundingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"written to {args.json}")
-    return 0
+    with serving(options) as address:
+        record["server"] = httpx.get(f"{address}/healthz").json()
+        for name, pictures in (("one frame", frames[:1]), ("different frames", frames)):
+            load(address, pictures, 1, WARM_UP, args.seconds)
+            for clients in CLIENTS:
+                result = load(address, pictures, clients, args.requests, args.seconds)
+                record["loads"][f"{name}, {clients} clients"] = result
+                print(line(name, clients, result), flush=True)
+    save(args.json, record)
 
 
 def different_frames() -> list[bytes]:
@@ -133,19 +132,18 @@ def load(
             f"expected answers, got statuses {sorted({one[0] for one in answers})}"
         )
     latencies, batches = zip(*good, strict=True)
-    percentiles = np.percentile(latencies, (50, 95, 99)).tolist()
     return {
         "requests": len(answers),
         "refused": len(answers) - len(good),
         "seconds": took,
         "per_second": len(good) / took,
-        "milliseconds": dict(zip(("p50", "p95", "p99"), percentiles, strict=True)),
+        "milliseconds": percentiles(latencies, (50, 95, 99)),
         "mean_batch": float(np.mean(batches)),
     }
 
 
 def line(name: str, clients: int, result: dict[str, Any]) -> str:
-    """As "one frame          4 clients  p50  12.1  p95  18.3  p99  25.0 ms   310.2 per second"."""
+    """As "one frame          4 clients  mean   12.9  p50   12.1  ... ms   310.2 per second"."""
     shown = "".join(f"  {key} {value:6.1f}" for key, value in result["milliseconds"].items())
     rate, refused = result["per_second"], result["refused"]
     end = f", {refused} refused" if refused else ""

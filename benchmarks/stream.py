@@ -30,9 +30,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.machine import describe  # noqa: E402
+from benchmarks.record import percentiles, save  # noqa: E402
 from sdk import Grounder, Grounding, GroundingError, draw  # noqa: E402
-from sdk.bench_command import write_record  # noqa: E402
 from sdk.boxes import iou_xyxy  # noqa: E402
+from sdk.cli import report_errors  # noqa: E402
 from sdk.frames import as_bgr  # noqa: E402
 from sdk.tracking import DEFAULT_TRACKING, Tracker, Tracking  # noqa: E402
 
@@ -82,7 +83,7 @@ class Video:
 
 
 def main() -> int:
-    """Print the figures, write the JSON."""
+    """The exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", help="bundle folder; the shipped default if left out")
     parser.add_argument("--device", default="cpu")
@@ -92,40 +93,38 @@ def main() -> int:
     parser.add_argument("--fps", type=float, default=75.0, help="of the camera")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/stream.json")
     args = parser.parse_args()
-    try:
-        grounder = CountingGrounder.load(
-            args.bundle, device=args.device, precision=args.precision, threads=args.threads
-        )
-        photo, phrase = subject()
-        video = Video(photo)
-        every_frame = [grounder.ground(frame, phrase) for frame in video.frames]
-        record = {
-            "machine": describe(),
-            "settings": {
-                "frames": args.frames,
-                "camera_fps": args.fps,
-                "threads": args.threads,
-                "phrase": phrase,
-                "bundle": grounder.info["name"],
-            },
-            "tracker_ms": {boxes: tracker_ms(video, boxes) for boxes in (1, 5, 20)},
-            "every frame grounded": steadiness(
-                video,
-                np.array([result.box for result in every_frame]),
-                np.array([int(result.found) for result in every_frame]),
-            ),
-        }
-        print(json.dumps({key: record[key] for key in record if key != "machine"}, indent=1))
-        for mode, tracking in MODES.items():
-            record[mode] = measure(grounder, video, args, phrase, tracking, every_frame)
-            print(mode, json.dumps(record[mode], indent=1), flush=True)
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        write_record(args.json, record)
-    except GroundingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"written to {args.json}")
-    return 0
+    return report_errors(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the figures, write the JSON. Raises GroundingError."""
+    grounder = CountingGrounder.load(
+        args.bundle, device=args.device, precision=args.precision, threads=args.threads
+    )
+    photo, phrase = subject()
+    video = Video(photo)
+    every_frame = [grounder.ground(frame, phrase) for frame in video.frames]
+    record = {
+        "machine": describe(),
+        "settings": {
+            "frames": args.frames,
+            "camera_fps": args.fps,
+            "threads": args.threads,
+            "phrase": phrase,
+            "bundle": grounder.info["name"],
+        },
+        "tracker_ms": {boxes: tracker_ms(video, boxes) for boxes in (1, 5, 20)},
+        "every frame grounded": steadiness(
+            video,
+            np.array([result.box for result in every_frame]),
+            np.array([int(result.found) for result in every_frame]),
+        ),
+    }
+    print(json.dumps({key: record[key] for key in record if key != "machine"}, indent=1))
+    for mode, tracking in MODES.items():
+        record[mode] = measure(grounder, video, args, phrase, tracking, every_frame)
+        print(mode, json.dumps(record[mode], indent=1), flush=True)
+    save(args.json, record)
 
 
 def subject() -> tuple[Frame, str]:
@@ -199,14 +198,6 @@ def steadiness(
         "flips_per_1000": round(1000 * float((np.diff(found[numbers]) != 0).mean()), 2),
         "jitter_px": percentiles(steps[both], (50, 95)),
     }
-
-
-def percentiles(values: NDArray[np.float64], which: tuple[int, ...]) -> dict[str, float]:
-    """Nothing for no values."""
-    if not len(values):
-        return {}
-    found = {f"p{q}": round(float(np.percentile(values, q)), 3) for q in which}
-    return {"mean": round(float(values.mean()), 3), **found}
 
 
 def tracker_ms(video: Video, boxes: int) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder, Grounding
+from sdk.results import Candidate
 
 pytest.importorskip("selenium", reason="needs selenium")
 
@@ -97,7 +98,7 @@ class Page:
     def outputs(self) -> list[str]:
         return [output.text for output in self.rows("output")]
 
-    def draws(self, result: Grounding, colour: tuple[int, int, int]) -> bool:
+    def draws(self, result: Grounding | Candidate, colour: tuple[int, int, int]) -> bool:
         """Whether its box is on the canvas; other phrases' boxes and labels may cross it."""
         return min(self.driver.execute_script(SIDES, result.box, colour, FRAME_WH[0])) > 0.6
 
@@ -212,6 +213,47 @@ def test_several_phrases_by_keyboard_alone(
     press(Keys.ENTER)
     page.wait(lambda: len(page.rows("li")) == 3)
     assert page.outputs()[:2] == expected
+    assert page.blocked() == []
+
+
+def test_other_places_are_drawn_when_they_are_asked_for(
+    address: str,
+    browser: Callable[..., Any],
+    picture: Path,
+    answers: tuple[Grounding, ...],
+    tiny_bundle: Path,
+    frame: NDArray[np.uint8],
+) -> None:
+    first, _, absent = answers
+    grounder = Grounder.load(tiny_bundle, device="cpu", threads=1)
+    others, unlikely = (
+        [  # half of a thin line on the picture's lower edge lies beyond it
+            other
+            for other in grounder.ground(frame, phrase, alternatives=3).alternatives
+            if other.box[3] < FRAME_WH[1]
+        ]
+        for phrase in (first.text, absent.text)
+    )
+    assert others and unlikely
+    page = Page(browser(), address)
+    page.by_id("file").send_keys(str(picture))
+    page.type(first.text)
+    page.wait(lambda: page.outputs() == [f"found, {first.score:.2f}"])
+    assert page.draws(first, ORANGE) and not any(page.draws(other, ORANGE) for other in others)
+
+    page.by_id("others").send_keys(Keys.SPACE)
+    page.wait(lambda: all(page.draws(other, ORANGE) for other in others))
+    assert page.draws(first, ORANGE) and page.outputs() == [f"found, {first.score:.2f}"]
+    page.type(absent.text)  # of what is not there, no place is shown
+    page.wait(lambda: page.outputs() == [f"not there ({absent.score:.2f})"])
+    assert not any(page.draws(other, ORANGE) for other in (*others, *unlikely))
+    page.type(first.text)
+    page.wait(lambda: all(page.draws(other, ORANGE) for other in others))
+
+    page.by_id("others").send_keys(Keys.SPACE)
+    page.wait(lambda: not any(page.draws(other, ORANGE) for other in others))
+    assert page.draws(first, ORANGE)
+    assert frames_encoded(address) == 1
     assert page.blocked() == []
 
 

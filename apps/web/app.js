@@ -7,6 +7,7 @@
 const COLOURS = ["#ffb43c", "#3cc8ff", "#5adc5a", "#f06edc", "#ff5a50", "#6e8cff", "#f0f046", "#8ce6c8"];
 const MAX_SIDE = 1280; // the model looks at far fewer pixels: larger pictures only take longer to send
 const TYPING_MS = 250;
+const OTHERS = 3; // places besides the best, where they are asked for
 
 const byId = (id) => document.getElementById(id);
 const canvas = byId("canvas");
@@ -99,11 +100,13 @@ async function askAbout(shot) {
   show();
 }
 
-// One answer a phrase: {score, found, box}, or {refused} where the server cannot use the phrase.
+// One answer a phrase: {score, found, box} and, where asked for, {alternatives}, or {refused} where
+// the server cannot use the phrase.
 async function ground(blob, texts) {
   const form = new FormData();
   form.append("image", blob, "frame.jpg");
   texts.forEach((text) => form.append("phrases", text));
+  if (byId("others").checked) form.append("alternatives", OTHERS);
   let response;
   try {
     response = await fetch("v1/ground", { method: "POST", body: form });
@@ -255,7 +258,9 @@ function show() {
   const zoom = canvas.width / width;
   const taken = [];
   const found = [...rows.entries()].filter(([, row]) => results.get(row)?.found);
-  for (const [index, row] of found) drawBox(results.get(row).box, zoom, colour(index));
+  for (const [index, row] of found)
+    for (const other of results.get(row).alternatives ?? []) drawBox(other.box, zoom, colour(index), 2, 3);
+  for (const [index, row] of found) drawBox(results.get(row).box, zoom, colour(index), 3, 5);
   for (const [index, row] of found) drawLabel(results.get(row), zoom, colour(index), taken);
 }
 
@@ -266,8 +271,8 @@ function inWords(result) {
   return result.found ? [`found, ${score}`, "found"] : [`not there (${score})`, ""];
 }
 
-function drawBox([left, top, right, bottom], scale, stroke) {
-  for (const [style, line] of [["#000", 5], [stroke, 3]]) {
+function drawBox([left, top, right, bottom], scale, stroke, width, dark) {
+  for (const [style, line] of [["#000", dark], [stroke, width]]) {
     pen.strokeStyle = style;
     pen.lineWidth = line * devicePixelRatio;
     pen.strokeRect(left * scale, top * scale, (right - left) * scale, (bottom - top) * scale);
@@ -299,6 +304,7 @@ function drawLabel({ text, score, box }, scale, fill, taken) {
 // Controls
 
 byId("add").addEventListener("click", () => addRow());
+byId("others").addEventListener("change", ask);
 byId("choose").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", ({ target }) => {
   if (target.files[0]) usePicture(target.files[0]);

@@ -23,32 +23,24 @@ from sdk.server.errors import BusyError, HttpError, SlowRequestError
 from sdk.server.limits import Limits
 from sdk.server.metrics import Metered, Metrics
 from sdk.server.models import (
-    FORM_SCHEMA,
     ErrorAnswer,
     GroundAnswer,
-    GroundRequest,
     Health,
     PhraseResult,
     Timings,
+    request_schemas,
 )
 from sdk.server.packages import FastAPIOffline
 
 GROUND = "/v1/ground"
 RETRY_AFTER_SECONDS = "1"
-_CANNOT_USE = 422  # understood, but the picture or a phrase is of no use
-_BODY = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {"schema": FORM_SCHEMA},
-        "application/json": {"schema": GroundRequest.model_json_schema()},
-    },
-}
+_CANNOT_USE = 422  # understood, but the picture, its region or a phrase is of no use
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "Not the form described here", "model": ErrorAnswer},
     408: {"description": "The request came too slowly", "model": ErrorAnswer},
     413: {"description": "Body or picture too large", "model": ErrorAnswer},
     415: {"description": "Neither a form nor JSON", "model": ErrorAnswer},
-    _CANNOT_USE: {"description": "Picture or phrase cannot be used", "model": ErrorAnswer},
+    _CANNOT_USE: {"description": "Picture, region or phrase of no use", "model": ErrorAnswer},
     503: {"description": "Busy: see Retry-After", "model": ErrorAnswer},
 }
 _log = logging.getLogger(__name__)
@@ -65,6 +57,7 @@ def create_app(
     limits = limits or Limits()
     metrics = Metrics()
     batcher = Batcher(grounder, limits, metrics)
+    bodies = {kind: {"schema": schema} for kind, schema in request_schemas(limits).items()}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,18 +78,23 @@ def create_app(
     app.add_middleware(Metered, metrics=metrics, path=GROUND)
     _answer_errors(app)
 
-    @app.post(GROUND, responses=_ERRORS, openapi_extra={"requestBody": _BODY})
+    @app.post(
+        GROUND,
+        responses=_ERRORS,
+        response_model_exclude_defaults=True,  # no alternatives, as in `Grounding.to_dict`
+        openapi_extra={"requestBody": {"required": True, "content": bodies}},
+    )
     async def ground(request: Request) -> GroundAnswer:
         """Find each phrase in a picture."""
         started = time.perf_counter()
         batcher.check_room()  # before the body is read: a full server should not take uploads
         try:
-            image, phrases = await asyncio.wait_for(read_body(request, limits), limits.seconds)
+            question = await asyncio.wait_for(read_body(request, limits), limits.seconds)
         except asyncio.TimeoutError:
             raise SlowRequestError(
                 f"expected the whole request within {limits.seconds:g} s; send a smaller picture"
             ) from None
-        future = await run_in_threadpool(batcher.submit, image, phrases)
+        future = await run_in_threadpool(batcher.submit, question)
         try:
             answer = await asyncio.wait_for(asyncio.wrap_future(future), limits.seconds)
         except asyncio.TimeoutError:

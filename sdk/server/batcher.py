@@ -1,7 +1,7 @@
 """One worker thread that grounds for everybody.
 
 Requests wait in a bounded queue. The worker takes the oldest and with it all that wait for the same
-frame: they share its vision pass and one fusion call. The last frames stay encoded.
+frame and region: they share a vision pass and one fusion call. The last ones stay encoded.
 """
 
 import hashlib
@@ -10,10 +10,12 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeAlias
 
 from sdk.contract import PHRASES_PER_CALL
 from sdk.errors import PhraseError
+from sdk.frames import Region, crop
 from sdk.grounder import FrameView, Grounder
 from sdk.results import Grounding
 from sdk.server.errors import BusyError
@@ -23,10 +25,22 @@ from sdk.server.metrics import Metrics
 
 
 @dataclass(frozen=True)
+class Question:
+    """What one request asks, as `Grounder.ground` does."""
+
+    image: bytes
+    """An encoded picture."""
+    phrases: Sequence[str]
+    alternatives: int = 0
+    region: Region | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
     """What became of one request."""
 
     size_wh: tuple[int, int]
+    """Of the whole picture."""
     results: list[Grounding]
     wait_seconds: float
     encode_seconds: float
@@ -36,11 +50,20 @@ class Answer:
     """Requests that were answered together."""
 
 
+_Sight: TypeAlias = tuple[bytes, Region | None]
+"""What is looked at: hash of the picture's bytes, region. Equal ones share a vision pass."""
+
+
+class _Encoded(NamedTuple):
+    view: FrameView
+    size_wh: tuple[int, int]  # of the whole picture
+    corner: tuple[int, int]  # (x, y) of the region in it
+
+
 @dataclass(frozen=True, eq=False)
 class _Job:
-    digest: bytes
-    image: bytes
-    phrases: Sequence[str]
+    question: Question
+    sight: _Sight
     future: "Future[Answer]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.perf_counter)
 
@@ -50,7 +73,7 @@ class Batcher:
 
     def __init__(self, grounder: Grounder, limits: Limits, metrics: Metrics) -> None:
         self._grounder, self._limits, self._metrics = grounder, limits, metrics
-        self._views: OrderedDict[bytes, FrameView] = OrderedDict()  # the worker's alone
+        self._encoded: OrderedDict[_Sight, _Encoded] = OrderedDict()  # the worker's alone
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -88,13 +111,14 @@ class Batcher:
                 "after the seconds that Retry-After says"
             )
 
-    def submit(self, image: bytes, phrases: Sequence[str]) -> "Future[Answer]":
-        """Queue a request: an encoded picture and checked phrases. Cancel the future to drop it.
+    def submit(self, question: Question) -> "Future[Answer]":
+        """Queue a request with checked phrases. Cancel the future to drop it.
 
         The future raises FrameError, TooLargeError, PhraseError, BackendError or BusyError. Raises
         BusyError itself when the queue is full or the server is stopping.
         """
-        job = _Job(hashlib.sha256(image).digest(), image, phrases)
+        digest = hashlib.sha256(question.image).digest()
+        job = _Job(question, (digest, question.region))
         with self._changed:
             if self._closed:
                 raise _stopping()
@@ -108,7 +132,7 @@ class Batcher:
             self._answer(batch)
 
     def _batches(self) -> Iterator[list[_Job]]:
-        """Those that wait for one frame, the oldest among them; at most one fusion call's phrases.
+        """Those that wait for one sight, the oldest among them; at most one fusion call's phrases.
 
         Ends when the batcher is closed.
         """
@@ -118,12 +142,12 @@ class Batcher:
                 if self._closed:
                     return
                 batch, others = [self._jobs.popleft()], deque[_Job]()
-                phrases = len(batch[0].phrases)
+                phrases = len(batch[0].question.phrases)
                 for job in self._jobs:
-                    fits = phrases + len(job.phrases) <= PHRASES_PER_CALL
-                    if job.digest == batch[0].digest and fits:
+                    more = len(job.question.phrases)
+                    if job.sight == batch[0].sight and phrases + more <= PHRASES_PER_CALL:
                         batch.append(job)
-                        phrases += len(job.phrases)
+                        phrases += more
                     else:
                         others.append(job)
                 self._jobs = others
@@ -134,33 +158,43 @@ class Batcher:
     def _answer(self, batch: list[_Job]) -> None:
         started = time.perf_counter()
         try:
-            view = self._view(batch[0])
+            encoded = self._encode(batch[0])
         except Exception as error:  # whatever it is: the worker lives on, the requests hear of it
             for job in batch:
                 job.future.set_exception(error)
             return
-        self._fuse(batch, view, started, time.perf_counter())
+        self._fuse(batch, encoded, started, time.perf_counter() - started)
 
-    def _view(self, job: _Job) -> FrameView:
-        view = self._views.get(job.digest)
-        if view is None:
-            view = self._grounder.encode(decode(job.image, self._limits.pixels))
+    def _encode(self, job: _Job) -> _Encoded:
+        encoded = self._encoded.get(job.sight)
+        if encoded is None:
+            frame, corner = decode(job.question.image, self._limits.pixels), (0, 0)
+            height, width = frame.shape[:2]
+            if job.question.region is not None:
+                frame, corner = crop(frame, job.question.region)
+            encoded = _Encoded(self._grounder.encode(frame), (width, height), corner)
             self._metrics.encoded.inc()
-            self._views[job.digest] = view
-            if len(self._views) > self._limits.frames:
-                self._views.popitem(last=False)
-        self._views.move_to_end(job.digest)
-        return view
+            self._encoded[job.sight] = encoded
+            if len(self._encoded) > self._limits.frames:
+                self._encoded.popitem(last=False)
+        self._encoded.move_to_end(job.sight)
+        return encoded
 
-    def _fuse(self, batch: list[_Job], view: FrameView, started: float, encoded: float) -> None:
-        phrases = list(dict.fromkeys(phrase for job in batch for phrase in job.phrases))
+    def _fuse(
+        self, batch: list[_Job], encoded: _Encoded, started: float, encode_seconds: float
+    ) -> None:
+        asked = [job.question for job in batch]
+        phrases = list(dict.fromkeys(phrase for one in asked for phrase in one.phrases))
+        most = max(one.alternatives for one in asked)
         began = time.perf_counter()
         try:
-            results = dict(zip(phrases, view.ground(phrases), strict=True))
+            found = encoded.view.ground(phrases, alternatives=most)
+            moved = [result.moved(*encoded.corner) for result in found]
+            results = dict(zip(phrases, moved, strict=True))
         except Exception as error:
             if isinstance(error, PhraseError) and len(batch) > 1:  # one's bad phrase, not all's
                 for job in batch:
-                    self._fuse([job], view, started, encoded)
+                    self._fuse([job], encoded, started, encode_seconds)
                 return
             for job in batch:
                 job.future.set_exception(error)
@@ -169,15 +203,21 @@ class Batcher:
         self._metrics.phrases.inc(len(phrases))
         self._metrics.batch.observe(len(batch))
         for job in batch:
+            own = (results[phrase] for phrase in job.question.phrases)
             answer = Answer(
-                size_wh=view.size_wh,
-                results=[results[phrase] for phrase in job.phrases],
+                size_wh=encoded.size_wh,
+                results=[_cut(result, job.question.alternatives) for result in own],
                 wait_seconds=started - job.submitted,
-                encode_seconds=encoded - started,
+                encode_seconds=encode_seconds,
                 fuse_seconds=fuse_seconds,
                 batch=len(batch),
             )
             job.future.set_result(answer)
+
+
+def _cut(result: Grounding, alternatives: int) -> Grounding:
+    """The first few are those that would have been found had no more been asked for."""
+    return replace(result, alternatives=result.alternatives[:alternatives])
 
 
 def _stopping() -> BusyError:

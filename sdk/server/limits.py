@@ -18,12 +18,14 @@ class Limits:
     """Phrases of one request."""
     phrase_characters: int = 200
     """Characters of one phrase."""
+    alternatives: int = 16
+    """Other places of one phrase."""
     queue: int = 64
     """Requests that may wait for the worker; a further one is refused with 503."""
     seconds: float = 10.0
     """For reading a request, and again for answering it."""
     frames: int = 8
-    """Encoded frames that are kept for requests to come."""
+    """Encoded frames, and regions of frames, that are kept for requests to come."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

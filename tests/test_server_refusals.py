@@ -1,0 +1,204 @@
+"""The server over HTTP: requests that it refuses, and what it says to them."""
+
+import base64
+import http.client
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sdk import FrameError, Grounder, GroundingError
+from sdk.server import Limits
+from tests.serving import UNKNOWN, Watch, ask, ask_json, assert_refused, png, serving
+
+pytest_plugins = ["tests.serving"]
+
+CAT = {"image": "", "phrases": ["cat"]}
+
+
+def test_a_request_that_does_not_arrive_is_given_up(grounder: Grounder) -> None:
+    with serving(grounder, Limits(seconds=0.3)) as address:
+        connection = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]))
+        connection.putrequest("POST", "/v1/ground")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "100")
+        connection.endheaders(b'{"image": ')
+        response = connection.getresponse()
+        assert response.status == 408
+        assert json.loads(response.read())["error"] == "SlowRequestError"
+        connection.close()
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_large_body_is_refused(grounder: Grounder, watch: Watch, declared: bool) -> None:
+    body = b'{"image": "' + b"A" * 3000
+    with serving(grounder, Limits(body_bytes=2000)) as address:
+        refused = httpx.post(
+            f"{address}/v1/ground",
+            content=body if declared else (body[i : i + 500] for i in range(0, len(body), 500)),
+            headers={"Content-Type": "application/json"},
+        )
+        assert_refused(refused, 413, "TooLargeError", "expected a body of at most 2000 bytes")
+        form = ask(address, b"A" * 3000, ["cat"])
+        assert_refused(form, 413, "TooLargeError", "expected a body of at most 2000 bytes")
+    assert not watch.runs
+
+
+def claims_to_be(width: int, height: int) -> bytes:
+    """A PNG of some dozen bytes that says it is larger."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    end = b"IEND"
+    chunks = [header, b"IDAT" + zlib.compress(b"\0"), end]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in chunks
+    )
+
+
+@pytest.mark.parametrize("side", [2000, 60_000])  # the second is too much for Pillow itself
+def test_a_picture_of_too_many_pixels_is_refused_undecoded(grounder: Grounder, side: int) -> None:
+    with serving(grounder, Limits(pixels=1_000_000)) as address:
+        refused = ask(address, claims_to_be(side, side), ["cat"])
+        assert_refused(refused, 413, "TooLargeError", "expected a picture of")
+
+
+def test_pictures_that_cannot_be_used(server: str, watch: Watch, frame: NDArray[np.uint8]) -> None:
+    gif = b"GIF89a" + struct.pack("<HHBBB", 16, 16, 0, 0, 0) + b";"
+    for image in (b"", b"not a picture", gif, png(frame)[:60], claims_to_be(100, 100)[:40]):
+        refused = ask(server, image, ["cat"])
+        assert_refused(refused, 422, "FrameError", f"got {len(image)} bytes that cannot be decoded")
+    refused = ask(server, png(frame[:4, :4]), ["cat"])
+    assert_refused(refused, 422, "FrameError", "expected sides of 8 to 8192 pixels, got 4 x 4")
+    assert not watch.runs
+
+
+@pytest.mark.parametrize(
+    ("phrases", "text"),
+    [
+        (["cat"] * 5, "expected at most 4 phrases, got 5; ask in several"),
+        (["cat"] * 50, "Too many fields"),
+        (["cat", "a" * 31], "phrase 1: expected at most 30 characters, got 31"),
+        (["cat", " "], "phrase 1: expected words that describe an object"),
+        ([UNKNOWN], "expected words the text encoder knows"),
+        ([], "expected at least one phrase"),
+    ],
+)
+def test_phrases_that_cannot_be_used(
+    grounder: Grounder, frame: NDArray[np.uint8], phrases: list[str], text: str
+) -> None:
+    with serving(grounder, Limits(phrases=4, phrase_characters=30)) as address:
+        response = ask(address, png(frame), phrases)
+    assert response.status_code in (400, 422)
+    assert text in response.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"image": "", "phrase": "cat"}, "got for phrases: Field required"),
+        ({"image": "", "phrases": ["cat"], "path": "x"}, "got for path: Extra inputs"),
+        ({"image": 1, "phrases": ["cat"]}, "got for image: Input should be a valid string"),
+        ({"image": "", "phrases": "cat"}, "got for phrases: Input should be a valid array"),
+        ({"image": "", "phrases": [None]}, "got for phrases.0: Input should be a valid string"),
+        ({**CAT, "alternatives": "3"}, "got for alternatives: Input should be a valid integer"),
+        ({**CAT, "alternatives": True}, "got for alternatives: Input should be a valid integer"),
+        ({**CAT, "alternatives": 1.5}, "got for alternatives: Input should be a valid integer"),
+        ({**CAT, "alternatives": 17}, "expected alternatives to be a whole number from 0 to 16"),
+        ({**CAT, "alternatives": -1}, "expected alternatives to be a whole number from 0 to 16"),
+        ({**CAT, "region": [1, 2, 3]}, "got for region.3: Field required"),
+        ({**CAT, "region": "1,2,30,40"}, "got for region: Input should be a valid array"),
+        ({**CAT, "region": [1, 2, 30, "4"]}, "got for region.3: Input should be a valid number"),
+        ([], "got for the body: "),
+        ({"image": "a b", "phrases": ["cat"]}, "not base64"),
+        ({"image": "\u00e9", "phrases": ["cat"]}, "not base64"),
+        ({"image": "/etc/passwd", "phrases": ["cat"]}, "not base64"),
+        ({"image": "http://127.0.0.1/a.png", "phrases": ["cat"]}, "not base64"),
+    ],
+)
+def test_json_of_another_form(server: str, body: object, text: str) -> None:
+    assert_refused(ask_json(server, body), 400, "RequestError", text)
+
+
+def test_requests_of_another_form(server: str, frame: NDArray[np.uint8], tmp_path: Path) -> None:
+    url = f"{server}/v1/ground"
+    (tmp_path / "real.png").write_bytes(png(frame))
+    path = {"image": (None, str(tmp_path / "real.png")), "phrases": (None, "cat")}
+    assert_refused(httpx.post(url, files=path), 400, "RequestError", "a file 'image'")
+    more = {"image": ("x", png(frame)), "phrases": (None, "cat"), "url": (None, "file:///x")}
+    assert_refused(httpx.post(url, files=more), 400, "RequestError", "'url'")
+    twice = [(None, "1"), (None, "1")]
+    for name in ("alternatives", "region"):
+        more = [("image", ("x", png(frame))), *((name, one) for one in twice)]
+        assert_refused(httpx.post(url, files=more), 400, "RequestError", "once or not at all")
+    two = [("image", ("x", b"1")), ("image", ("y", b"2"))]
+    assert_refused(httpx.post(url, files=two), 400, "RequestError", "Too many files")
+    assert_refused(httpx.post(url, data={"a": "b"}), 415, "MediaTypeError", "x-www-form")
+    assert_refused(httpx.post(url), 415, "MediaTypeError", "got 'none'")
+    headers = {"Content-Type": "application/json"}
+    broken = httpx.post(url, content=b"{", headers=headers)
+    assert_refused(broken, 400, "RequestError", "Invalid JSON")
+    no_boundary = httpx.post(url, content=b"x", headers={"Content-Type": "multipart/form-data"})
+    assert_refused(no_boundary, 400, "RequestError", "oundary")
+    assert_refused(httpx.get(url), 405, "RequestError", "see /docs")
+    assert_refused(httpx.get(f"{server}/../etc/passwd"), 404, "RequestError", "see /docs")
+
+
+@pytest.mark.parametrize("number", ["-1", "4", "1.5", "x", "", "9" * 5000])
+def test_alternatives_that_are_no_number_or_too_many(
+    grounder: Grounder, watch: Watch, frame: NDArray[np.uint8], number: str
+) -> None:
+    with serving(grounder, Limits(alternatives=3)) as address:
+        refused = ask(address, png(frame), ["cat"], alternatives=number)
+    text = f"expected alternatives to be a whole number from 0 to 3, got {number[:40]}"
+    assert_refused(refused, 400, "RequestError", text[:60])
+    assert len(refused.text) < 300
+    assert not watch.runs
+
+
+@pytest.mark.parametrize("region", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "", "1;2;30;40"])
+def test_a_region_that_is_not_four_numbers(
+    server: str, frame: NDArray[np.uint8], region: str
+) -> None:
+    refused = ask(server, png(frame), ["cat"], region=region)
+    assert_refused(refused, 400, "RequestError", f"left,top,right,bottom in pixels, got {region!r}")
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        (30.0, 0.0, 10.0, 40.0),
+        (200.0, 0.0, 300.0, 100.0),
+        (10.0, 10.0, 12.0, 90.0),
+        (0.0, 0.0, float("nan"), 90.0),
+        (float("-inf"), 0.0, 50.0, 90.0),
+    ],
+)
+def test_a_region_of_no_use_is_refused_as_ground_does(
+    server: str,
+    grounder: Grounder,
+    watch: Watch,
+    frame: NDArray[np.uint8],
+    region: tuple[float, float, float, float],
+) -> None:
+    with pytest.raises(FrameError) as expected:
+        grounder.ground(frame, "cat", region=region)
+    in_form = ask(server, png(frame), ["cat"], region=",".join(map(str, region)))
+    content = json.dumps(  # with NaN, which httpx would refuse
+        {"image": base64.b64encode(png(frame)).decode(), "phrases": ["cat"], "region": region}
+    )
+    headers = {"Content-Type": "application/json"}
+    in_json = httpx.post(f"{server}/v1/ground", content=content, headers=headers)
+    for refused in (in_form, in_json):
+        assert_refused(refused, 422, "FrameError", "expected a region")
+        assert refused.json()["message"] == str(expected.value)
+    assert not watch.runs["vision"]
+
+
+def test_limits_must_be_positive() -> None:
+    with pytest.raises(GroundingError, match="queue: expected a positive number, got 0"):
+        Limits(queue=0)
