@@ -36,8 +36,8 @@ def build_parser(targets: Collection[str]) -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of `python -m train`")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle, replaced")
+    parser.add_argument("--checkpoint", type=Path, help="of `python -m train`")
+    parser.add_argument("--out", type=Path, help="folder of the bundle, replaced")
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--name", help="name of the bundle (default: that of its folder)")
     parser.add_argument(
@@ -69,12 +69,17 @@ def build_parser(targets: Collection[str]) -> argparse.ArgumentParser:
     parser.add_argument("--vocab", type=Path, help="BERT vocabulary (default: the shipped one)")
     parser.add_argument("--licence", default="unspecified", help="of the weights, for the manifest")
     parser.add_argument("--training-data", default="unspecified", help="for the manifest")
-    parser.add_argument("--dry-run", action="store_true", help="check all inputs, build nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be tried and why; reads no files"
+    )
     return parser
 
 
 def check_usage(args: argparse.Namespace, target: Target) -> None:
     """Fill in the target's defaults. Raises UsageError; GroundingError without its library."""
+    for name in ("checkpoint", "out"):
+        if getattr(args, name) is None and not args.dry_run:
+            raise UsageError(f"--{name}: expected a path, got none; only --dry-run needs none")
     known = target.precisions
     args.precisions = tuple(dict.fromkeys(args.precisions.split(","))) if args.precisions else known
     if args.precisions[0] != "fp32" or not set(args.precisions) <= set(known):
@@ -106,6 +111,9 @@ def main(argv: list[str] | None = None) -> int:
         check_usage(args, target)
     except (UsageError, GroundingError) as error:
         return _fail(error, 2)
+    if args.dry_run:
+        print(target.describe(args.precisions, args.text_precision))
+        return 0
     try:
         from export.gate import GateError
         from export.parity import ParityError
@@ -136,9 +144,6 @@ def main(argv: list[str] | None = None) -> int:
         inputs = Inputs(plan)
     except (CheckpointError, DataError, GroundingError, ValueError, OSError) as error:
         return _fail(error, 2)
-    if args.dry_run:
-        print(inputs.describe(plan))
-        return 0
     try:
         build(plan, inputs)
     except (ParityError, GateError, GroundingError) as error:

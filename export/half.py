@@ -18,7 +18,6 @@ nvidia-modelopt 0.47 is right, makes what this makes, and requires onnx 1.21.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from onnx import (
 
 from export.graphs import stripped
 from sdk.errors import BackendError
+from sdk.files import replacing
 
 NARROW = 16
 """Layers with fewer outputs stay float."""
@@ -89,12 +89,8 @@ def save_checked(model: ModelProto, target: Path) -> None:
             f"expected a valid ONNX graph for {target.name}, got {error}; build without this "
             "precision, and report the graph"
         ) from error
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(target) as temporary:
         onnx.save(stripped(model), temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def product_width(node: NodeProto, weights: Mapping[str, tuple[int, ...]]) -> int | None:

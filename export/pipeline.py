@@ -114,15 +114,15 @@ class _Build:
         calibrated: dict[str, Calibrated] = {}
         for graph, _, recipe in self.plan.candidates():
             path = self.work / f"{graph}.{recipe}.onnx"
-            if recipe in STATIC and graph not in calibrated:
-                calibrated[graph] = Calibrated(fp32[graph], self.inputs.samples.feeds(graph, fp32))
-            if recipe in STATIC:
-                floats = self.left_float[path] = calibrated[graph].write_within(recipe, path)
-                if floats:
-                    print(f"{graph} {recipe}: float stay {', '.join(floats)}")
-            else:
-                quantize(recipe, fp32[graph], path, ())
             files[graph][recipe] = path
+            if recipe not in STATIC:
+                quantize(recipe, fp32[graph], path)
+                continue
+            if graph not in calibrated:
+                calibrated[graph] = Calibrated(fp32[graph], self.inputs.samples.feeds(graph, fp32))
+            floats = self.left_float[path] = calibrated[graph].write_within(recipe, path)
+            if floats:
+                print(f"{graph} {recipe}: float stay {', '.join(floats)}")
         return files
 
     def gate(self, files: Mapping[str, Mapping[str, Path]]) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.graphs import load_model
-from export.quantize import RECIPES
 from export.samples import Samples
 from export.targets import Target
 from sdk.engines.cache import ENGINES_FOLDER
@@ -73,22 +72,6 @@ class Inputs:
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)
         check_vocab(self.model, plan.vocab)
         self.samples = Samples(photos, preprocess_for(self.config), tokenizer)
-
-    def describe(self, plan: Plan) -> str:
-        """What a build would do, and why."""
-        lines = [
-            f"would export method {self.config.method} at {self.config.image_size} px from "
-            f"{plan.checkpoint}, calibrate on {len(self.samples.photos)} photos, measure on "
-            f"{len(self.questions)}, and write {plan.out}",
-            "fp32: all graphs, the reference that the others are judged against",
-            *(
-                f"{precision}: {graph} as {recipe}: {RECIPES[recipe]}"
-                for graph, precision, recipe in plan.candidates()
-            ),
-        ]
-        if plan.target.library:
-            lines.append(f"compile with {plan.target.library}: {', '.join(plan.precisions)}")
-        return "\n".join(lines)
 
 
 def common_words(photos: Iterable[Photo]) -> list[str]:

@@ -27,27 +27,18 @@ from onnxruntime.quantization import (
     create_calibrator,
     quantize_dynamic,
 )
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from tqdm import tqdm
 
 from export.half import NARROW, PRODUCTS, as_half, product_width, save_checked, to_half
+from export.targets import RECIPES
 from sdk.backends import open_session
 from sdk.errors import PrecisionError
 
-RECIPES = {
-    "half": "FP16 with attention scores, softmax and norms in FP32",
-    "static": "INT8 with unsigned activations, as convolutions want it on ONNX Runtime's CPU",
-    "symmetric": "INT8 with all zero points at zero, the one form TensorRT takes; also OpenVINO",
-    "mixed": "symmetric, with FP16 as in half where that is float",
-    "dynamic": "INT8 with ranges taken at run time, as transformers want it on ONNX Runtime's CPU",
-    "blockwise": "INT8 scaled in blocks: BERT's few large activations do not drown the others",
-}
-"""What `quantize` can make, and what for."""
 STATIC = ("static", "symmetric", "mixed")
-"""Recipes with ranges from real data."""
+"""Recipes with ranges from real data, which `Calibrated` makes; `quantize` makes the others."""
 LAYERS = ["Conv", *PRODUCTS]
 """What they quantise."""
 SYMMETRIC = {
@@ -74,25 +65,21 @@ Outputs = Sequence[Mapping[str, NDArray[Any]]]
 """What a graph makes of each of some feeds."""
 
 
-def quantize(recipe: str, source: Path, target: Path, feeds: Iterable[Feed]) -> list[str]:
-    """Write one of `RECIPES` of the FP32 graph in `source` to `target`, all of it or nothing.
-
-    `feeds`: inputs of the graph from real data; only static recipes read them, see `Calibrated`.
-    Returns the names of the layers that a static form leaves float because they lose too much.
+def quantize(recipe: str, source: Path, target: Path) -> None:
+    """Write one of `RECIPES` that needs no data of the FP32 graph in `source` to `target`, all of
+    it or nothing.
 
     Raises:
-        PrecisionError: an unknown recipe, or no feeds where they are needed.
+        PrecisionError: an unknown recipe, or one of `STATIC`.
         BackendError: the graph made is not valid.
     """
-    if recipe in STATIC:
-        return Calibrated(source, feeds).write_within(recipe, target)
+    known = [name for name in RECIPES if name not in STATIC]
+    if recipe not in known:
+        raise PrecisionError(f"expected a recipe in {known}, got {recipe!r}")
     if recipe == "half":
         to_half(source, target)
-    elif recipe in RECIPES:
-        _quantize_unseen(source, target, blockwise=recipe == "blockwise")
     else:
-        raise PrecisionError(f"expected a recipe in {list(RECIPES)}, got {recipe!r}")
-    return []
+        _quantize_unseen(source, target, blockwise=recipe == "blockwise")
 
 
 class Calibrated:
@@ -254,6 +241,9 @@ def _quantize_unseen(source: Path, target: Path, *, blockwise: bool) -> None:
         )
         model = onnx.load(made)
         if blockwise:
+            # Here, where the root logger is safe from it.
+            from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
             quantizer = MatMulNBitsQuantizer(
                 model,
                 bits=8,
@@ -276,10 +266,13 @@ def _float_nodes(model: onnx.ModelProto) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back advice on preprocessing that has been followed."""
-    previous = logging.root.manager.disable
+    """Hold back advice on preprocessing that has been followed, and keep the root logger as it is:
+    these modules would set it up, on import or with their first line, unless it has a handler."""
+    previous, handler = logging.root.manager.disable, logging.NullHandler()
     logging.disable(logging.WARNING)
+    logging.root.addHandler(handler)
     try:
         yield
     finally:
+        logging.root.removeHandler(handler)
         logging.disable(previous)

@@ -59,8 +59,10 @@ def print_engines(engines: Mapping[str, Sequence[CompiledGraph]]) -> None:
     """One line per compiled graph, or why it was not compiled."""
     for precision, compiled in engines.items():
         for one in compiled:
-            size = f"{one.bytes / 1e6:7.2f} MB {one.seconds:6.1f} s"
-            print(f"engine {precision:5s} {one.graph:8s} {one.refused or size}")
+            fate = f"{one.bytes / 1e6:7.2f} MB {one.seconds:6.1f} s"
+            if one.refused:
+                fate = f"refused: {one.refused}"
+            print(f"engine {precision:5s} {one.graph:8s} {fate}")
 
 
 def _or_dash(value: float | None) -> str:

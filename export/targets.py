@@ -14,6 +14,15 @@ from sdk.contract import FUSION, TEXT, VISION
 from sdk.engines.library import TENSORRT, TENSORRT_RTX
 
 PRECISIONS = ("fp32", "fp16", "int8")
+RECIPES = {
+    "half": "FP16 with attention scores, softmax and norms in FP32",
+    "static": "INT8 with unsigned activations, as convolutions want it on ONNX Runtime's CPU",
+    "symmetric": "INT8 with all zero points at zero, the one form TensorRT takes; also OpenVINO",
+    "mixed": "symmetric, with FP16 as in half where that is float",
+    "dynamic": "INT8 with ranges taken at run time, as transformers want it on ONNX Runtime's CPU",
+    "blockwise": "INT8 scaled in blocks: BERT's few large activations do not drown the others",
+}
+"""What can be made, and what for."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Target:
     device: str
     """Of `sdk`: where candidates answer the validation phrases and are timed."""
     recipes: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """Precision -> graph -> what is tried for it, see `export.quantize.RECIPES`."""
+    """Precision -> graph -> what is tried for it, of `RECIPES`."""
     text_precision: str
     """Default precision of the one text graph that all precisions share."""
     untimed: tuple[str, ...] = ()
@@ -51,6 +60,19 @@ class Target:
                 wanted = (text_precision,) if graph == TEXT.name else precisions
                 if precision in wanted:
                     yield from ((graph, precision, recipe) for recipe in recipes)
+
+    def describe(self, precisions: tuple[str, ...], text_precision: str) -> str:
+        """What a build would try, and why."""
+        lines = [
+            "fp32: all graphs, the reference that the others are judged against",
+            *(
+                f"{precision}: {graph} as {recipe}: {RECIPES[recipe]}"
+                for graph, precision, recipe in self.tried(precisions, text_precision)
+            ),
+        ]
+        if self.library:
+            lines.append(f"compile with {self.library}: {', '.join(precisions)}")
+        return "\n".join(lines)
 
 
 def _alike(*recipes: str) -> dict[str, tuple[str, ...]]:

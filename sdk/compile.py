@@ -88,7 +88,7 @@ def compile_bundle(
                 )
                 found = cache.store(key, plan, round(time.perf_counter() - start, 3))
             except EngineUnsupportedError as error:
-                found = cache.refuse(key, str(error))
+                found = cache.refuse(key, _reason(error, bundle / file.file))
             cached = False
         results.append(_result(found, cached))
     return results
@@ -152,6 +152,14 @@ def _key(
         compute_capability=target.compute_capability,
         version_compatible=version_compatible,
     )
+
+
+def _reason(error: EngineUnsupportedError, path: Path) -> str:
+    """What TensorRT said of the first node that it does not take, in one sentence: what comes after
+    it is advice for other uses. And how many nodes there are besides."""
+    first, *others = str(error).partition(f"{path}: ")[2].splitlines()
+    said = first.partition(". ")[0].rstrip(".")
+    return f"{said}; and {len(others)} more" if others else said
 
 
 def _path(folder: str | Path | None) -> Path | None:

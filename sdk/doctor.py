@@ -1,49 +1,33 @@
 """`grounder doctor`: what this machine has, what a bundle runs on here, what is missing.
 
-    grounder doctor [BUNDLE] [--json]
+    grounder doctor [BUNDLE] [--precision fp16] [--engines FOLDER] [--json]
 
-Each probe gives one `Finding`. A probe that fails is a finding too, and nothing is imported before
-its own probe: a broken installation is what this command is for.
+The options of `Grounder.load` are those of `grounder ground`: the report says what runs with them.
 """
 
 import argparse
-import importlib
 import json
-import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from sdk.engines.library import TENSORRT, TENSORRT_RTX
 from sdk.errors import DependencyError, EngineError, GroundingError, PhraseError
-from sdk.machine import Machine, exists, first, installed, machine, read
+from sdk.probes import Finding, imported, machine_findings, problem, tried
 
-OPENCV_WHEELS = [
-    f"opencv-{kind}python{window}" for kind in ("", "contrib-") for window in ("", "-headless")
-]
-ORT_WHEELS = ["onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"]
+if TYPE_CHECKING:
+    from sdk.grounder import Grounder
+
 REQUIRED = ("numpy", "opencv", "onnxruntime")
 MARKS = {"ok": "ok", "absent": "-", "missing": "MISSING", "problem": "PROBLEM"}
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    status: str
-    """"ok", "absent" (of no use here, or optional), "missing" (of use here) or "problem"."""
-    text: str
-    fix: str = ""
-    """The line to type."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """The command's arguments, beside those of loading a bundle."""
     parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
@@ -51,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the report. Raises GroundingError when the bundle cannot run here."""
     with redirect_stdout(sys.stderr):  # some libraries print when they do not import
-        findings, failure = examine(args.bundle)
+        findings, failure = examine(args)
     wrong = (found for found in findings.values() if found.status in ("missing", "problem"))
     todo = list(dict.fromkeys(found.fix or found.text for found in wrong))
     if args.json:
@@ -71,159 +55,27 @@ def run(args: argparse.Namespace) -> None:
         raise failure
 
 
-def examine(bundle: str | None = None) -> tuple[dict[str, Finding], GroundingError | None]:
-    """All findings by name, and why the bundle cannot run here: None when it can."""
-    here = machine()
-    probes: dict[str, Callable[[], Finding]] = {
-        "gpu": lambda: _gpu(here),
-        "numpy": lambda: _package("numpy", "pip install numpy", needed=True),
-        "opencv": lambda: _opencv(here),
-        "window": _window,
-        "onnxruntime": lambda: _onnxruntime(here),
-        "openvino": lambda: _package("openvino", "pip install openvino"),
-        "tensorrt": lambda: _tensorrt(here),
-        "tensorrt_rtx": lambda: _package("tensorrt_rtx", "pip install tensorrt-rtx"),
-        "cuda_python": lambda: _cuda_python(here),
-    }
-    findings = _basics(here) | {name: _tried(probe) for name, probe in probes.items()}
+def examine(args: argparse.Namespace) -> tuple[dict[str, Finding], GroundingError | None]:
+    """All findings by name, and why the bundle cannot run here as asked: None when it can."""
+    findings = machine_findings()
     if findings["numpy"].status != "ok":  # the others fail for want of it
         for name, found in findings.items():
             if "does not import" in found.text:
                 findings[name] = replace(found, fix=findings["numpy"].fix)
-    runtime = _import("sdk.grounder")
+    runtime = imported("sdk.grounder")
     if isinstance(runtime, ImportError):  # a package it needs does, and has its line by now
         fixes = (findings[name].fix for name in REQUIRED if findings[name].status != "ok")
         fix = next(fixes, "")
         findings["bundle"] = Finding("problem", f"cannot be loaded: {runtime}", fix)
         return findings, DependencyError(f"{runtime}. Fix: {fix or 'install grounder again'}")
-    findings["files"] = _tried(lambda: _files(bundle))
-    findings["engines"] = _tried(lambda: _engines(bundle))
+    findings["files"] = tried(lambda: _files(args.bundle))
+    findings["engines"] = tried(lambda: _engines(args))
     try:
-        findings |= _try_bundle(bundle)
+        findings |= _try_bundle(args)
     except Exception as error:
-        findings["bundle"] = found = _problem(error)
+        findings["bundle"] = found = problem(error)
         return findings, error if isinstance(error, GroundingError) else GroundingError(found.text)
     return findings, None
-
-
-def _basics(here: Machine) -> dict[str, Finding]:
-    name = first(r'^PRETTY_NAME="?([^"\n]+)', read("etc/os-release"))
-    allowed = first(r"^(\d+)$", read("sys/fs/cgroup/memory.max"))
-    limit = f", {int(allowed) >> 20} MiB of it for this container" if allowed else ""
-    system = f"{here.system}, {name or 'unknown'}, kernel {platform.release()}"
-    system += f"; {here.memory_mib or '?'} MiB of memory{limit}"
-    python = {"version": platform.python_version(), "executable": sys.executable}
-    known = ", ".join(here.instructions) or "instruction sets unknown"
-    cpu = {"model": here.cpu, "cores": here.cores, "instructions": here.instructions}
-    mode = here.power_mode or "unknown: sudo nvpmodel -q"
-    board = f"JetPack {here.jetpack or 'unknown'}, L4T {here.l4t}, power mode {mode}"
-    jetson = {"l4t": here.l4t, "jetpack": here.jetpack, "power_mode": here.power_mode}
-    return {
-        "system": Finding("ok", system, details={"memory_mib": here.memory_mib}),
-        "python": Finding("ok", f"{python['version']}, {sys.executable}", details=python),
-        "cpu": Finding("ok", f"{here.cpu}, {here.cores} usable cores; {known}", details=cpu),
-        "jetson": Finding("ok", board, details=jetson)
-        if here.l4t
-        else Finding("absent", "not a Jetson"),
-    }
-
-
-def _gpu(here: Machine) -> Finding:
-    from sdk.engines.library import cuda_device
-
-    device = cuda_device()
-    details = {"gpus": here.gpus, "driver": here.driver}
-    if device:
-        text = f"{device}, compute capability {device.compute_capability}"
-        return Finding("ok", f"{text}; {'; '.join(here.gpus)}", details=details)
-    if not (here.gpus or here.driver):
-        return Finding("absent", "no NVIDIA GPU", details=details)
-    what = "; ".join(here.gpus) or f"driver {here.driver}"
-    option = "--runtime nvidia" if here.l4t else "--gpus all"
-    fix = f"in a container: docker run {option}; elsewhere install NVIDIA's driver again"
-    return Finding("problem", f"{what}, but CUDA cannot use it", fix, details)
-
-
-def _opencv(here: Machine) -> Finding:
-    from sdk._opencv import cv2
-
-    wheels = installed(OPENCV_WHEELS)
-    build = cv2.getBuildInformation()
-    details = {
-        "version": next(iter(wheels.values()), cv2.__version__),
-        "wheel": next(iter(wheels), ""),
-        "gui": first(r"^ *GUI: *(\S+)", build),
-        "gstreamer": first(r"^ *GStreamer: *(\S+)", build) == "YES",
-    }
-    text = f"{details['version']}, {details['wheel'] or 'not a wheel'}, GUI {details['gui'] or '?'}"
-    if len(wheels) > 1:
-        fix = f"pip uninstall -y {' '.join(wheels)} && pip install opencv-python"
-        return Finding("problem", f"overwriting each other: {', '.join(wheels)}", fix, details)
-    if here.l4t and not details["gstreamer"]:
-        text += "; without GStreamer, which CSI cameras need: use the system's, see docs/jetson.md"
-    return Finding("ok", text, details=details)
-
-
-def _window() -> Finding:
-    from sdk.display import require_display
-
-    try:
-        require_display()
-    except GroundingError as error:
-        return Finding("absent", str(error))
-    return Finding("ok", "can be opened")
-
-
-def _onnxruntime(here: Machine) -> Finding:
-    wheels = installed(ORT_WHEELS)
-    reachable = here.gpus and not here.l4t  # the wheels have no kernels for a Jetson's GPU
-    # 1.26 is the last whose wheel is for CUDA 12.
-    gpu_wheel = f'"onnxruntime-gpu[cuda,cudnn]{"" if here.cuda >= 13 else "<1.27"}"'
-    install = f"pip install {gpu_wheel if reachable else 'onnxruntime'}"
-    again = f"pip uninstall -y {' '.join(wheels)} && {install}"
-    module = _import("onnxruntime")
-    if isinstance(module, ImportError):
-        return Finding("problem", f"does not import: {module}", again if wheels else install)
-    providers = module.get_available_providers()
-    names = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
-    details = {
-        "version": next(iter(wheels.values()), module.__version__),
-        "wheel": next(iter(wheels), ""),
-        "providers": providers,
-    }
-    text = f"{details['version']}, {details['wheel'] or 'not a wheel'}: {names}"
-    if len(wheels) > 1:
-        return Finding("problem", f"overwriting each other: {', '.join(wheels)}", again, details)
-    if reachable and "CUDAExecutionProvider" not in providers:
-        return Finding("missing", f"{text}; it cannot use the GPU", again, details)
-    return Finding("ok", text, details=details)
-
-
-def _tensorrt(here: Machine) -> Finding:
-    if not here.l4t:
-        return _package("tensorrt", f"pip install tensorrt-cu{here.cuda}", needed=bool(here.gpus))
-    # JetPack brings it for the system's Python; never from pip there.
-    shipped = exists("usr/lib/python3*/dist-packages/tensorrt")
-    seen = f"/usr/bin/python3 -m venv --system-site-packages {shlex.quote(sys.prefix)}"
-    fix = seen if shipped else "sudo apt-get install python3-libnvinfer"
-    return _package("tensorrt", fix, needed=True)
-
-
-def _cuda_python(here: Machine) -> Finding:
-    fix = f'pip install "cuda-python=={here.cuda}.*"'
-    return _package("cuda.bindings.runtime", fix, bool(here.gpus), "cuda-bindings")
-
-
-def _package(module: str, fix: str, needed: bool = False, wheel: str = "") -> Finding:
-    found = _import(module)
-    if isinstance(found, ModuleNotFoundError) and module.startswith(found.name or module):
-        return Finding("missing" if needed else "absent", "not installed", fix)
-    if isinstance(found, ImportError):
-        again = fix.replace("pip install", "pip install --force-reinstall")
-        return Finding("problem", f"does not import: {found}", again)
-    wheels = installed([wheel or module.replace("_", "-")])
-    version = next(iter(wheels.values()), getattr(found, "__version__", "unknown version"))
-    return Finding("ok", version, details={"version": version})
 
 
 def _files(bundle: str | None) -> Finding:
@@ -235,65 +87,53 @@ def _files(bundle: str | None) -> Finding:
     return Finding("ok", f"{folder}: every file has the size and hash the manifest says")
 
 
-def _engines(bundle: str | None) -> Finding:
+def _engines(args: argparse.Namespace) -> Finding:
+    """What would run on TensorRT, whatever the device that was asked for."""
+    from sdk.cli import load_grounder
     from sdk.engines.library import cuda_device, load_library
-    from sdk.grounder import DEFAULT_BUNDLE, Grounder
+    from sdk.grounder import DEFAULT_BUNDLE
 
+    what = f"the engines in {args.engines}" if args.engines else "compiled graphs"
     if cuda_device() is None:
-        return Finding("absent", "no GPU to run compiled graphs on")
+        return Finding("absent", f"no GPU to run {what} on")
+    named = args.device in (TENSORRT, TENSORRT_RTX)
     try:
-        device = load_library().name
+        device = load_library(args.device if named else None).name
     except DependencyError:
-        return Finding("absent", "no TensorRT to run compiled graphs with")
+        return Finding("absent", f"no TensorRT to run {what} with")
     try:
-        graphs = Grounder.load(bundle, device=device).info["graphs"]
+        grounder = load_grounder(argparse.Namespace(**{**vars(args), "device": device}))
     except EngineError as error:
-        command = f"grounder compile {shlex.quote(str(bundle or DEFAULT_BUNDLE))}"
-        return Finding("missing", str(error), command)
-    compiled = [name for name, graph in graphs.items() if graph["device"] == device]
-    return Finding("ok", f"{', '.join(compiled) or 'no graph'}, with device {device!r}")
+        command = ["grounder", "compile", str(args.bundle or DEFAULT_BUNDLE)]
+        command += ["--precision", args.precision] if args.precision != "auto" else []
+        command += ["--engines", args.engines] if args.engines else []
+        command += ["--library", device] if named else []
+        return Finding("missing", str(error), shlex.join(command))
+    return Finding("ok", f"with device {device!r}: {_graphs(grounder)}")
 
 
-def _try_bundle(bundle: str | None) -> dict[str, Finding]:
-    """Load as `Grounder.load(bundle)` does, and ask: a provider that lists may still not run."""
+def _graphs(grounder: "Grounder") -> str:
+    """As "vision cpu fp32, text cpu int8, fusion cpu fp32"."""
+    graphs = grounder.info["graphs"].items()
+    return ", ".join(f"{name} {one['device']} {one['precision']}" for name, one in graphs)
+
+
+def _try_bundle(args: argparse.Namespace) -> dict[str, Finding]:
+    """Load as asked, and ask a question: a provider that lists may still not run."""
     import numpy as np
 
-    from sdk.grounder import Grounder
+    from sdk.cli import load_grounder
 
     with warnings.catch_warnings(record=True) as complaints:
         warnings.simplefilter("always")
-        grounder = Grounder.load(bundle)
+        grounder = load_grounder(args)
         view = grounder.encode(np.zeros((480, 640, 3), np.uint8))
         with suppress(PhraseError):  # a vocabulary of another language
             view.ground("the person on the left")
     info = grounder.info
-    graphs = [f"{name} {one['device']} {one['precision']}" for name, one in info["graphs"].items()]
-    text = f"{info['name']}, {info['bytes'] / 1e6:.1f} MB, answers with {', '.join(graphs)}"
+    text = f"{info['name']}, {info['bytes'] / 1e6:.1f} MB, answers with {_graphs(grounder)}"
     findings = {"bundle": Finding("ok", text, details=info)}
     fallbacks = [str(one.message) for one in complaints if one.category is RuntimeWarning]
     if fallbacks:
         findings["fallback"] = Finding("problem", " ".join(dict.fromkeys(fallbacks)))
     return findings
-
-
-def _tried(probe: Callable[[], Finding]) -> Finding:
-    try:
-        return probe()
-    except Exception as error:
-        return _problem(error)
-
-
-def _import(name: str) -> Any:
-    """The module, or the ImportError that says why there is none."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        return error
-    except Exception as error:  # a library may raise what it likes while it is imported
-        return ImportError(_problem(error).text)
-
-
-def _problem(error: Exception) -> Finding:
-    kind = "" if isinstance(error, GroundingError) else f"{type(error).__name__}: "
-    text, _, fix = " ".join(f"{kind}{error}".split()).partition(" Fix: ")
-    return Finding("problem", text.removesuffix("."), fix)

@@ -2,23 +2,31 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".grounder-tmp"
 """Ends the name of a file that is being written; a killed process leaves it behind."""
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name beside `path`, then rename it to `path`.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write a file to, which is `path` after the block.
 
-    Raises OSError, with the old file as it was and nothing left beside it.
+    Where the block raises, the old file is as it was and nothing is left beside it. Raises OSError.
     """
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path` as a whole. Raises OSError, with the old file as it was."""
+    with replacing(path) as temporary, open(temporary, "xb") as file:
+        file.write(data)

@@ -1,6 +1,8 @@
 """A real bundle, small enough to build for each test, and a frame to ask it about."""
 
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +22,24 @@ from sdk.manifest import (
 )
 from sdk.preprocess import Preprocess
 
+# Helpers with fixtures, which the test files that use them load, and with asserts to be explained.
+pytest.register_assert_rewrite("tests.serving", "tests.compiling")
+
 # Shells start what runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast an example runs depends on the machine and says nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def exact_products() -> Iterator[None]:
+    """A run that trains in bfloat16 sets it for the process, where the next test may be exact."""
+    yield
+    if trainer := sys.modules.get("train.trainer"):
+        trainer.use_fast_math(False)
+
 
 WIDTH, HEIGHT, TOKEN_WIDTH, MAX_TOKENS = 48, 32, 8, 24
 N_TOKENS = WIDTH * HEIGHT // 64

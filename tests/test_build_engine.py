@@ -1,6 +1,7 @@
 """`build_engine` end to end: a tiny checkpoint to a bundle that the SDK runs."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -230,7 +231,7 @@ def test_run_as_a_script_from_anywhere(built: Built, tmp_path: Path) -> None:
     flags = built.flags(tmp_path / "new", "--dry-run")
     done = subprocess.run([*script, *flags], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "would export method m2ist at 64 px" in done.stdout
+    assert "fusion as static" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -262,6 +263,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_build_needs_a_checkpoint_and_a_place(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, missing in ((["--out=a"], "--checkpoint"), (["--checkpoint=a"], "--out")):
+        assert main(flags) == 2
+        assert f"error: {missing}: expected a path, got none" in capsys.readouterr().err
+
+
 def test_tensorrt_is_refused_with_what_to_install(
     built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -289,6 +296,23 @@ def test_a_dry_run_says_what_is_tried_and_why(
     ]
     assert "ONNX Runtime's CPU" in "\n".join(lines)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_needs_neither_files_nor_pytorch(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here', name='torch')")
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "export/build_engine.py"),
+            "--dry-run",
+            "--text-precision=fp32",
+        ],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("fp32: all graphs") and "text as" not in done.stdout
 
 
 def test_a_bundle_for_openvino(

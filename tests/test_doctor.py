@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import sdk
 from sdk import Grounder, doctor, machine
 from sdk.cli import main
+from sdk.engines import library
 from sdk.engines.library import cuda_device
 
 REPOSITORY = Path(sdk.__file__).parents[1]
@@ -128,6 +130,56 @@ def test_no_bundle(ask: Any) -> None:
     code, report, err = ask("/nowhere")
     assert (code, report["ready"]) == (2, False)
     assert "/nowhere" in err
+
+
+def test_what_is_asked_for_is_what_would_run(tiny_bundle: Path, ask: Any) -> None:
+    for precision in ("fp32", "int8"):
+        code, report, _ = ask(tiny_bundle, "--precision", precision, "--threads", 1)
+        bundle = report["checks"]["bundle"]
+        assert (code, bundle["precision"]) == (0, precision)
+        assert f"text cpu {precision}" in bundle["text"]
+
+
+def test_a_precision_or_device_that_cannot_run_is_said(tiny_bundle: Path, ask: Any) -> None:
+    for option, value in (("--precision", "fp16"), ("--device", "gpu")):
+        code, report, err = ask(tiny_bundle, option, value)
+        assert (code, report["ready"]) == (2, False)
+        assert report["checks"]["files"]["status"] == "ok"
+        assert repr(value) in report["checks"]["bundle"]["text"] and repr(value) in err
+
+
+@pytest.mark.skipif(cuda_device() is not None, reason="CUDA works here")
+def test_without_a_gpu_engines_are_of_no_use(tiny_bundle: Path, tmp_path: Path, ask: Any) -> None:
+    code, report, _ = ask(tiny_bundle, "--engines", tmp_path / "elsewhere")
+    engines = report["checks"]["engines"]
+    assert (code, engines["status"]) == (0, "absent")
+    assert str(tmp_path / "elsewhere") in engines["text"]
+    assert "answers with vision cpu fp32" in report["checks"]["bundle"]["text"]
+
+
+@pytest.mark.skipif(cuda_device() is not None, reason="CUDA works here")
+def test_engines_that_are_not_there_come_with_the_command_that_builds_them(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ask: Any,
+) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    monkeypatch.setattr(library, "cuda_device", lambda: library.Device("RTX 3060", "8.6", 28))
+    folder = tmp_path / "my engines"
+    options = ["--precision", "int8", "--engines", folder, "--device", "tensorrt-rtx"]
+    code, report, err = ask(tiny_bundle, *options)
+    assert (code, report["checks"]["engines"]["status"]) == (2, "missing")
+    fix = report["checks"]["engines"]["fix"]
+    assert fix in report["todo"] and str(folder) in err
+    asked = ["--precision", "int8", "--engines", str(folder), "--library", "tensorrt-rtx"]
+    assert shlex.split(fix) == ["grounder", "compile", str(tiny_bundle), *asked]
+    assert main(shlex.split(fix)[1:]) == 0
+    capsys.readouterr()
+    engines = ask(tiny_bundle, *options)[1]["checks"]["engines"]
+    assert engines["status"] == "problem"  # found, but the driver that would run them is not there
+    assert str(folder) in engines["text"] and "does not load" in engines["text"]
 
 
 def test_a_machine_without_the_optional_packages_lists_what_installs_them() -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,17 +219,6 @@ def test_array_path_and_pil_image_agree(
     expected = grounder.ground(frame, "cat")
     for other in (path, str(path), image.open(path)):
         assert grounder.ground(other, "cat") == expected
-
-
-def test_threads_share_a_grounder(grounder: Grounder, frame: NDArray[np.uint8]) -> None:
-    jobs = [
-        (np.ascontiguousarray(np.roll(frame, shift, axis=1)), phrase)
-        for shift in range(0, 200, 20)
-        for phrase in PHRASES
-    ]
-    with ThreadPoolExecutor(4) as pool:
-        parallel = list(pool.map(lambda job: grounder.ground(*job), jobs))
-    assert parallel == [grounder.ground(*job) for job in jobs]
 
 
 def test_precision_selects_other_files(tiny_bundle: Path, frame: NDArray[np.uint8]) -> None:

@@ -1,5 +1,7 @@
 """INT8: every form runs and stays near, one calibration serves all, and runtimes take them."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,10 +50,17 @@ def weight_types(path: Path) -> dict[str, int]:
     ],
 )
 def test_int8_graphs_run_and_stay_near(
-    graph: str, recipe: str, tiny: TinyGraphs, tmp_path: Path
+    graph: str,
+    recipe: str,
+    tiny: TinyGraphs,
+    calibrated: dict[str, Calibrated],
+    tmp_path: Path,
 ) -> None:
     target = tmp_path / "int8.onnx"
-    quantize(recipe, tiny.files[graph], target, feeds(tiny, graph))
+    if recipe in STATIC:
+        calibrated[graph].write_within(recipe, target)
+    else:
+        quantize(recipe, tiny.files[graph], target)
     assert {INT8, UINT8} & set(weight_types(target).values())
     session = open_session(target, "cpu")
     for case in tiny.cases_of(graph):
@@ -193,8 +202,28 @@ def test_nothing_stays_float_without_need(uneven: Calibrated, tmp_path: Path) ->
 
 def test_what_cannot_be_made_is_refused(tiny: TinyGraphs, tmp_path: Path) -> None:
     source, target = tiny.files[VISION.name], tmp_path / "int8.onnx"
-    with pytest.raises(PrecisionError, match="'int4'"):
-        quantize("int4", source, target, [])
+    for recipe in ("int4", "static"):
+        with pytest.raises(PrecisionError, match=f"'blockwise'.* got '{recipe}'"):
+            quantize(recipe, source, target)
     with pytest.raises(PrecisionError, match="real inputs"):
-        quantize("static", source, target, [])
+        Calibrated(source, [])
     assert not list(tmp_path.iterdir())
+
+
+LOGGING = """
+import logging, sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from export.quantize import quantize
+quantize("blockwise", Path({source!r}), Path({target!r}))
+assert "onnxruntime.quantization.matmul_nbits_quantizer" in sys.modules
+assert (logging.root.handlers, logging.root.level) == ([], logging.WARNING)
+"""
+
+
+def test_the_root_logger_is_left_alone(tiny: TinyGraphs, tmp_path: Path) -> None:
+    source, target = str(tiny.files[TEXT.name]), str(tmp_path / "int8.onnx")
+    code = LOGGING.format(root=str(Path(__file__).parents[1]), source=source, target=target)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

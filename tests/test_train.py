@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sdk.files import TEMPORARY
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
 from train.__main__ import build_parser, main
 from train.build import DEFAULT_VOCAB, build_model
@@ -178,7 +179,7 @@ def test_other_settings_do_not_continue_a_run(
         (["--dim", "12"], "--dim: expected a multiple of 8"),
         (["--method", "lora", "--unfreeze-vision"], "--unfreeze-vision: lora adapts frozen"),
         (["--method", "unipt_joint", "--fusion", "transvg"], "--fusion: unipt_joint has"),
-        (["--fusion", "sparse"], "--fusion: expected one of dense, transvg"),
+        (["--fusion", "sparse"], "--fusion: expected one of decoder, dense, transvg"),
         (["--variant", "draft"], "--variant: expected one of released, paper"),
         (["--vocab", str(DEFAULT_VOCAB)], "--vocab: expected the 38 tokens"),
     ],
@@ -202,7 +203,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         load_checkpoint(path)
-    assert [p.name for p in tmp_path.glob("*.tmp")] == []
+    assert list(tmp_path.glob(f"*{TEMPORARY}")) == []
 
 
 def test_every_setting_is_a_flag_with_help() -> None:

@@ -11,6 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from train import needs_torch  # noqa: F401
+
+# isort: split
+
 import torch
 
 from sdk.errors import GroundingError

@@ -7,7 +7,6 @@ optimiser's moments. The header holds the config and the step, so a run resumes 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sdk.files import replacing
 from train.config import TrainConfig
 from train.model import GroundingModel
 
@@ -43,12 +43,8 @@ def save_checkpoint(
     }
     metadata = {"config": json.dumps(config.to_dict()), "state": json.dumps(state)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], TrainConfig, dict[str, Any]]:

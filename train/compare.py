@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdk.files import replace_file
+from train import needs_torch  # noqa: F401
 from train.build import DEFAULT_VOCAB
 from train.config import TrainConfig
 from train.cost import measure_trainer, peak_bytes
@@ -48,9 +50,7 @@ def run(config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path)
     settings = config.to_dict() | {"val_limit": val_limit}
     figures = {"config": settings, "accuracy": accuracy, "peak_bytes": peak_bytes()}
     figures |= dataclasses.asdict(measure_trainer(trainer, batch))
-    temporary = out / "figures.tmp"
-    temporary.write_text(json.dumps(figures))
-    temporary.replace(out / "figures.json")
+    replace_file(out / "figures.json", json.dumps(figures).encode())
 
 
 def in_own_process(
@@ -157,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     settings = {key: str(value) for key, value in vars(args).items() if key in SETTINGS}
     found = {"settings": settings, "methods": methods}
-    (args.out / "compare.json").write_text(json.dumps(found, indent=1) + "\n")
+    replace_file(args.out / "compare.json", f"{json.dumps(found, indent=1)}\n".encode())
     print(f"written to {args.out / 'compare.json'}")
     return 0
 

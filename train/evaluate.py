@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk import Grounder, GroundingError
+from sdk.files import replace_file
 from train.data.expressions import area
 from train.data.readers import data_root
 from train.data.samples import DataError
@@ -90,7 +91,7 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
     """Write the figures; a nan ("no such phrases") becomes null."""
     text = json.dumps(figures, indent=1).replace(": NaN", ": null")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "\n")
+    replace_file(path, f"{text}\n".encode())
 
 
 SECTIONS = {

@@ -7,7 +7,6 @@ during training. Text taps are kept in memory, feature maps in one memory-mapped
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from hashlib import sha256
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sdk.files import replacing
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
 from sdk.tokenizer import WordPieceTokenizer
@@ -122,7 +122,6 @@ class KeptVision:
         photos: Sequence[Photo],
         path: Path,
     ) -> None:
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
         shape = (len(photos), sum(self._sizes))
         needed, free = 2 * shape[0] * shape[1], shutil.disk_usage(path.parent).free
         if needed > free:
@@ -130,7 +129,7 @@ class KeptVision:
                 f"keeping the features of {shape[0]:,} photos takes {needed / 1e9:.1f} GB, and "
                 f"{path.parent} has {free / 1e9:.1f} GB: train with --no-keep"
             )
-        try:
+        with replacing(path) as temporary:
             maps = np.memmap(temporary, np.float16, "w+", shape=shape)
             for row, photo in enumerate(tqdm(photos, desc="keeping vision features", unit="photo")):
                 image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path))).to(self._device)
@@ -138,9 +137,6 @@ class KeptVision:
                 maps[row] = flat.half().cpu().numpy()
             maps.flush()
             del maps  # an open map cannot be renamed everywhere
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def __call__(self, photos: Sequence[Photo]) -> list[Tensor]:
         """B photos -> feature maps (B, C, h, w) float32, as `encoder.features` gives them."""

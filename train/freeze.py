@@ -14,8 +14,13 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from train import needs_torch  # noqa: F401
+
+# isort: split
+
 from safetensors.torch import save_file
 
+from sdk.files import replacing
 from train.build import DEFAULT_VISION_WEIGHTS, build_model
 from train.checkpoint import (
     CheckpointError,
@@ -49,9 +54,8 @@ def freeze(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     vision, side = folder / DEFAULT_VISION_WEIGHTS.name, folder / SIDE_NAME
-    temporary = vision.with_suffix(".tmp")
-    save_file(weights, temporary, {"step": str(state["step"])})
-    temporary.replace(vision)
+    with replacing(vision) as temporary:
+        save_file(weights, temporary, {"step": str(state["step"])})
     shipped = vision.resolve() == DEFAULT_VISION_WEIGHTS.resolve()
     config = dataclasses.replace(
         config,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from sdk.files import replace_file
+
 LOSS, ACCURACY = "loss.csv", "accuracy.csv"
 
 
@@ -32,4 +34,4 @@ class RunLog:
             if path.is_file():
                 header, *rows = path.read_text().splitlines()
                 kept = [row for row in rows if int(float(row.split(",", 1)[0])) <= step]
-                path.write_text("\n".join([header, *kept]) + "\n")
+                replace_file(path, "\n".join([header, *kept, ""]).encode())

@@ -21,9 +21,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from train import needs_torch  # noqa: F401
+
+# isort: split
+
 import torch
 
 from sdk.errors import FrameError
+from sdk.files import replace_file
 from sdk.frames import as_bgr
 from train.data.samples import DataError, read_jsonl
 
@@ -155,9 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         exclude = {Path(r["image"]).name for path in args.exclude for _, r in read_jsonl(path)}
         lines = list(records(forms[args.form](), args.images, args.out, exclude))
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.out.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        temporary.replace(args.out)
+        replace_file(args.out, "".join(f"{line}\n" for line in lines).encode())
     except (KeyError, IndexError, TypeError, ValueError) as error:
         print(f"error: {args.file} is not of the form {args.form}: {error!r}", file=sys.stderr)
         return 2
