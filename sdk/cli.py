@@ -2,12 +2,14 @@
 
     grounder ground photo.jpg "the dog on the left" "a red car" --save out.jpg
     grounder info [bundle]
-    grounder doctor [bundle]
+    grounder doctor [bundle] --precision fp16
     grounder compile [bundle] --precision fp16
     grounder bench [bundle] --device tensorrt --json run.json --compare before.json
     grounder serve --port 8000
+    grounder batch photos/ street.mp4 --phrase "a dog" --out dogs.parquet
 
 Exit code 0: done, also when nothing was found. 2: it could not be done, said in one line on stderr.
+1, of `grounder batch` alone: done, but for files that could not be read.
 
 What needs NumPy, OpenCV or ONNX Runtime is imported by the command that uses it: `grounder doctor`
 must start where they are broken.
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import sdk
 from sdk import bench_command, doctor
+from sdk.batch import command as batch
 from sdk.contract import TEXT
 from sdk.engines.library import TENSORRT, TENSORRT_RTX
 from sdk.errors import EngineUnsupportedError, GroundingError
@@ -58,13 +61,13 @@ def report_errors(command: Callable[[], None]) -> int:
     return 0
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """The options of everything that loads a bundle; see `load_grounder`."""
+def add_model_options(parser: argparse.ArgumentParser, threads: int | None = None) -> None:
+    """The options of everything that loads a bundle, see `load_grounder`; `threads`: default."""
     parser.add_argument("--bundle", metavar="FOLDER", help="model folder (default: the built-in)")
-    add_runtime_options(parser)
+    add_runtime_options(parser, threads)
 
 
-def add_runtime_options(parser: argparse.ArgumentParser) -> None:
+def add_runtime_options(parser: argparse.ArgumentParser, threads: int | None = None) -> None:
     parser.add_argument(
         "--device",
         default="auto",
@@ -75,7 +78,11 @@ def add_runtime_options(parser: argparse.ArgumentParser) -> None:
         "--precision", default="auto", help="auto, or one the bundle has (default: %(default)s)"
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="CPU threads (default: physical cores)"
+        "--threads",
+        type=int,
+        default=threads,
+        metavar="N",
+        help=f"CPU threads (default: {threads or 'physical cores'})",
     )
     parser.add_argument(
         "--engines",
@@ -119,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("doctor", help="show what this machine has and what is missing")
     doctor.add_arguments(check)
+    add_runtime_options(check)
     check.set_defaults(command=doctor.run)
 
     _add_compile(commands.add_parser("compile", help="compile a bundle for an NVIDIA GPU"))
@@ -132,6 +140,11 @@ def _parser() -> argparse.ArgumentParser:
     server.add_arguments(serve)
     add_model_options(serve)
     serve.set_defaults(command=server.run)
+
+    many = commands.add_parser("batch", help="ground folders of pictures and videos into a table")
+    batch.add_arguments(many)
+    add_model_options(many, threads=1)
+    many.set_defaults(command=batch.run)
     return parser
 
 

@@ -1,0 +1,97 @@
+"""The work folder: finished parts, and what they were made with.
+
+results.parquet.work/
+    run.json              phrases, model and options
+    3f2a...jsonl          rows of a finished part
+    9c01...errors.jsonl   rows of one with errors, which the next run does again
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdk.batch.plan import Part
+from sdk.batch.rows import Row
+from sdk.batch.table import write_table
+from sdk.errors import GroundingError
+from sdk.files import replace_file
+
+RUN_FILE = "run.json"
+
+
+class BatchMismatchError(GroundingError):
+    """The parts in the work folder were made with other phrases, another model or options."""
+
+
+class WorkFolder:
+    """The folder beside a result, named after it."""
+
+    def __init__(self, out: Path) -> None:
+        self.path = out.with_name(f"{out.name}.work")
+        self._out = out
+
+    def open(self, settings: Mapping[str, Any]) -> None:
+        """Make the folder, or go on in it.
+
+        `settings`: what decides about the rows, of JSON's types. Raises BatchMismatchError when the
+        folder's are others, GroundingError when it cannot be used.
+        """
+        run = self.path / RUN_FILE
+        try:
+            self.path.mkdir(exist_ok=True)
+            if not run.exists():
+                replace_file(run, (json.dumps(settings, indent=1) + "\n").encode())
+                return
+            before = json.loads(run.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise GroundingError(f"cannot use the work folder {self.path}: {error}") from error
+        changed = [
+            f"{name} {before.get(name)} -> {settings.get(name)}"
+            for name in {**before, **settings}
+            if before.get(name) != settings.get(name)
+        ]
+        if changed:
+            raise BatchMismatchError(
+                f"expected to go on with what is in {self.path}, but it was made with other "
+                f"settings: {'; '.join(changed)}. Take those again, give another --out, or start "
+                f"over: rm -r {self.path}"
+            )
+
+    def is_done(self, part: Part) -> bool:
+        """Whether its rows are there, without errors."""
+        return self._file(part, complete=True).is_file()
+
+    def write(self, part: Part, rows: Sequence[Row]) -> list[str]:
+        """Keep the rows of a part. Returns its errors, with their sources; with some, it is not
+        done. Raises GroundingError."""
+        errors = [f"{row['source']}: {row['error']}" for row in rows if row["error"] is not None]
+        path = self._file(part, complete=not errors)
+        try:
+            replace_file(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        except OSError as error:
+            raise GroundingError(f"cannot write {path}: {error}") from error
+        return errors
+
+    def merge(self, parts: Sequence[Part]) -> int:
+        """Write the result, the parts in their order. Returns the number of its rows.
+
+        Raises GroundingError, and leaves an older result as it was.
+        """
+        try:
+            return write_table(self._out, self._lines(parts))
+        except OSError as error:
+            raise GroundingError(f"cannot write {self._out}: {error}") from error
+
+    def remove(self) -> None:
+        """Once the result is there."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _lines(self, parts: Sequence[Part]) -> Iterator[bytes]:
+        for part in parts:
+            with self._file(part, complete=self.is_done(part)).open("rb") as file:
+                yield from file
+
+    def _file(self, part: Part, *, complete: bool) -> Path:
+        return self.path / f"{part.key}{'' if complete else '.errors'}.jsonl"

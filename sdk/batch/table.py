@@ -1,0 +1,62 @@
+"""The result: one JSONL or Parquet file, written whole or not at all."""
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sdk.batch.rows import COLUMNS
+from sdk.errors import DependencyError, GroundingError
+from sdk.files import replacing
+
+PARQUET, JSONL = ".parquet", ".jsonl"
+ROWS_PER_GROUP = 50_000
+"""Of a Parquet file, and what is in memory at a time."""
+
+
+def check_table(path: Path) -> None:
+    """Whether `write_table` can be expected to write there, before any work is done.
+
+    Raises GroundingError, DependencyError.
+    """
+    if path.suffix not in (JSONL, PARQUET):
+        raise GroundingError(f"--out: expected a name ending with .jsonl or .parquet, got {path}")
+    if not path.parent.is_dir() or path.is_dir():
+        raise GroundingError(f"--out: expected a file in a folder that exists, got {path}")
+    if path.suffix == PARQUET:
+        try:
+            import_module("pyarrow.parquet")
+        except ImportError as error:
+            raise DependencyError(
+                f"Parquet needs a package that does not import: {error}. Fix: pip install pyarrow "
+                "(of the extra `offline`), or --out results.jsonl"
+            ) from error
+
+
+def write_table(path: Path, lines: Iterator[bytes]) -> int:
+    """Write rows, each a line of JSON with the fields of `sdk.batch.rows.Row`; returns how many.
+
+    Raises OSError, with an older file as it was and nothing left beside it.
+    """
+    with replacing(path) as temporary:
+        return (_write_parquet if path.suffix == PARQUET else _write_jsonl)(temporary, lines)
+
+
+def _write_jsonl(path: Path, lines: Iterator[bytes]) -> int:
+    with path.open("wb") as file:
+        return sum(1 for line in lines if file.write(line))
+
+
+def _write_parquet(path: Path, lines: Iterator[bytes]) -> int:
+    pa: Any = import_module("pyarrow")
+    parquet: Any = import_module("pyarrow.parquet")
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    count = 0
+    with parquet.ParquetWriter(path, schema) as writer:
+        while rows := [json.loads(line) for line in islice(lines, ROWS_PER_GROUP)]:
+            writer.write_table(pa.Table.from_pylist(rows, schema))
+            count += len(rows)
+    return count

@@ -1,0 +1,100 @@
+"""Chosen frames of a video, from a known place on, exactly.
+
+Nothing here seeks. OpenCV estimates where a frame is in the file and may miss it (opencv/opencv
+issue 9053), most of all where the frame rate varies. So a reader only goes forward: it decodes what
+it passes, without converting it to pixels, and knows every frame by counting.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk._opencv import cv2
+from sdk.closing import Closing
+from sdk.errors import GroundingError, SourceError
+from sdk.sources import _without_warnings
+
+DEFAULT_FPS = 30.0
+"""Where the header has none that can be."""
+MOST_FRAMES = 100_000_000
+"""More, and the header is wrong."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames are grounded. Raises GroundingError."""
+
+    every: int = 1
+    """Every n-th frame."""
+    fps: float | None = None
+    """Instead: so many a second, evenly by the frames' times; all where the video has fewer."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise GroundingError(f"--every: expected at least 1, got {self.every}")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise GroundingError(f"--fps: expected a number above 0, got {self.fps}")
+
+    def takes(self, number: int, time_s: float, before_s: float) -> bool:
+        """Whether a frame is grounded. `before_s`: the time of the frame before it."""
+        if self.fps is None:
+            return number % self.every == 0
+        period, before = (math.floor(time * self.fps + 1e-6) for time in (time_s, before_s))
+        return period > before
+
+    def stride(self, video_fps: float) -> float:
+        """Frames from one that is grounded to the next, on average."""
+        return self.every if self.fps is None else max(1.0, video_fps / self.fps)
+
+
+class VideoReader(Closing):
+    """Goes through a video frame by frame."""
+
+    def __init__(self, path: str) -> None:
+        """Raises SourceError."""
+        self.path = path
+        with _without_warnings():
+            self._capture = cv2.VideoCapture(path)
+        if not self._capture.isOpened():
+            raise SourceError(
+                "expected a video that OpenCV can open; check that it plays (ffplay), or convert it"
+            )
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 1 <= fps <= 240 else DEFAULT_FPS
+        """Frames per second, on average, as the header says."""
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.announced = int(count) if 0 < count < MOST_FRAMES else 0
+        """Frames that the header says there are, not always rightly; 0 if it does not say."""
+        self.number = -1
+        """Of the present frame, from 0; -1 before the first."""
+        self.time_s, self.before_s = -1.0, -1.0
+        """When the present frame is shown, and the one before it, in seconds; -1 before them."""
+
+    def advance(self) -> bool:
+        """Go to the next frame; False after the last one."""
+        if not self._capture.grab():
+            return False
+        self.number += 1
+        told = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 6)
+        # Some containers have no times; 0 is then told of every frame.
+        self.before_s = self.time_s
+        self.time_s = told if told > 0 or self.number == 0 else self.number / self.fps
+        return True
+
+    def frame(self) -> NDArray[np.uint8] | None:
+        """The present frame, (H, W, 3) uint8 BGR; None when it does not decode."""
+        got, image = self._capture.retrieve()
+        return np.asarray(image, np.uint8) if got else None
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def chosen(reader: VideoReader, stop: int | None, sampling: Sampling) -> Iterator[VideoReader]:
+    """The reader at each frame to ground, up to the frame before `stop`; None: to the end."""
+    while (stop is None or reader.number + 1 < stop) and reader.advance():
+        if sampling.takes(reader.number, reader.time_s, reader.before_s):
+            yield reader

@@ -1,0 +1,159 @@
+"""What a worker process does: grounds one part after the other, with a Grounder of its own."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from sdk._opencv import cv2
+from sdk.batch.folder import WorkFolder
+from sdk.batch.plan import Part
+from sdk.batch.rows import Row, error_row, result_rows
+from sdk.batch.video import Sampling, VideoReader, chosen
+from sdk.errors import FrameError, SourceError
+from sdk.frames import FrameLike
+from sdk.grounder import Grounder
+
+KEPT_READERS = 4
+"""Of a worker; each has a decoder's memory."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `Grounder.load` takes."""
+
+    bundle: str | None
+    device: str
+    precision: str
+    threads: int | None
+    engines: str | None
+
+    def load(self) -> Grounder:
+        """Raises as `Grounder.load`."""
+        return Grounder.load(
+            self.bundle,
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            engines=self.engines,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all parts."""
+
+    model: Model
+    phrases: tuple[str, ...]
+    alternatives: int
+    sampling: Sampling
+
+
+class _Frame(NamedTuple):
+    source: str
+    number: int
+    time_s: float | None
+    image: FrameLike | None
+    why: str
+    """There is no image."""
+
+
+def dask_setup(_: object) -> None:
+    """Called by Dask in each new worker process, in its main thread."""
+    # Ctrl-C reaches every process of the terminal; the one that started the workers ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def ground_part(job: Job, work: WorkFolder, part: Part) -> list[str]:
+    """Ground a part and keep its rows. Returns what could not be read, which becomes a row too.
+
+    Raises what is wrong with all parts: the errors of `Grounder.load`, PhraseError, BackendError,
+    GroundingError where the rows cannot be kept.
+    """
+    grounder = _grounder(job.model)
+    rows: list[Row] = []
+    for source, number, time_s, image, why in _frames(part, job.sampling):
+        if image is not None:
+            try:
+                results = grounder.ground(image, job.phrases, alternatives=job.alternatives)
+            except FrameError as unusable:
+                why = str(unusable)
+            else:
+                rows += result_rows(source, number, time_s, results)
+                continue
+        rows.append(error_row(source, number, time_s, why))
+    return work.write(part, rows)
+
+
+def give_up(work: WorkFolder, part: Part, attempts: int) -> list[str]:
+    """For a part that `attempts` worker processes died with: as `ground_part`."""
+    alone = "" if len(part.paths) == 1 else f", or with one of {len(part.paths) - 1} others"
+    error = f"{attempts} worker processes died with it{alone}"
+    frame = part.span.start if part.span else 0
+    return work.write(part, [error_row(_named(path), frame, None, error) for path in part.paths])
+
+
+@lru_cache(maxsize=1)
+def _grounder(model: Model) -> Grounder:
+    if model.threads:
+        cv2.setNumThreads(model.threads)
+    return model.load()
+
+
+def _frames(part: Part, sampling: Sampling) -> Iterator[_Frame]:
+    if part.span is None:
+        for path in part.paths:
+            yield _Frame(_named(path), 0, None, path, "")
+        return
+    (path,), span = part.paths, part.span
+    source = _named(path)
+    try:
+        reader = _reader_at(path, span.start)
+    except SourceError as error:
+        yield _Frame(source, 0, None, None, str(error))
+        return
+    if reader.number + 1 < span.start:
+        return  # it has ended before; the part that it ended in says so
+    for seen in chosen(reader, span.stop, sampling):
+        yield _Frame(source, seen.number, seen.time_s, seen.frame(), "the frame does not decode")
+    end = reader.number + 1
+    if end == span.stop:
+        _keep(reader)
+        return
+    reader.close()
+    # Headers are not exact, but hardly a second wrong.
+    if not end or end < span.announced - reader.fps:
+        announced = f" of {span.announced} that its header announces" if span.announced else ""
+        why = f"the video ends after {end} frames{announced}; it may be cut off or damaged"
+        yield _Frame(source, end, None, None, why)
+
+
+_kept: list[VideoReader] = []
+"""Where parts ended, for the parts that follow them, the oldest first. With several, workers may
+swap videos without decoding any of them twice."""
+
+
+def _keep(reader: VideoReader) -> None:
+    _kept.append(reader)
+    if len(_kept) > KEPT_READERS:
+        _kept.pop(0).close()
+
+
+def _reader_at(path: str, start: int) -> VideoReader:
+    """A reader whose next frame is `start`, or that has ended before. Raises SourceError."""
+    before = [kept for kept in _kept if kept.path == path and kept.number < start]
+    if before:
+        reader = max(before, key=lambda kept: kept.number)
+        _kept.remove(reader)
+    else:
+        reader = VideoReader(path)
+    while reader.number + 1 < start and reader.advance():
+        pass
+    return reader
+
+
+def _named(path: str) -> str:
+    """A path as text that any file can hold: bytes that are not UTF-8 become \\xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
