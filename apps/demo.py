@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sdk
-from apps._video import VideoFile
+from apps.video_file import VideoFile
 from sdk._opencv import cv2
 from sdk.cli import add_model_options, load_grounder, report_errors, summary
 from sdk.drawing import draw, write_image

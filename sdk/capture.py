@@ -3,72 +3,22 @@
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.errors import GroundingError, SourceError
 from sdk.frames import FrameLike, as_bgr
+from sdk.mailbox import Mailbox
 from sdk.sources import FrameSource, open_source
 
-Item = TypeVar("Item")
 SourceLike: TypeAlias = str | int | os.PathLike[str] | Iterable[FrameLike]
 
 POLICIES = ("auto", "newest", "all")
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 """Before a lost source is opened again; it doubles with each attempt in between."""
-
-
-class Mailbox(Generic[Item]):
-    """A bounded queue between two threads."""
-
-    def __init__(self, size: int, *, newest: bool) -> None:
-        """`newest`: when it is full the oldest item makes room; else whoever puts has to wait."""
-        self._items: deque[Item] = deque()
-        self._size, self._newest = size, newest
-        self._closed = self._stopped = False
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
-
-    def put(self, item: Item) -> bool:
-        """False when nobody will get it any more."""
-        with self._changed:
-            if self._newest and len(self._items) == self._size:
-                self._items.popleft()
-            self._changed.wait_for(lambda: self._stopped or len(self._items) < self._size)
-            if not self._stopped:
-                self._items.append(item)
-            self._changed.notify_all()
-            return not self._stopped
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Nothing more will be put, because of `error` or the end. What is in it can be had."""
-        with self._changed:
-            self._closed, self._error = True, error
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        """Nothing more will be got: whoever waits goes on at once."""
-        with self._changed:
-            self._stopped = True
-            self._items.clear()
-            self._changed.notify_all()
-
-    def __iter__(self) -> Iterator[Item]:
-        return self
-
-    def __next__(self) -> Item:
-        """Waits for the next item. After the last one raises the error, once, or StopIteration."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed or self._stopped)
-            if self._items:
-                self._changed.notify_all()
-                return self._items.popleft()
-            error, self._error = self._error, None
-        raise StopIteration if error is None or self._stopped else error
 
 
 class Shot(NamedTuple):
@@ -104,7 +54,7 @@ class Capture:
         else:
             kind = type(source).__name__
             raise SourceError(f"expected a source that opens or an iterable of frames, got {kind}")
-        opened = self._source if isinstance(self._source, FrameSource) else None
+        opened = self.source
         self._live = opened is not None and opened.live
         self._reconnect_seconds = reconnect_seconds
         self.newest = policy == "newest" or (policy == "auto" and self._live)
@@ -113,6 +63,11 @@ class Capture:
         self._stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name="grounder capture", daemon=True)
         self.thread.start()
+
+    @property
+    def source(self) -> FrameSource | None:
+        """What frames are read from now; None for an iterable that is no FrameSource."""
+        return self._source if isinstance(self._source, FrameSource) else None
 
     def stop(self) -> None:
         """Have the thread end after the frame it is waiting for; does not wait for it."""

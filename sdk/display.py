@@ -3,9 +3,11 @@
 OpenCV's Qt build does not raise without a display: it aborts the whole process, so ask first.
 """
 
+import ctypes
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 from sdk._opencv import cv2
 from sdk.errors import DependencyError
@@ -15,7 +17,7 @@ _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.destroyAllWindows()"
 
 
 def require_display() -> None:
-    """Return if `cv2.imshow` works here.
+    """Return if `cv2.imshow` works here; call it before the first window.
 
     Raises DependencyError when OpenCV has no windows, or no display can be reached.
     """
@@ -40,6 +42,18 @@ def require_display() -> None:
             f"expected a display for the window, but OpenCV ({toolkit}) cannot open one: {reason}; "
             f"check DISPLAY={os.environ.get('DISPLAY', '')!r}, {_INSTEAD}"
         )
+    if toolkit.startswith("QT"):
+        _load_x11_xcb()
+
+
+def _load_x11_xcb() -> None:
+    """Have Qt use the system's libX11-xcb, not the one in OpenCV's wheels.
+
+    That one is made for an older libX11 and writes to the wrong place in the system's, so Xlib goes
+    on taking events away from Qt: one window in a few stays black, and keys and clicks get lost.
+    """
+    with suppress(OSError):  # a system without it
+        ctypes.CDLL("libX11-xcb.so.1", mode=ctypes.RTLD_GLOBAL)
 
 
 def _gui_toolkit() -> str:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from sdk._opencv import cv2
 from sdk.errors import GroundingError
+from sdk.files import replace_file
 from sdk.frames import FrameLike, as_bgr
-from sdk.results import Grounding
+from sdk.results import Box, Grounding
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -45,17 +46,21 @@ _ASCII = str.maketrans(
 
 
 def draw(
-    frame: FrameLike, results: Grounding | Sequence[Grounding], *, header: Sequence[str] = ()
+    frame: FrameLike,
+    results: Grounding | Sequence[Grounding],
+    *,
+    header: Sequence[str] = (),
+    colours: Sequence[Colour] = PALETTE,
 ) -> Image:
     """A copy of the frame, (H, W, 3) uint8 BGR, with the results of its phrases drawn on it.
 
-    The n-th phrase always has the n-th colour of the palette. `header`: lines of text for the top
-    left corner. Raises FrameError.
+    `header`: lines of text for the top left corner. `colours`: the n-th result has the n-th, BGR;
+    they begin anew where there are fewer. Raises FrameError.
     """
     image: Image = as_bgr(frame).copy()
     results = [results] if isinstance(results, Grounding) else results
-    pen = _Pen.for_image(image)
-    coloured = [(result, PALETTE[i % len(PALETTE)]) for i, result in enumerate(results)]
+    pen = Pen.for_image(image)
+    coloured = [(result, colours[i % len(colours)]) for i, result in enumerate(results)]
     found = [(result, colour) for result, colour in coloured if result.found]
     boxes = [_pixels(result.box, image) for result, _ in found]
     for box, (_, colour) in zip(boxes, found, strict=True):
@@ -69,6 +74,19 @@ def draw(
     return image
 
 
+def draw_dashed(image: Image, box: Box, colour: Colour) -> None:
+    """Draw a guess as a box in thin dashes, in pixels of the image, into `image` itself."""
+    pen, (left, top, right, bottom) = Pen.for_image(image), _pixels(box, image)
+    dash, line = max(4, pen.height // 2), max(1, pen.line // 2)
+    cv2.rectangle(image, (left, top), (right, bottom), BLACK, line)
+    for x in range(left, right + 1, 2 * dash):
+        for y in (top, bottom):
+            cv2.line(image, (x, y), (min(x + dash, right), y), colour, line)
+    for y in range(top, bottom + 1, 2 * dash):
+        for x in (left, right):
+            cv2.line(image, (x, y), (x, min(y + dash, bottom)), colour, line)
+
+
 def draw_lines(
     image: Image, lines: Sequence[str], *, colour: Colour = WHITE, at_bottom: bool = False
 ) -> list[Rect]:
@@ -78,7 +96,7 @@ def draw_lines(
     Returns the strips as (left, top, right, bottom) in pixels.
     """
     height, width = image.shape[:2]
-    pen = _Pen.for_image(image)
+    pen = Pen.for_image(image)
     room = max(1, height // pen.row)
     if len(lines) > room:
         lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} more"]
@@ -95,7 +113,10 @@ def draw_lines(
 
 
 def write_image(path: str | os.PathLike[str], image: Image) -> None:
-    """Save a picture in the format its name ends with. Raises GroundingError."""
+    """Save a picture, whole or not at all, in the format its name ends with.
+
+    Raises GroundingError.
+    """
     target = Path(path)
     try:
         encoded, data = cv2.imencode(target.suffix, image)
@@ -106,7 +127,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
             f"expected a picture's file name, as out.jpg or out.png, got {str(path)!r}"
         )
     try:
-        target.write_bytes(data.tobytes())
+        replace_file(target, data.tobytes())
     except OSError as error:
         raise GroundingError(f"cannot write the picture {str(path)!r}: {error.strerror}") from error
 
@@ -119,7 +140,7 @@ def to_ascii(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Pen:
+class Pen:
     """Font and line sizes in pixels, chosen for one picture."""
 
     scale: float
@@ -129,16 +150,21 @@ class _Pen:
     line: int
 
     @classmethod
-    def for_image(cls, image: Image) -> "_Pen":
+    def for_image(cls, image: Image) -> "Pen":
+        """For text and boxes on this picture."""
         short = min(image.shape[:2])
-        height = max(9, round(short / 38))
+        return cls.of_height(max(9, round(short / 38)), max(1, round(short / 220)))
+
+    @classmethod
+    def of_height(cls, height: int, line: int = 1) -> "Pen":
+        """For text whose capitals are `height` pixels high, and lines `line` pixels wide."""
         (_, unit), _ = cv2.getTextSize("Ag", _FONT, 1.0, 1)  # OpenCV 4 and 5 differ
         return cls(
             scale=height / unit,
             thickness=max(1, round(height / 12)),
             height=height,
             pad=max(2, height // 3),
-            line=max(1, round(short / 220)),
+            line=line,
         )
 
     @property
@@ -165,7 +191,7 @@ class _Pen:
 
 
 def _draw_label(
-    image: Image, pen: _Pen, result: Grounding, box: Rect, colour: Colour, taken: Sequence[Rect]
+    image: Image, pen: Pen, result: Grounding, box: Rect, colour: Colour, taken: Sequence[Rect]
 ) -> Rect:
     height, width = image.shape[:2]
     text = pen.fit(to_ascii(result.text), width - 2 * pen.pad, f" {result.score:.2f}")
@@ -193,7 +219,7 @@ def _overlap(a: Rect, b: Rect) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _pixels(box: tuple[float, float, float, float], image: Image) -> Rect:
+def _pixels(box: Box, image: Image) -> Rect:
     """The box in whole pixels inside the picture: `right` and `bottom` are the last ones."""
     height, width = image.shape[:2]
     left, top, right, bottom = (round(edge) for edge in box)

@@ -200,7 +200,8 @@ class Grounder:
         """Ground phrases in frames as they come: an iterator of `sdk.stream.StreamResult`.
 
         `source`: what `sdk.sources.open_source` opens, or an iterable of frames.
-        `tracking`: how boxes are carried between groundings; None for groundings as they are.
+        `tracking`: how boxes are carried between groundings; None for groundings as they are. The
+        default leaves separate pictures (a folder, a pattern) untracked.
         `every`: frames from one grounding to the next, at least. Frames between are carried;
         without tracking they are left out.
         `policy`: "newest" never waits: frames are dropped where the consumer or, without tracking,

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from sdk._opencv import cv2
 from sdk.closing import Closing
 from sdk.errors import DependencyError, SourceError
 from sdk.frames import as_bgr
+from sdk.mailbox import Mailbox
 
 Frame = NDArray[np.uint8]
 
@@ -47,6 +49,7 @@ class FrameSource(Closing):
         fps: float,
         size_wh: tuple[int, int],
         live: bool = False,
+        stills: bool = False,
         release: Callable[[], object] = lambda: None,
     ) -> None:
         self._frames = frames
@@ -57,6 +60,8 @@ class FrameSource(Closing):
         """Width and height of the first frame in pixels; the pictures of a folder may differ."""
         self.live = live
         """Whether frames come at their own pace and are lost when nobody asks in time."""
+        self.stills = stills
+        """Whether frames are separate pictures, with no motion from one to the next to follow."""
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -115,11 +120,11 @@ def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
 def _open_pictures(paths: Sequence[str], text: str) -> FrameSource:
     if not paths:
         raise SourceError(f"expected pictures ({' '.join(sorted(PICTURE_SUFFIXES))}) in {text!r}")
-    first, *others = sorted(paths, key=_natural_order)
+    first, *others = sorted(paths, key=natural_order)
     frame = as_bgr(first)
     height, width = frame.shape[:2]
     frames = chain([frame], map(as_bgr, others))
-    return FrameSource(frames, fps=PICTURES_PER_SECOND, size_wh=(width, height))
+    return FrameSource(frames, fps=PICTURES_PER_SECOND, size_wh=(width, height), stills=True)
 
 
 def _open_pipeline(text: str) -> FrameSource:
@@ -136,7 +141,7 @@ def _open_pipeline(text: str) -> FrameSource:
 def _open_capture(
     spec: int | str, name: str, advice: str, backend: int = cv2.CAP_ANY
 ) -> FrameSource:
-    with _without_warnings():
+    with without_warnings():
         capture = cv2.VideoCapture(spec, backend)
         first = _read(capture) if capture.isOpened() else None
     if first is None:
@@ -179,44 +184,36 @@ class _Newest(Iterator[Frame]):
 
     def __init__(self, capture: cv2.VideoCapture, first: Frame, name: str) -> None:
         self._capture = capture
-        self._frame: Frame | None = first
         self._name = name
-        self._stopped = False
-        self._changed = threading.Condition()
+        self._frames: Mailbox[Frame] = Mailbox(1, newest=True)
+        self._frames.put(first)
         self._thread = threading.Thread(target=self._read, name=name, daemon=True)
         self._thread.start()
         # A thread that is inside OpenCV when Python exits aborts the process.
         atexit.register(self.release)
 
     def _read(self) -> None:
-        while not self._stopped:
-            frame = _read(self._capture)
-            with self._changed:
-                if frame is None:
-                    self._stopped = True
-                else:
-                    self._frame = frame
-                self._changed.notify_all()
+        while (frame := _read(self._capture)) is not None and self._frames.put(frame):
+            pass
+        self._frames.close()
         self._capture.release()
 
     def __next__(self) -> Frame:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._frame is not None or self._stopped, LIVE_TIMEOUT_SECONDS
-            )
-            frame, self._frame = self._frame, None
-        if frame is None:
-            raise SourceError(f"{self._name} stopped sending frames; check the cable or network")
-        return frame
+        try:
+            return self._frames.get(LIVE_TIMEOUT_SECONDS)
+        except (StopIteration, Empty):
+            raise SourceError(
+                f"{self._name} stopped sending frames; check the cable or network"
+            ) from None
 
     def release(self) -> None:
         atexit.unregister(self.release)
-        self._stopped = True
+        self._frames.stop()
         self._thread.join(LIVE_TIMEOUT_SECONDS)  # the thread may hang in a dead connection
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """OpenCV prints what the SourceError is about to say."""
     logging: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the two functions at its top
     level = logging.getLogLevel()
@@ -227,6 +224,6 @@ def _without_warnings() -> Iterator[None]:
         logging.setLogLevel(level)
 
 
-def _natural_order(path: str) -> list[tuple[int, str]]:
+def natural_order(path: str) -> list[tuple[int, str]]:
     """ "shot2" before "shot10"."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path)]

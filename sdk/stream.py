@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.capture import Capture, Mailbox, Shot, SourceLike
+from sdk.capture import Capture, Shot, SourceLike
 from sdk.closing import Closing
 from sdk.errors import GroundingError
+from sdk.mailbox import Mailbox
 from sdk.phrases import as_phrases
 from sdk.results import Grounding
-from sdk.tracking import Tracker, Tracking
+from sdk.sources import FrameSource
+from sdk.tracking import DEFAULT_TRACKING, Tracker, Tracking
 
 if TYPE_CHECKING:
     from sdk.grounder import Grounder
@@ -53,6 +55,13 @@ class StreamResult:
     """When the frame was read: seconds since 1970."""
     latency: float
     """Seconds from the frame's reading to the consumer's getting the result."""
+    inference: float
+    """Seconds that the last grounding before the results took, without waiting for its turn."""
+
+
+class _Answer(NamedTuple):
+    results: list[Grounding]
+    seconds: float
 
 
 class _Found(NamedTuple):
@@ -60,6 +69,7 @@ class _Found(NamedTuple):
     results: list[Grounding]
     fresh: tuple[bool, ...]
     identities: tuple[int, ...]
+    seconds: float
 
 
 class Stream(Closing, Iterator[StreamResult]):
@@ -84,12 +94,12 @@ class Stream(Closing, Iterator[StreamResult]):
         """See `Grounder.stream`."""
         if every < 1:
             raise GroundingError(f"every: expected 1 or more frames, got {every}")
-        if tracking is not None and not isinstance(tracking, Tracking):
-            raise GroundingError(f"tracking: expected sdk.Tracking(...) or None, got {tracking!r}")
+        _check_tracking(tracking)
         texts = _checked(grounder, phrases)
-        self._worker = _Worker(
-            grounder, Capture(source, policy, reconnect_seconds), texts, tracking, every
-        )
+        capture = Capture(source, policy, reconnect_seconds)
+        if tracking is DEFAULT_TRACKING and capture.source and capture.source.stills:
+            tracking = None  # nobody asked for it, and between pictures there is nothing to follow
+        self._worker = _Worker(grounder, capture, texts, tracking, every)
         # The threads know the worker only: a stream that is dropped unclosed stops them too.
         self._finalizer = weakref.finalize(self, self._worker.stop)
         self._finalizer.atexit = False  # the worker's own also waits
@@ -107,17 +117,54 @@ class Stream(Closing, Iterator[StreamResult]):
     def phrases(self, phrases: str | Sequence[str]) -> None:
         self._worker.phrases = _checked(self._worker.grounder, phrases)
 
-    def __next__(self) -> StreamResult:
-        """The next result.
+    @property
+    def grounder(self) -> "Grounder":
+        """What grounds; assign another, as one of another precision, while it runs.
 
-        Raises what ended the stream, once: SourceError, FrameError, BackendError, or whatever an
-        iterable of frames raised.
+        It takes effect at the next grounding. Assigning raises PhraseError where it cannot read the
+        phrases, and leaves the one before.
         """
-        shot, results, fresh, identities = next(self._worker.results)
+        return self._worker.grounder
+
+    @grounder.setter
+    def grounder(self, grounder: "Grounder") -> None:
+        _checked(grounder, self._worker.phrases)
+        self._worker.grounder = grounder
+
+    @property
+    def tracking(self) -> Tracking | None:
+        """How boxes are carried between groundings; assign other settings, or None, while it runs.
+
+        Tracks begin anew. Assigning raises GroundingError for what are no settings.
+        """
+        return self._worker.tracking
+
+    @tracking.setter
+    def tracking(self, tracking: Tracking | None) -> None:
+        _check_tracking(tracking)
+        self._worker.tracking = tracking
+
+    @property
+    def source(self) -> FrameSource | None:
+        """What `open_source` opened: its size, speed and kind. None for an iterable of frames."""
+        return self._worker.capture.source
+
+    def get(self, timeout: float | None = None) -> StreamResult:
+        """The next result, waited for up to `timeout` seconds; None = as long as it takes.
+
+        Raises queue.Empty when it does not come in time, StopIteration after the last one, and
+        what ended the stream, once: SourceError, FrameError, BackendError, or whatever an iterable
+        of frames raised.
+        """
+        shot, results, fresh, identities, seconds = self._worker.results.get(timeout)
         latency = time.perf_counter() - shot.read
         return StreamResult(
-            shot.frame, results, fresh, identities, shot.number, shot.timestamp, latency
+            shot.frame, results, fresh, identities, shot.number, shot.timestamp, latency, seconds
         )
+
+    def __next__(self) -> StreamResult:
+        """As `get`, however long it takes."""
+        return self.get()
 
     def close(self) -> None:
         """Stop and wait for the threads to end; a thread of a dead camera up to 15 s."""
@@ -137,10 +184,10 @@ class _Worker:
     ) -> None:
         self.grounder = grounder
         self.phrases = phrases
+        self.tracking = tracking
+        self.capture = capture
         self.results: Mailbox[_Found] = Mailbox(1 if capture.newest else 2, newest=capture.newest)
-        self._capture = capture
         self._every = every
-        self._tracker = tracking and Tracker(grounder.manifest.threshold, tracking)
         self._pool = ThreadPoolExecutor(1, "grounder inference")
         self._thread = threading.Thread(target=self._run, name="grounder follow", daemon=True)
         self._thread.start()
@@ -149,7 +196,7 @@ class _Worker:
 
     def stop(self) -> None:
         """Have the threads end; does not wait for them."""
-        self._capture.stop()
+        self.capture.stop()
         self.results.stop()
 
     def close(self) -> None:
@@ -157,50 +204,72 @@ class _Worker:
         self._thread.join()
 
     def _run(self) -> None:
-        shots, tracker = self._capture.shots, self._tracker
         try:
-            for found in self._follow(shots, tracker) if tracker else self._ground_all(shots):
+            for found in self._modes(self.capture.shots):
                 if not self.results.put(found):
                     break
             self.results.close()
         except Exception as error:  # whatever it is, the consumer is the one to hear of it
             self.results.close(error)
         finally:
-            self._capture.stop()
+            self.capture.stop()
             self._pool.shutdown()
-            self._capture.thread.join(JOIN_SECONDS)
+            self.capture.thread.join(JOIN_SECONDS)
             atexit.unregister(self.close)
+
+    @property
+    def _mode(self) -> tuple[Tracking | None, float]:
+        """What tracks depend on: when it is replaced, they begin anew."""
+        return self.tracking, self.grounder.manifest.threshold
+
+    def _modes(self, shots: Iterable[Shot]) -> Iterator[_Found]:
+        mode = None
+        while mode != self._mode:  # still the same after a turn: the source has ended
+            mode = tracking, threshold = self._mode
+            tracker = tracking and Tracker(threshold, tracking)
+            for found in self._follow(shots, tracker) if tracker else self._ground_all(shots):
+                yield found
+                if mode != self._mode:
+                    break
 
     def _ground_all(self, shots: Iterable[Shot]) -> Iterator[_Found]:
         """Every k-th frame, with its own groundings."""
         for index, shot in enumerate(shots):
             if index % self._every == 0:
-                results = self._ask(shot).result()
-                yield _Found(shot, results, (True,) * len(results), (0,) * len(results))
+                results, seconds = self._ask(shot).result()
+                fresh, identities = (True,) * len(results), (0,) * len(results)
+                yield _Found(shot, results, fresh, identities, seconds)
 
     def _follow(self, shots: Iterable[Shot], tracker: Tracker) -> Iterator[_Found]:
         """Every frame. Of a live source with the groundings there are, else with its own."""
-        waiting: Future[list[Grounding]] | None = None
-        age = 0
+        waiting: Future[_Answer] | None = None
+        age, seconds = 0, 0.0
         for shot in shots:
             tracker.advance(shot.frame)
             age += 1
             if waiting and waiting.done():
-                tracker.update(waiting.result())
+                results, seconds = waiting.result()
+                tracker.update(results)
                 waiting = None
             if not waiting and (age >= self._every or not tracker.results):
                 tracker.mark()
                 waiting, age = self._ask(shot), 0
-            if waiting and not self._capture.newest:
-                tracker.update(waiting.result())
+            if waiting and not self.capture.newest:
+                results, seconds = waiting.result()
+                tracker.update(results)
                 waiting = None
             if tracker.results:
-                yield _Found(shot, tracker.results, tracker.fresh, tracker.identities)
+                yield _Found(shot, tracker.results, tracker.fresh, tracker.identities, seconds)
 
-    def _ask(self, shot: Shot) -> "Future[list[Grounding]]":
+    def _ask(self, shot: Shot) -> "Future[_Answer]":
         # A copy: the consumer may draw on the frame before it is grounded.
-        frame, phrases = shot.frame.copy(), self.phrases
-        return self._pool.submit(lambda: self.grounder.ground(frame, phrases))
+        return self._pool.submit(_ground, self.grounder, shot.frame.copy(), self.phrases)
+
+
+def _ground(grounder: "Grounder", frame: NDArray[np.uint8], phrases: tuple[str, ...]) -> _Answer:
+    started = time.perf_counter()
+    results = grounder.ground(frame, phrases)
+    return _Answer(results, time.perf_counter() - started)
 
 
 def _checked(grounder: "Grounder", phrases: str | Sequence[str]) -> tuple[str, ...]:
@@ -208,3 +277,8 @@ def _checked(grounder: "Grounder", phrases: str | Sequence[str]) -> tuple[str, .
     texts = tuple(as_phrases(phrases))
     grounder._encode_phrases(texts)
     return texts
+
+
+def _check_tracking(tracking: object) -> None:
+    if tracking is not None and not isinstance(tracking, Tracking):
+        raise GroundingError(f"tracking: expected sdk.Tracking(...) or None, got {tracking!r}")

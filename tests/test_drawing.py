@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sdk import Grounding, GroundingError, draw
-from sdk.drawing import MUTED, PALETTE, draw_lines, to_ascii, write_image
+from sdk.drawing import MUTED, PALETTE, draw_dashed, draw_lines, to_ascii, write_image
 
 Box = tuple[float, float, float, float]
 
@@ -60,6 +60,34 @@ def test_each_phrase_keeps_its_colour_also_when_others_are_not_found() -> None:
     both = draw(blank(320, 240), [found("a", boxes[0]), found("b", boxes[1])])
     second = draw(blank(320, 240), [missing("a"), found("b", boxes[1])])
     assert tuple(both[120, 120]) == tuple(second[120, 120]) == PALETTE[1]
+
+
+def test_colours_of_ones_own() -> None:
+    boxes = [(40.0, 60.0, 90.0, 180.0), (120.0, 60.0, 170.0, 180.0)]
+    results = [found("a", boxes[0]), found("b", boxes[1])]
+    image = draw(blank(320, 240), results, colours=[(1, 2, 3), (4, 5, 6)])
+    assert tuple(image[120, 40]) == (1, 2, 3) and tuple(image[120, 120]) == (4, 5, 6)
+    one = draw(blank(320, 240), results, colours=[(1, 2, 3)])
+    assert tuple(one[120, 40]) == tuple(one[120, 120]) == (1, 2, 3)
+    assert (draw(blank(320, 240), [], colours=[]) == 0).all()
+
+
+def test_a_guess_is_dashed() -> None:
+    """Every edge has the colour and gaps; nothing else is touched."""
+    image = blank(640, 480, value=200)
+    draw_dashed(image, (100, 50, 300, 400), PALETTE[0])
+    for edge in (image[50, 100:301], image[400, 100:301], image[50:401, 100], image[50:401, 300]):
+        share = (edge == PALETTE[0]).all(axis=-1).mean()
+        assert 0.4 < share < 0.7
+        assert ((edge == PALETTE[0]).all(axis=-1) | (edge == 0).all(axis=-1)).all()
+    changed = (image != 200).any(axis=-1)
+    changed[48:53], changed[398:403], changed[:, 98:103], changed[:, 298:303] = 4 * [False]
+    assert not changed.any()
+
+
+@given(st.tuples(*[st.floats(-500, 900)] * 4))
+def test_a_dashed_box_may_lie_anywhere(box: Box) -> None:
+    draw_dashed(blank(64, 48), box, PALETTE[0])
 
 
 def test_what_is_not_found_gets_a_muted_line_and_no_box() -> None:

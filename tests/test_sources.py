@@ -56,14 +56,15 @@ def pictures(tmp_path: Path) -> Path:
 def test_a_video_gives_all_its_frames_in_order(video: Path) -> None:
     with open_source(video) as source:
         assert (source.fps, source.size_wh, source.live) == (10, (WIDTH, HEIGHT), False)
+        assert not source.stills
         frames = list(source)
     assert [number_of(frame) for frame in frames] == list(range(20))
     assert all(frame.shape == (HEIGHT, WIDTH, 3) and frame.dtype == np.uint8 for frame in frames)
 
 
-def test_a_folder_gives_its_pictures_in_natural_order(pictures: Path) -> None:
+def test_a_folder_gives_its_pictures_innatural_order(pictures: Path) -> None:
     with open_source(pictures) as source:
-        assert (source.size_wh, source.live) == ((WIDTH, HEIGHT), False)
+        assert (source.size_wh, source.live, source.stills) == ((WIDTH, HEIGHT), False, True)
         assert [number_of(frame) for frame in source] == [1, 2, 10]
 
 
@@ -166,6 +167,13 @@ def test_a_stream_that_stops_is_an_error_after_its_last_frame(camera: str) -> No
         for frame in source:
             last = number_of(frame)
     assert last is not None
+
+
+def test_a_closed_stream_gives_no_more_frames(camera: str) -> None:
+    with open_source(f"{camera}/endless.mjpg") as source:
+        next(source)
+    with pytest.raises(SourceError, match="stopped"):
+        next(source)
 
 
 def test_a_stream_left_open_does_not_break_the_end_of_the_process(camera: str) -> None:

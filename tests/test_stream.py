@@ -2,14 +2,17 @@
 
 import gc
 import http.server
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import count
+from dataclasses import replace
+from itertools import count, islice, pairwise
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import cv2
@@ -21,8 +24,10 @@ from numpy.typing import NDArray
 import sdk
 from sdk import BackendError, FrameError, Grounder, GroundingError, PhraseError, SourceError
 from sdk.backends import Session
-from sdk.capture import Mailbox
+from sdk.mailbox import Mailbox
+from sdk.manifest import Manifest, sha256_file
 from sdk.stream import StreamResult
+from sdk.tracking import DEFAULT_TRACKING, Tracking
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
 WAIT = 60.0  # seconds after which an event that never comes fails a test
@@ -185,6 +190,135 @@ def test_a_phrase_of_unknown_words_is_refused_and_the_stream_goes_on(grounder: G
         with pytest.raises(PhraseError):
             stream.phrases = ["日本"]
         assert next(stream).results[0].text == "cat"
+
+
+def test_a_grounder_replaced_while_it_runs(grounder: Grounder, tiny_bundle: Path) -> None:
+    other = Grounder.load(tiny_bundle, device="cpu", precision="int8", threads=1)
+    frames = (numbered(n % 200) for n in count())
+    with grounder.stream(frames, PHRASES, tracking=None) as stream:
+        seen = next(stream)
+        assert seen.results == grounder.ground(seen.frame, PHRASES)
+        assert stream.grounder is grounder
+        stream.grounder = other
+        assert stream.grounder is other
+        for seen in stream:
+            if seen.results == other.ground(seen.frame, PHRASES):
+                break
+            assert seen.results == grounder.ground(seen.frame, PHRASES)
+        seen = next(stream)
+        assert seen.results == other.ground(seen.frame, PHRASES)
+
+
+def test_a_grounder_with_another_threshold_begins_new_tracks(grounder: Grounder) -> None:
+    sure = replace(grounder.manifest, threshold=0.0)
+    frames = (numbered(n % 200) for n in count())
+    every = Grounder(sure, grounder._tokenizer, grounder.sessions, "fp32")
+    none = Grounder(replace(sure, threshold=1.0), grounder._tokenizer, grounder.sessions, "fp32")
+    with none.stream(frames, PHRASES) as stream:
+        assert not any(result.found for result in next(stream).results)
+        stream.grounder = every
+        assert any(all(one.found for one in seen.results) for seen in islice(stream, 50))
+        stream.grounder = none
+        assert any(not any(one.found for one in seen.results) for seen in islice(stream, 50))
+
+
+def test_a_grounder_that_cannot_read_the_phrases_is_refused(
+    grounder: Grounder, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_bundle, tmp_path / "blind")
+    vocab = folder / "vocab.txt"
+    vocab.write_text(vocab.read_text().replace("dog", "dig").replace("\nd\n", "\nD\n"))
+    manifest = replace(Manifest.load(folder), files={"vocab.txt": sha256_file(vocab)})
+    manifest.save(folder)
+    with grounder.stream((numbered(n % 200) for n in count()), ["dog"]) as stream:
+        with pytest.raises(PhraseError):
+            stream.grounder = Grounder.load(folder, device="cpu", threads=1)
+        assert stream.grounder is grounder
+        assert next(stream).results[0].text == "dog"
+
+
+@pytest.mark.parametrize("policy", ["all", "newest"])
+def test_tracking_switched_while_it_runs(grounder: Grounder, policy: str) -> None:
+    frames = (numbered(n % 200) for n in count())
+    with grounder.stream(frames, PHRASES, every=3, policy=policy) as stream:
+        before = list(islice(stream, 20))
+        assert stream.tracking == DEFAULT_TRACKING
+        assert not all(all(seen.fresh) for seen in before), "some are carried"
+        stream.tracking = None
+        assert stream.tracking is None
+        list(islice(stream, 5))  # of those on their way
+        for seen in islice(stream, 10):
+            assert seen.fresh == (True,) * 3
+            assert seen.results == grounder.ground(seen.frame, PHRASES)
+        stream.tracking = Tracking(weight=1.0)
+        list(islice(stream, 5))
+        again = list(islice(stream, 20))
+        assert not all(all(seen.fresh) for seen in again)
+        with pytest.raises(GroundingError, match="tracking: expected"):
+            stream.tracking = True  # type: ignore[assignment]
+        assert stream.tracking == Tracking(weight=1.0)
+        numbers = [seen.number for seen in (*before, *again)]
+        assert numbers == sorted(set(numbers))
+
+
+def test_switching_at_the_end_of_a_file_ends_all_the_same(grounder: Grounder, video: Path) -> None:
+    numbers = []
+    with grounder.stream(video, PHRASES) as stream:
+        for seen in stream:
+            numbers.append(seen.number)
+            stream.tracking = None if stream.tracking else DEFAULT_TRACKING
+    assert numbers == list(range(20))
+
+
+def test_pictures_are_not_tracked_unless_it_is_asked_for(
+    grounder: Grounder, tmp_path: Path, video: Path
+) -> None:
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), numbered(90 * number))
+    with grounder.stream(f"{tmp_path}/*.png", PHRASES) as stream:
+        assert stream.tracking is None
+        assert [s.results == grounder.ground(s.frame, PHRASES) for s in stream] == [True] * 3
+    with grounder.stream(f"{tmp_path}/*.png", PHRASES, tracking=Tracking()) as stream:
+        assert stream.tracking == Tracking()
+    with grounder.stream(video, PHRASES) as stream:
+        assert stream.tracking == DEFAULT_TRACKING
+
+
+def test_what_was_opened(grounder: Grounder, video: Path) -> None:
+    with grounder.stream(video, "cat") as stream:
+        assert stream.source is not None
+        assert (stream.source.size_wh, stream.source.fps) == ((64, 48), 200)
+        assert (stream.source.live, stream.source.stills) == (False, False)
+    with grounder.stream([], "cat") as stream:
+        assert stream.source is None
+
+
+def test_a_result_that_is_not_there_is_not_waited_for(grounder: Grounder) -> None:
+    go_on = threading.Event()
+
+    def camera() -> Iterator[NDArray[np.uint8]]:
+        yield numbered(0)
+        assert go_on.wait(WAIT)
+        yield numbered(1)
+
+    with grounder.stream(camera(), "cat") as stream:
+        assert stream.get(WAIT).number == 0
+        for timeout in (0, 0.01):
+            with pytest.raises(Empty):
+                stream.get(timeout)
+        go_on.set()
+        assert stream.get().number == 1
+        with pytest.raises(StopIteration):
+            stream.get(WAIT)
+
+
+def test_the_time_of_a_grounding_leaves_waiting_out(grounder: Grounder, video: Path) -> None:
+    with grounder.stream(video, PHRASES, every=5) as stream:
+        got = list(stream)
+    assert all(0 < seen.inference <= seen.latency for seen in got if any(seen.fresh))
+    for before, seen in pairwise(got):
+        if not any(seen.fresh):
+            assert seen.inference == before.inference
 
 
 @pytest.mark.parametrize("policy", ["all", "newest"])
@@ -430,6 +564,20 @@ def test_a_mailbox_that_keeps_the_newest() -> None:
     assert list(box) == []
     box.stop()
     assert not box.put(6)
+
+
+def test_a_mailbox_is_waited_for_only_so_long() -> None:
+    box: Mailbox[int] = Mailbox(1, newest=True)
+    for timeout in (0, 0.01):
+        with pytest.raises(Empty):
+            box.get(timeout)
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(box.get, WAIT)
+        box.put(1)
+        assert got.result(WAIT) == 1
+    box.close()
+    with pytest.raises(StopIteration):
+        box.get(0)
 
 
 def test_a_mailbox_that_keeps_all_holds_up_whoever_puts() -> None:

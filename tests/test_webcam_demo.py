@@ -1,4 +1,4 @@
-"""The demos as a user starts them, and the keys of the window without and with a real window."""
+"""The demos as a user starts them: their files, and a real window used by keys and mouse."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,11 +15,15 @@ import pytest
 from numpy.typing import NDArray
 
 import sdk
-from apps._video import VideoFile
-from apps._window import BACKSPACES, ENTER, ESCAPE, SPACE, TAB, Controls, ascii_key
+from apps.video_file import VideoFile
+from apps.webcam.canvas import ACCENT, RED
+from apps.webcam.controls import TAB, Controls
+from apps.webcam.overlay import Scene, canvas_wh, compose, panel_width
 from sdk import Grounder, GroundingError
+from sdk.drawing import Colour, Rect
 
 ROOT = Path(sdk.__file__).parents[1]
+CAT = ROOT / "apps" / "assets" / "cat.jpg"
 AS_FILE = [sys.executable, str(ROOT / "apps" / "webcam_demo.py")]
 AS_MODULE = [sys.executable, "-m", "apps.webcam_demo"]
 
@@ -59,7 +63,7 @@ def test_headless_writes_the_annotated_video(
     cwd = ROOT if command is AS_MODULE else tmp_path
     done = run(command, "--source", street, "--phrase", "the dog", *options, cwd=cwd)
     assert done.returncode == 0, done.stderr
-    assert "5 frames" in done.stdout and "median latency" in done.stdout
+    assert "5 frames" in done.stdout and "median grounding" in done.stdout
     frames, original = read_video(out), read_video(street)
     assert len(frames) == 5
     assert frames[0].shape == original[0].shape
@@ -162,64 +166,6 @@ def test_a_video_that_cannot_be_written(tmp_path: Path, name: str) -> None:
         VideoFile(tmp_path / name, 25, (64, 48))
 
 
-def press(controls: Controls, *keys: int | str) -> Controls:
-    for key in keys:
-        for code in [key] if isinstance(key, int) else map(ord, key):
-            controls.press(code)
-    return controls
-
-
-@pytest.mark.parametrize("start", [TAB, ENTER])
-def test_typing_another_phrase(start: int) -> None:
-    controls = press(Controls(["a cat"]), start, "the quick dog")
-    assert controls.editing and not controls.quitting and not controls.paused
-    assert controls.phrases == ["a cat"]
-    assert any("the quick dog" in line for line in controls.lines())
-    press(controls, BACKSPACES[0], BACKSPACES[1], "or", ENTER)
-    assert not controls.editing
-    assert controls.phrases == ["the quick dor"]
-
-
-def test_typing_several_phrases() -> None:
-    assert press(Controls(["a"]), TAB, " a dog ;; a cat;", ENTER).phrases == ["a dog", "a cat"]
-
-
-def test_escape_and_an_empty_phrase_keep_the_old_one() -> None:
-    controls = press(Controls(["a cat"]), TAB, "dog", ESCAPE)
-    assert (controls.phrases, controls.editing, controls.quitting) == (["a cat"], False, False)
-    assert press(controls, TAB, BACKSPACES[0], " ; ", ENTER).phrases == ["a cat"]
-
-
-def test_a_phrase_that_cannot_be_grounded_is_taken_back() -> None:
-    controls = press(Controls(["a cat"]), TAB, "!!", ENTER)
-    controls.reject("expected words")
-    assert controls.phrases == ["a cat"]
-    assert "expected words" in controls.lines()
-    assert "expected words" not in press(controls, "h").lines()
-
-
-def test_the_other_keys() -> None:
-    controls = Controls(["a cat"])
-    assert press(controls, SPACE).paused and not press(controls, SPACE).paused
-    assert len(press(controls, "h").lines()) > len(press(controls, "h").lines())
-    assert press(controls, "s").snapping
-    assert press(Controls(["a"]), "q").quitting
-    assert press(Controls(["a"]), ESCAPE).quitting
-
-
-@pytest.mark.parametrize(
-    ("code", "key"),
-    [
-        *((-1, None), (ord("a"), ord("a")), (13, ENTER), (10, ENTER), (9, TAB), (27, ESCAPE)),
-        *((0xFF0D, ENTER), (0xFF8D, ENTER), (0xFF08, 8), (0xFF1B, ESCAPE)),  # X11 names
-        *((0x100000 | ord("a"), ord("a")), (0x110000 | 0xFF09, TAB)),  # GTK with Num Lock, Shift
-        *((0xFF51, None), (0xFFE1, None), (0x250000, None), (201, None)),  # arrows, Shift, É
-    ],
-)
-def test_key_codes(code: int, key: int | None) -> None:
-    assert ascii_key(code) == key
-
-
 def test_the_demo_of_make_demo(tmp_path: Path) -> None:
     demo = [sys.executable, str(ROOT / "apps" / "demo.py")]
     done = run(demo, "--output", "deep/out", cwd=tmp_path)
@@ -250,50 +196,281 @@ needs_window = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def display() -> Iterator[str]:
-    """Name of a virtual X display."""
-    reader, writer = os.pipe()
-    with subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "800x600x24"],
-        pass_fds=[writer],
-        stderr=subprocess.DEVNULL,
-    ) as server:
+SCREEN_WH = (1000, 700)
+WAIT = 60.0  # seconds after which something that does not happen fails a test
+KEYS = {" ": "space", ";": "semicolon", "\t": "Tab", "\n": "Return", "-": "minus"}
+
+
+class Display:
+    """A virtual X display whose pixels can be read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        reader, writer = os.pipe()
+        screen = ["-fbdir", str(folder), "-screen", "0", f"{SCREEN_WH[0]}x{SCREEN_WH[1]}x24"]
+        self.server = subprocess.Popen(
+            # -noreset: else it begins anew, deaf for a while, whenever its last client has gone.
+            ["Xvfb", "-noreset", "-displayfd", str(writer), *screen],
+            pass_fds=[writer],
+            stderr=subprocess.DEVNULL,
+        )
         os.close(writer)
         with os.fdopen(reader) as numbers:
-            yield f":{numbers.readline().strip()}"
-        server.terminate()
+            self.environment = {**os.environ, "DISPLAY": f":{numbers.readline().strip()}"}
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """(H, W, 3) BGR: what is on the screen."""
+        # An XWD file: of its header's 32-bit numbers the first is its length, then come the colours
+        # of a palette, 12 bytes each, then 4 bytes a pixel.
+        data = (self._folder / "Xvfb_screen0").read_bytes()
+        header = np.frombuffer(data, ">u4", 25)
+        begin = int(header[0] + 12 * header[19])
+        rows = np.frombuffer(data, np.uint8, SCREEN_WH[1] * int(header[12]), begin)
+        return rows.reshape(SCREEN_WH[1], -1, 4)[:, : SCREEN_WH[0], :3]
+
+
+@pytest.fixture
+def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Display]:
+    display = Display(tmp_path_factory.mktemp("screen"))
+    yield display
+    display.server.terminate()
+    display.server.wait()
+
+
+class Demo:
+    """The demo in a window at the upper left of a display, used as a person would."""
+
+    def __init__(self, display: Display, *arguments: object, cwd: Path) -> None:
+        self.display, self.cwd = display, cwd
+        self.process = subprocess.Popen(
+            [*AS_FILE, *map(str, arguments)],
+            cwd=cwd,
+            env=display.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._id = ""
+        self.await_(self._has_focus)
+
+    def _has_focus(self) -> bool:
+        """Gives it to the window as soon as that is on the screen."""
+        self._id = self.xdotool("search", "--onlyvisible", "--name", "^grounder: ")
+        return self._id != "" and (
+            self.xdotool("getwindowfocus") == self._id
+            or bool(self.xdotool("windowfocus", self._id))
+        )
+
+    def xdotool(self, *arguments: object) -> str:
+        """Of `search`, nothing while there is no such window."""
+        command = ["xdotool", *map(str, arguments)]
+        done = subprocess.run(
+            command, env=self.display.environment, capture_output=True, text=True, timeout=WAIT
+        )
+        return done.stdout.strip()
+
+    def await_(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + WAIT
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, self.title
+            time.sleep(0.02)
+
+    @property
+    def title(self) -> str:
+        return self.xdotool("getwindowname", self._id)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        shape = self.xdotool("getwindowgeometry", "--shell", self._id).split()
+        sides = dict(line.split("=") for line in shape)
+        return int(sides["WIDTH"]), int(sides["HEIGHT"])
+
+    def resize(self, width: int, height: int) -> None:
+        self.xdotool("windowsize", "--sync", self._id, width, height)
+
+    def press(self, key: str, title: str) -> None:
+        """Press a key that makes the title contain `title`."""
+        self.xdotool("key", KEYS.get(key, key))
+        self.await_(lambda: title in self.title)
+
+    def type(self, text: str) -> None:
+        """Into the prompt. OpenCV loses all but the last of several keys: one after the other."""
+        for end, character in enumerate(text, 1):
+            self.press(character, f"{text[:end]}_")
+
+    def place(self, name: str, phrase: int = 0, phrases: Sequence[str] = ("a", "b")) -> Rect:
+        """Where a button is, in pixels of the window."""
+        canvas = canvas_wh(self.size_wh)
+        controls = Controls(phrases)
+        if name in ("accept", "cancel"):
+            controls.press(TAB)
+        _, targets = compose(canvas, Scene(rates=("", "", "")), controls)
+        (rect,) = (t.rect for t in targets if (t.name, t.phrase) == (name, phrase))
+        scale = np.tile(np.array(self.size_wh) / canvas, 2)
+        left, top, right, bottom = (np.array(rect) * scale).astype(int).tolist()
+        return left, top, right, bottom
+
+    def click(self, name: str, phrase: int = 0, phrases: Sequence[str] = ("a", "b")) -> None:
+        left, top, right, bottom = self.place(name, phrase, phrases)
+        self.xdotool("mousemove", (left + right) // 2, (top + bottom) // 2, "click", 1)
+
+    def seen(self, rect: Rect) -> NDArray[np.uint8]:
+        """The pixels of a part of the window."""
+        return self.display.pixels()[rect[1] : rect[3], rect[0] : rect[2]]
+
+    def lit(self, name: str, colour: Colour = ACCENT) -> bool:
+        """Whether a button shows that something is on."""
+        return bool((self.seen(self.place(name)) == colour).all(axis=-1).mean() > 0.5)
+
+    def end(self) -> str:
+        """Waits for it to end well. What it said."""
+        output, errors = self.process.communicate(timeout=WAIT)
+        assert (self.process.returncode, errors) == (0, "")
+        return output
+
+
+@pytest.fixture
+def start(display: Display, tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Starts demos in the test's folder."""
+    demos: list[Demo] = []
+
+    def start(*arguments: object) -> Demo:
+        demos.append(Demo(display, *arguments, cwd=tmp_path))
+        return demos[-1]
+
+    yield start
+    for demo in demos:
+        demo.process.kill()
+        demo.process.wait()
+
+
+@pytest.fixture
+def pan(tmp_path: Path) -> Path:
+    """A video of 600 frames, 160 x 120, at 20 a second: a camera that moves over a photo."""
+    photo = cv2.resize(np.asarray(cv2.imread(str(CAT)), np.uint8), (220, 120))
+    path = tmp_path / "pan.avi"
+    with VideoFile(path, 20, (160, 120)) as video:
+        for number in range(600):
+            left = number // 10
+            video.write(np.asarray(photo[:, left : left + 160], np.uint8))
+    return path
+
+
+def snapshot(demo: Demo) -> NDArray[np.uint8]:
+    """A new one, taken by the mouse."""
+    before = set(demo.cwd.glob("snapshot-*.jpg"))
+    demo.click("snapshot")
+    demo.await_(lambda: len(set(demo.cwd.glob("snapshot-*.jpg")) - before) == 1)
+    (path,) = set(demo.cwd.glob("snapshot-*.jpg")) - before
+    return np.asarray(cv2.imread(str(path)), np.uint8)
+
+
+def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    return float(np.abs(one.astype(int) - other).mean())
 
 
 @needs_window
-def test_a_phrase_typed_in_the_window_is_grounded(
-    display: str, frame: NDArray[np.uint8], tiny_bundle: Path, tmp_path: Path
+def test_a_phrase_typed_in_the_window_moves_the_box(start: Callable[..., Demo]) -> None:
+    """With the default bundle, on a picture: its only frame stays when the source has ended."""
+    demo = start("--source", CAT, "--phrase", "an eye", "--device", "cpu", "--threads", 1)
+    frame = np.asarray(cv2.imread(str(CAT)), np.uint8)
+    grounder = Grounder.load(device="cpu", threads=1)
+    drawn = {text: sdk.draw(frame, grounder.ground(frame, text)) for text in ("an eye", "the cat")}
+    assert difference(snapshot(demo), drawn["an eye"]) < 3
+    demo.press("\t", "grounder: find: _")
+    demo.type("the cat")
+    demo.press("\n", "grounder: the cat")
+    assert difference(snapshot(demo), drawn["the cat"]) < 3
+    assert difference(drawn["an eye"], drawn["the cat"]) > 3
+    # What cannot be grounded is said, and the phrase before stays.
+    demo.press("\t", "find: _")
+    demo.press("question", "find: ?_")
+    demo.press("\n", "grounder: the cat")
+    # What is on the screen is what is drawn for a window of its size.
+    canvas = canvas_wh(demo.size_wh)
+    assert canvas == demo.size_wh
+    scene = Scene(frame=frame, results=[grounder.ground(frame, "the cat")])
+    expected, _ = compose(canvas, scene, Controls(["the cat"]))
+    upper = (0, 0, canvas[0] - panel_width(canvas), canvas[1] // 2)
+    demo.await_(lambda: bool((demo.seen(upper) == expected[: upper[3], : upper[2]]).all()))
+    demo.xdotool("key", "--delay", "250", "Left", "q")
+    assert "1 frames" in demo.end()
+
+
+@needs_window
+def test_everything_by_mouse(start: Callable[..., Demo], pan: Path, tiny_bundle: Path) -> None:
+    bundle = ("--bundle", tiny_bundle, "--device", "cpu", "--threads", 1)
+    demo = start("--source", pan, "--phrase", "the dog", "--phrase", "cat", *bundle)
+    demo.click("pause")
+    demo.await_(lambda: demo.lit("pause") and "(paused)" in demo.title)
+    first = snapshot(demo)
+    assert difference(snapshot(demo), first) == 0, "it is held"
+    for _ in range(25):  # the photo moves every tenth frame
+        demo.click("step")
+    demo.await_(lambda: difference(snapshot(demo), first) > 0)
+    assert demo.lit("tracking") and not demo.lit("why")
+    demo.click("tracking")
+    demo.click("why")
+    demo.await_(lambda: demo.lit("why") and not demo.lit("tracking"))
+    demo.click("help")
+    demo.await_(lambda: demo.lit("help"))
+    demo.click("help")
+    demo.await_(lambda: not demo.lit("help"))
+    left, top, right, bottom = button = demo.place("precision")
+    for precision in ("int8", "fp32"):  # the button says which one, once it is loaded
+        demo.click("precision")
+        demo.xdotool("mousemove", 5, 5)  # what is under the mouse is lit, and under its arrow
+        image, _ = compose(demo.size_wh, Scene(precision=precision), Controls(["a"]))
+        expected = image[top:bottom, left:right]
+        demo.await_(lambda label=expected: bool((demo.seen(button) == label).all()))  # type: ignore[misc]
+    demo.click("remove", 0)
+    demo.await_(lambda: demo.title == "grounder (paused): cat")
+    demo.click("edit", 0, ["cat"])
+    demo.press("s", "find: cats_")
+    demo.click("cancel")
+    demo.await_(lambda: demo.title == "grounder (paused): cat")
+    held = snapshot(demo)
+    demo.click("add", 0, ["cat"])
+    demo.await_(lambda: demo.title.endswith("find also: _"))
+    demo.type("dog")
+    demo.click("accept")
+    demo.await_(lambda: demo.title == "grounder (paused): cat; dog")
+    demo.await_(lambda: difference(snapshot(demo), held) > 0)  # the held frame is grounded anew
+    demo.resize(620, 410)  # smaller than what is drawn: a click means what is under it all the same
+    demo.await_(lambda: demo.lit("pause") and demo.lit("why"))
+    demo.click("quit")
+    assert "frames in" in demo.end()
+
+
+@needs_window
+def test_ctrl_c_keeps_what_is_recorded(
+    start: Callable[..., Demo], pan: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    photo = tmp_path / "photo.png"
-    cv2.imwrite(str(photo), frame)
-    options = ["--source", photo, "--phrase", "the dog", "--bundle", tiny_bundle]
-    environment = {**os.environ, "DISPLAY": display}
-    process = subprocess.Popen(
-        [*AS_FILE, *options], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-    )
+    demo = start("--source", pan, "--phrase", "the dog", "--bundle", tiny_bundle)
+    demo.xdotool("key", "r")
+    demo.await_(lambda: demo.lit("record", RED))
+    image, _ = compose(demo.size_wh, Scene(recorded=0.0), Controls(["a"], recording=True))
+    left, top, right, bottom = button = demo.place("record")
+    none = image[top:bottom, left:right]
+    demo.await_(lambda: demo.lit("record", RED) and bool((demo.seen(button) != none).any()))
+    demo.process.send_signal(signal.SIGINT)
+    output = demo.end()
+    (video,) = tmp_path.glob("recording-*.mp4")
+    assert f"wrote {video.name}" in output
+    frames = read_video(video)
+    assert frames and frames[0].shape == (120, 160, 3)
+    assert not list(tmp_path.glob(".*"))
 
-    def xdotool(*arguments: str) -> None:
-        subprocess.run(["xdotool", *arguments], env=environment, check=True, timeout=60)
 
-    try:
-        xdotool("search", "--sync", "--name", "^grounder$", "windowfocus", "--sync")
-        for keys in (["Tab"], [*"red", "space", *"shirt", "semicolon", *"cat"], ["Return", "s"]):
-            xdotool("key", "--delay", "250", *keys)
-        xdotool("key", "--delay", "250", "Left", "q")
-        _, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert (process.returncode, errors) == (0, "")
-    (snapshot,) = tmp_path.glob("snapshot-*.jpg")
-    shown = cv2.imread(str(snapshot))
-    results = Grounder.load(tiny_bundle).ground(frame, ["red shirt", "cat"])
-    expected = sdk.draw(frame, results)
-    assert shown is not None
-    assert np.abs(shown.astype(int) - expected).mean() < 5
-    before = sdk.draw(frame, Grounder.load(tiny_bundle).ground(frame, ["the dog"]))
-    assert np.abs(shown.astype(int) - before).mean() > 5
+@needs_window
+def test_the_window_closes_after_so_many_frames(
+    display: Display, pan: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    options = ["--source", pan, "--max-frames", 3, "--output", out, "--bundle", tiny_bundle]
+    command = [*AS_FILE, *map(str, options)]
+    done = subprocess.run(command, env=display.environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 frames") and done.stdout.endswith(f"wrote {out}\n")
+    assert len(read_video(out)) == 3

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sdk.batch.video import Sampling, VideoReader
 from sdk.errors import SourceError
-from sdk.sources import PICTURE_SUFFIXES, _natural_order
+from sdk.sources import PICTURE_SUFFIXES, natural_order
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
@@ -85,7 +85,7 @@ def _files(spec: str) -> list[str]:
 def _media(paths: Iterator[str]) -> list[str]:
     """The pictures, then the videos among them."""
     known = (path for path in paths if _is_picture(path) or _suffix(path) in VIDEO_SUFFIXES)
-    return sorted(known, key=lambda path: (not _is_picture(path), _natural_order(path)))
+    return sorted(known, key=lambda path: (not _is_picture(path), natural_order(path)))
 
 
 def _listed(path: str) -> list[str]:

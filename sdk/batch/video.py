@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sdk._opencv import cv2
 from sdk.closing import Closing
 from sdk.errors import GroundingError, SourceError
-from sdk.sources import _without_warnings
+from sdk.sources import without_warnings
 
 DEFAULT_FPS = 30.0
 """Where the header has none that can be."""
@@ -56,7 +56,7 @@ class VideoReader(Closing):
     def __init__(self, path: str) -> None:
         """Raises SourceError."""
         self.path = path
-        with _without_warnings():
+        with without_warnings():
             self._capture = cv2.VideoCapture(path)
         if not self._capture.isOpened():
             raise SourceError(

@@ -1,0 +1,192 @@
+"""Ground phrases in a video or in pictures: an annotated video, and a line of JSON a frame.
+
+python apps/video_demo.py street.mp4 --phrase "a red car" --phrase "the cyclist" --output out.mp4
+python apps/video_demo.py "shots/*.jpg" --phrase "the dog"
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+if __name__ == "__main__":  # started as a file: the repository is not on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.video_file import VideoFile, frame_count
+from sdk.cli import add_model_options, load_grounder, refuse_overwriting, report_errors
+from sdk.closing import Closing
+from sdk.drawing import draw
+from sdk.errors import GroundingError, SourceError
+from sdk.interop import to_json_line
+from sdk.progress import Progress
+from sdk.sources import FrameSource, open_source
+from sdk.tracking import DEFAULT_TRACKING
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Find what phrases describe in every frame of a video, or in pictures. Ctrl-C "
+        "stops and keeps what there is."
+    )
+    add = parser.add_argument
+    add("input", help='video, folder of pictures or pattern, as "shots/*.jpg"')
+    add("--phrase", action="append", metavar="TEXT", help="what to find; may be repeated")
+    add("--output", default="grounded.mp4", metavar="FILE", help="video (default: %(default)s)")
+    add("--jsonl", metavar="FILE", help="results (default: beside the video, as grounded.jsonl)")
+    add(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="ground every N-th frame (default: %(default)s); boxes are carried in between, and "
+        "without tracking other frames are left out",
+    )
+    add(
+        "--tracking",
+        action=argparse.BooleanOptionalAction,
+        help="carry boxes from frame to frame (default: unless the input is pictures)",
+    )
+    add("--max-frames", type=int, metavar="N", help="stop after N frames of the output")
+    add_model_options(parser)
+    args = parser.parse_args(argv)
+    args.phrase = args.phrase or ["a person"]
+    args.jsonl = args.jsonl or str(Path(args.output).with_suffix(".jsonl"))
+    for name in ("every", "max_frames"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')}: expected at least 1, got {value}")
+    return report_errors(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    for target in (args.output, args.jsonl):
+        refuse_overwriting(args.input, target)
+    grounder = load_grounder(args)
+    with open_source(args.input) as source:
+        if source.live:
+            raise SourceError(
+                f"expected a video file or pictures, got {args.input!r}, which has no end; "
+                "apps/webcam_demo.py is for cameras and streams"
+            )
+        tracked = not source.stills if args.tracking is None else args.tracking
+        step = 1 if tracked else args.every  # in frames of the input
+        total = frames_to_come(args.input, step, args.max_frames)
+        started = time.perf_counter()
+        with (
+            Recording(args, source, 1 if source.stills else step) as recording,
+            grounder.stream(
+                source,
+                args.phrase,
+                tracking=DEFAULT_TRACKING if tracked else None,
+                every=args.every,
+                policy="all",
+            ) as stream,
+            Progress("frames", total) as progress,
+            interruptible() as interrupted,
+        ):
+            for seen in islice(stream, args.max_frames):
+                line = to_json_line(
+                    seen.results,
+                    frame=seen.number,
+                    time_s=seen.number / source.fps,
+                    fresh=seen.fresh,
+                    identities=seen.identities,
+                )
+                recording.write(draw(seen.frame, seen.results), line)
+                progress.advance()
+                if interrupted():
+                    break
+    ending = "stopped: " if interrupted() else ""
+    seconds = time.perf_counter() - started
+    print(
+        f"{ending}{recording.frames} frames in {seconds:.1f} s, wrote {args.output} and "
+        f"{args.jsonl}"
+    )
+
+
+def frames_to_come(source: str, step: int, most: int | None) -> int | None:
+    """Frames of the output; None where the input does not tell."""
+    count = frame_count(source)
+    count = count and -(-count // step)
+    return min(count, most) if count and most else count or most
+
+
+class Recording(Closing):
+    """A video and its lines of JSON: they appear under their names together, when complete.
+
+    Until then both are hidden files beside them. Whatever ends the `with` block, the frames written
+    so far become the two files; without a frame there are none.
+    """
+
+    def __init__(self, args: argparse.Namespace, source: FrameSource, step: int) -> None:
+        """`step`: frames of the source from one written to the next. Raises GroundingError."""
+        self._path = Path(args.jsonl)
+        self._partial = self._path.with_name(f".{self._path.name}.partial")
+        if self._path.absolute() == Path(args.output).absolute():
+            raise GroundingError(f"expected two names for video and results, got {args.output!r}")
+        self._video = VideoFile(args.output, source.fps / step, source.size_wh)
+        try:
+            self._lines = self._partial.open("w", encoding="utf-8")
+        except OSError as error:
+            self._video.close()
+            raise self._cannot_write(error) from error
+
+    @property
+    def frames(self) -> int:
+        """Written so far."""
+        return self._video.frames
+
+    def write(self, image: NDArray[np.uint8], line: str) -> None:
+        """Append an annotated frame, (H, W, 3) uint8 BGR, and its line. Raises GroundingError."""
+        try:
+            self._lines.write(line + "\n")
+            self._lines.flush()  # a full disk should be heard of before the frame is written
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        self._video.write(image)
+
+    def close(self) -> None:
+        """Finish both files. Raises GroundingError."""
+        try:
+            self._video.close()
+            self._lines.close()
+            if self.frames:
+                os.replace(self._partial, self._path)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        finally:
+            self._lines.close()
+            self._partial.unlink(missing_ok=True)
+
+    def _cannot_write(self, error: OSError) -> GroundingError:
+        return GroundingError(f"cannot write {str(self._path)!r}: {error.strerror}")
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C lets the frame under way be finished; a second one ends at once."""
+    pressed = Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(*_: Any) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Hands items from one thread to another: all of them in order, or the newest."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from queue import Empty
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Mailbox(Generic[Item]):
+    """A bounded queue between two threads."""
+
+    def __init__(self, size: int, *, newest: bool) -> None:
+        """`newest`: when it is full the oldest item makes room; else whoever puts has to wait."""
+        self._items: deque[Item] = deque()
+        self._size, self._newest = size, newest
+        self._closed = self._stopped = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def put(self, item: Item) -> bool:
+        """False when nobody will get it any more."""
+        with self._changed:
+            if self._newest and len(self._items) == self._size:
+                self._items.popleft()
+            self._changed.wait_for(lambda: self._stopped or len(self._items) < self._size)
+            if not self._stopped:
+                self._items.append(item)
+            self._changed.notify_all()
+            return not self._stopped
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Nothing more will be put, because of `error` or the end. What is in it can be had."""
+        with self._changed:
+            self._closed, self._error = True, error
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Nothing more will be got: whoever waits goes on at once."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def get(self, timeout: float | None = None) -> Item:
+        """The next item, waited for up to `timeout` seconds; None = as long as it takes.
+
+        Raises queue.Empty; after the last item the error, once, then StopIteration.
+        """
+        with self._changed:
+            if not self._changed.wait_for(
+                lambda: self._items or self._closed or self._stopped, timeout
+            ):
+                raise Empty
+            if self._items:
+                self._changed.notify_all()
+                return self._items.popleft()
+            error, self._error = self._error, None
+        raise StopIteration if error is None or self._stopped else error
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        """As `get`, however long it takes."""
+        return self.get()
