@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from apps import _panel
+from apps.webcam import panel
 from apps.webcam.canvas import ACCENT, BACKGROUND, RED, Canvas, Target
 from apps.webcam.controls import PHRASES, TOOLBAR, Controls
 from apps.webcam.meter import Sample
@@ -73,7 +73,7 @@ def compose(
     if scene.frame is not None:
         _draw_picture(canvas, area, scene, controls)
     _draw_toolbar(canvas, (0, floor, width, height), scene, controls)
-    _panel.draw_panel(
+    panel.draw_panel(
         canvas,
         (split, 0, width, floor),
         results=scene.results,
