@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -22,7 +22,7 @@ if __name__ == "__main__":  # started as a file: the repository is not on the pa
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.video_file import VideoFile, frame_count
+from apps.video_file import VideoFile, frame_count, partial_name
 from sdk.cli import add_model_options, load_grounder, refuse_overwriting, report_errors
 from sdk.closing import Closing
 from sdk.drawing import draw
@@ -30,7 +30,7 @@ from sdk.errors import GroundingError, SourceError
 from sdk.interop import to_json_line
 from sdk.progress import Progress
 from sdk.sources import FrameSource, open_source
-from sdk.tracking import DEFAULT_TRACKING
+from sdk.tracking import Tracking
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
             grounder.stream(
                 source,
                 args.phrase,
-                tracking=DEFAULT_TRACKING if tracked else None,
+                tracking=Tracking() if tracked else None,
                 every=args.every,
                 policy="all",
             ) as stream,
@@ -130,12 +130,13 @@ class Recording(Closing):
     def __init__(self, args: argparse.Namespace, source: FrameSource, step: int) -> None:
         """`step`: frames of the source from one written to the next. Raises GroundingError."""
         self._path = Path(args.jsonl)
-        self._partial = self._path.with_name(f".{self._path.name}.partial")
+        self._partial = partial_name(self._path)
         if self._path.absolute() == Path(args.output).absolute():
             raise GroundingError(f"expected two names for video and results, got {args.output!r}")
+        self._length = 0  # of the lines, in bytes
         self._video = VideoFile(args.output, source.fps / step, source.size_wh)
         try:
-            self._lines = self._partial.open("w", encoding="utf-8")
+            self._lines = self._partial.open("wb")
         except OSError as error:
             self._video.close()
             raise self._cannot_write(error) from error
@@ -147,24 +148,27 @@ class Recording(Closing):
 
     def write(self, image: NDArray[np.uint8], line: str) -> None:
         """Append an annotated frame, (H, W, 3) uint8 BGR, and its line. Raises GroundingError."""
+        data = (line + "\n").encode()
         try:
-            self._lines.write(line + "\n")
+            self._lines.write(data)
             self._lines.flush()  # a full disk should be heard of before the frame is written
         except OSError as error:
             raise self._cannot_write(error) from error
+        self._length += len(data)
         self._video.write(image)
 
     def close(self) -> None:
         """Finish both files. Raises GroundingError."""
-        try:
-            self._video.close()
+        with suppress(OSError):  # of a line that a full disk did not take; it is cut off
             self._lines.close()
+        try:
+            os.truncate(self._partial, self._length)
+            self._video.close()
             if self.frames:
                 os.replace(self._partial, self._path)
         except OSError as error:
             raise self._cannot_write(error) from error
         finally:
-            self._lines.close()
             self._partial.unlink(missing_ok=True)
 
     def _cannot_write(self, error: OSError) -> GroundingError:

@@ -1,6 +1,7 @@
 """An annotated video, written frame by frame; and how many frames there are to annotate."""
 
 import os
+import secrets
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class VideoFile:
     def __init__(self, path: str | os.PathLike[str], fps: float, size_wh: tuple[int, int]) -> None:
         """`size_wh`: width and height of the video. Raises GroundingError."""
         self._path = Path(path)
-        self._partial = self._path.with_name(f".{self._path.stem}.partial{self._path.suffix}")
+        self._partial = partial_name(self._path)
         self._size_wh = size_wh
         self.frames = 0
         """Frames written so far."""
@@ -67,6 +68,11 @@ class VideoFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def partial_name(path: Path) -> Path:
+    """A hidden name in the same folder, with the same ending, for what is being written."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
 
 
 def frame_count(source: str) -> int | None:

@@ -14,8 +14,15 @@ TEMPORARY = ".grounder-tmp"
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write a file to, which is `path` after the block.
 
-    Where the block raises, the old file is as it was and nothing is left beside it. Raises OSError.
+    Where the block raises, the old file is as it was and nothing is left beside it. Of a link, what
+    it leads to is replaced; what is no file, as /dev/stdout, is written to as it is.
+
+    Raises OSError.
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:
         yield temporary
@@ -28,5 +35,5 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` to `path` as a whole. Raises OSError, with the old file as it was."""
-    with replacing(path) as temporary, open(temporary, "xb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(data)

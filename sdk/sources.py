@@ -142,7 +142,8 @@ def _open_capture(
     spec: int | str, name: str, advice: str, backend: int = cv2.CAP_ANY
 ) -> FrameSource:
     with without_warnings():
-        capture = cv2.VideoCapture(spec, backend)
+        target = named_for_opencv(spec) if isinstance(spec, str) else spec
+        capture = cv2.VideoCapture(target, backend)
         first = _read(capture) if capture.isOpened() else None
     if first is None:
         capture.release()
@@ -167,6 +168,16 @@ def _open_capture(
         )
     frames = chain([first], _remaining(capture))
     return FrameSource(frames, fps=fps, size_wh=(width, height), release=capture.release)
+
+
+def named_for_opencv(path: str) -> str:
+    """`path` as it is. Raises SourceError for a name that is not UTF-8: OpenCV would crash."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        named = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise SourceError(f"expected a video's name in UTF-8, got {named!r}; rename it") from error
+    return path
 
 
 def _read(capture: cv2.VideoCapture) -> Frame | None:

@@ -223,14 +223,15 @@ class _Worker:
         return self.tracking, self.grounder.manifest.threshold
 
     def _modes(self, shots: Iterable[Shot]) -> Iterator[_Found]:
-        mode = None
-        while mode != self._mode:  # still the same after a turn: the source has ended
+        while True:
             mode = tracking, threshold = self._mode
             tracker = tracking and Tracker(threshold, tracking)
             for found in self._follow(shots, tracker) if tracker else self._ground_all(shots):
                 yield found
                 if mode != self._mode:
                     break
+            else:  # the source has ended
+                return
 
     def _ground_all(self, shots: Iterable[Shot]) -> Iterator[_Found]:
         """Every k-th frame, with its own groundings."""

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sdk import Grounder, GroundingError, PhraseError, SourceError
-from sdk.batch import plan, progress
+from sdk import Grounder, GroundingError, PhraseError, SourceError, progress
+from sdk.batch import plan
 from sdk.batch.folder import BatchMismatchError, WorkFolder
 from sdk.batch.video import Sampling, VideoReader
 from sdk.batch.worker import Job, Model, give_up, ground_part
@@ -186,7 +186,7 @@ def test_a_killed_run_goes_on_where_it_was(
     out, work = tmp_path / "out.jsonl", tmp_path / "out.jsonl.work"
     options = [shots, "--phrase", "the cat", "--out", out]
     command = [sys.executable, "-c", COMMAND, str(ROOT), "batch", *map(str, options)]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen([*command, "--workers", "2"]) as process:
         wait_for(lambda: process.poll() is not None or len(list(work.glob("*.jsonl"))) >= 2)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
@@ -344,6 +344,50 @@ def test_a_name_that_is_no_text(work: WorkFolder, tmp_path: Path) -> None:
     assert ground_part(job_for(Sampling()), work, part) == []
     work.merge([part])
     assert {row["source"] for row in rows_of(tmp_path / "rows.jsonl")} == {f"{tmp_path}/\\xff.jpg"}
+
+
+def test_a_video_whose_name_is_no_text_is_a_row(work: WorkFolder, tmp_path: Path) -> None:
+    """OpenCV would end the process."""
+    save_video(tmp_path / "walk.mp4", 3)
+    os.rename(tmp_path / "walk.mp4", tmp_path / os.fsdecode(b"\xff.mp4"))
+    (part,) = plan.cut(plan.find_files([str(tmp_path)]), Sampling())
+    (problem,) = ground_part(job_for(Sampling()), work, part)
+    assert problem.endswith("rename it") and "\\xff.mp4" in problem
+
+
+def test_lists_of_other_systems_and_addresses_in_them(work: WorkFolder, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbfa.jpg\r\nrtsp://127.0.0.1:9/a.mp4\r\n")
+    assert plan.find_files([str(listed)]) == ["a.jpg", "rtsp://127.0.0.1:9/a.mp4"]
+    _, video = plan.cut(plan.find_files([str(listed)]), Sampling())
+    (problem,) = ground_part(job_for(Sampling()), work, video)
+    assert "which does not exist" in problem
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:  # root may read everything, so permissions would not do
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SourceError, match="deep': Permission denied"):
+        plan.find_files([str(lake)])
+
+
+def test_two_runs_do_not_share_a_result(tmp_path: Path) -> None:
+    first, second = (WorkFolder(tmp_path / "rows.jsonl") for _ in range(2))
+    refused = pytest.raises(GroundingError, match=r"another run is writing .*rows\.jsonl")
+    with first.claimed(), refused, second.claimed():
+        pass
+    with second.claimed():
+        pass
+    second.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:

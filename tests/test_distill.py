@@ -73,3 +73,9 @@ def test_a_teacher_with_other_encoders_is_refused(tmp_path: Path) -> None:
     teacher = tiny_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="was trained on other frozen encoders"):
         trainer(tmp_path, "student", teacher=str(teacher), unfreeze_vision=True)
+
+
+def test_a_teacher_with_other_candidates_is_refused(tmp_path: Path) -> None:
+    teacher = tiny_checkpoint(tmp_path, fusion="transvg")
+    with pytest.raises(CheckpointError, match="answers for other candidates"):
+        trainer(tmp_path, "student", teacher=str(teacher))

@@ -53,3 +53,16 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         other.write_bytes(b"other")
     assert path.read_bytes() == b"one"  # its block ends last
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.bin", tmp_path / "link.bin"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    replace_file(link, b"new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+
+
+def test_what_is_no_file_is_written_to_as_it_is(tmp_path: Path) -> None:
+    replace_file(Path("/dev/null"), b"data")
+    assert Path("/dev/null").is_char_device()

@@ -26,6 +26,7 @@ BUILT = ("m2ist", "mapper", "unipt")
 EXPORTED: list[dict[str, Any]] = [
     *({"method": method} for method in DUAL_METHODS if method not in BUILT),
     {"method": "m2ist", "variant": "paper"},
+    {"method": "m2ist", "fusion": "decoder"},
     {"method": "m2ist", "fusion": "transvg"},
     {"method": "m2ist", "vision": "dinov2", "fusion": "transvg"},
     {"method": "m2ist", "vision": "detr", "variant": "paper"},

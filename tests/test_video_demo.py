@@ -66,6 +66,11 @@ def fps_of(path: Path) -> float:
     return cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
 
 
+def written(folder: Path, pattern: str, size: int) -> bool:
+    """Whether a file of the pattern has more than `size` bytes."""
+    return any(path.stat().st_size > size for path in folder.glob(pattern))
+
+
 def hidden(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
@@ -147,6 +152,18 @@ def test_a_bad_picture_in_the_middle_keeps_what_was_before(
     assert not hidden(tmp_path)
 
 
+def test_pictures_are_tracked_when_it_is_asked_for(tmp_path: Path) -> None:
+    shots, out = tmp_path / "shots", tmp_path / "out.mp4"
+    shots.mkdir()
+    photo = np.asarray(cv2.imread(str(ASSETS / "astronaut.jpg")), np.uint8)
+    for number in range(5):
+        cv2.imwrite(str(shots / f"{number}.jpg"), np.roll(photo, 4 * number, axis=1))
+    assert demo(shots, out, "--tracking", "--every", 4) == 0
+    lines = read_lines(tmp_path / "out.jsonl")
+    assert [line["fresh"][0] for line in lines] == [True, False, False, False, True]
+    assert len({line["identities"][0] for line in lines}) == 1 and lines[0]["identities"][0] > 0
+
+
 def test_interrupting_keeps_a_valid_pair(tmp_path: Path) -> None:
     """Started as a file, from another folder."""
     shots = tmp_path / "shots"
@@ -158,9 +175,8 @@ def test_interrupting_keeps_a_valid_pair(tmp_path: Path) -> None:
     command = [*AS_FILE, "shots", "--phrase", "the cat", "--output", "out.mp4", "--threads", "1"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
-        partial = tmp_path / ".out.jsonl.partial"
         deadline = time.monotonic() + WAIT
-        while process.poll() is None and not (partial.exists() and partial.stat().st_size > 500):
+        while process.poll() is None and not written(tmp_path, ".out.*.partial.jsonl", 500):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert (tmp_path / "out.jsonl").read_text() == "an older one\n"

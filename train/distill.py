@@ -13,27 +13,41 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.build import build_model
-from train.checkpoint import check_frozen, load_checkpoint, load_parameters
+from train.checkpoint import (
+    CheckpointError,
+    check_frozen,
+    frozen_sha256,
+    load_checkpoint,
+    load_parameters,
+)
 from train.config import TrainConfig
 from train.losses import iou_and_giou, to_xyxy
 from train.model import GroundingModel
 
 
-def load_teacher(config: TrainConfig, frozen: str, device: torch.device) -> GroundingModel | None:
+def load_teacher(
+    config: TrainConfig, student: GroundingModel, device: torch.device
+) -> GroundingModel | None:
     """The model of `config.teacher` with its averaged weights, or None when there is none.
 
-    `frozen` is the student's `frozen_sha256`: both read the same frozen encoders, run once.
+    Teacher and student read the same frozen encoders, run once, and answer for the same cells.
 
     Raises:
-        CheckpointError: no checkpoint, or one trained on other encoders.
+        CheckpointError: no checkpoint, or one with other encoders or candidates.
         ValueError, OSError: an encoder's weights cannot be had.
     """
     if not config.teacher:
         return None
     path = Path(config.teacher)
     groups, settings, state = load_checkpoint(path)
-    check_frozen(frozen, state, path)
+    check_frozen(frozen_sha256(student), state, path)
     teacher = build_model(settings)
+    asked, answers = (model.fusion.centers for model in (student, teacher))
+    if asked is None or answers is None or not torch.equal(asked.cpu(), answers):
+        raise CheckpointError(
+            f"{path} answers for other candidates than the model that trains; expected a teacher "
+            f"with cells of its own, at --image-size {config.image_size}"
+        )
     load_parameters(teacher, groups["average"])
     teacher.learning(False)
     return teacher.requires_grad_(False).to(device)

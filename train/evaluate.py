@@ -139,12 +139,12 @@ def main(argv: list[str] | None = None) -> int:
         root = data_root(args.data)
         grounder = Grounder.load(args.bundle, device=args.device, precision=args.precision)
         figures = report(bundle_predict(grounder), grounder.manifest.threshold, root)
-    except (DataError, GroundingError) as error:
+        print_report(figures)
+        if args.json:
+            write_json(args.json, figures)
+    except (DataError, GroundingError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print_report(figures)
-    if args.json:
-        write_json(args.json, figures)
     return 0
 
 

@@ -67,7 +67,7 @@ class GroundingModel(nn.Module):
     def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Visual tokens (1 or P, N, D), text tokens (P, L, D) -> boxes (P, C, 4), logits (P, C).
 
-        C candidates: one a cell with the dense fusion, a single one with TransVG's.
+        C candidates: one a cell, a single one with TransVG's fusion.
         """
         return self.fusion(visual, text, attention_mask.bool())
 

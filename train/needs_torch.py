@@ -1,4 +1,7 @@
-"""Imported by `python -m train...` before what needs PyTorch: without it, says what to install."""
+"""Imported first by every module of `train` that is a command: ends the process without PyTorch.
+
+One line says what to install.
+"""
 
 import sys
 

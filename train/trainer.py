@@ -93,7 +93,7 @@ class Trainer:
         check_vocab(self.model, vocab)
         self._frozen_sha256 = frozen_sha256(self.model)
         self.model.to(self.device)
-        self.teacher = load_teacher(config, self._frozen_sha256, self.device)
+        self.teacher = load_teacher(config, self.model, self.device)
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
         check_phrases([*train_photos, *val_photos], tokenizer)
         keep_text = config.keeps_text

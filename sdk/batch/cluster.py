@@ -29,12 +29,12 @@ class Done(NamedTuple):
 def require_dask() -> None:
     """Raises DependencyError where a package of the extra is missing."""
     try:
-        for name in ("distributed", "cryptography"):
+        for name in ("distributed", "cryptography", "filelock"):
             import_module(name)
     except ImportError as error:
         raise DependencyError(
             f"grounder batch needs a package that does not import: {error}. Fix: pip install "
-            "distributed cryptography pyarrow (the extra `offline`)"
+            "distributed cryptography pyarrow filelock (the extra `offline`)"
         ) from error
 
 

@@ -73,14 +73,15 @@ def run(args: argparse.Namespace) -> None:
     settings = _settings(job)
     files = find_files(args.sources)
     work = WorkFolder(args.out)
-    work.open(settings)
-    parts = list(cut(files, job.sampling))
-    try:
-        errors = _ground(job, work, parts, workers)
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with {work.path}", file=sys.stderr)
-        raise
-    rows = work.merge(parts)
+    with work.claimed():
+        work.open(settings)
+        parts = list(cut(files, job.sampling))
+        try:
+            errors = _ground(job, work, parts, workers)
+        except KeyboardInterrupt:
+            print(f"stopped; the same command goes on with {work.path}", file=sys.stderr)
+            raise
+        rows = work.merge(parts)
     seconds = time.perf_counter() - started
     print(f"{rows:,} rows of {len(files):,} files in {seconds:.1f} s, wrote {args.out}")
     if not errors:

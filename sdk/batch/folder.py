@@ -9,6 +9,8 @@ results.parquet.work/
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from sdk.batch.table import write_table
 from sdk.errors import GroundingError
 from sdk.files import replace_file
 
-RUN_FILE = "run.json"
+RUN_FILE, LOCK_FILE = "run.json", "run.lock"
 
 
 class BatchMismatchError(GroundingError):
@@ -31,6 +33,25 @@ class WorkFolder:
     def __init__(self, out: Path) -> None:
         self.path = out.with_name(f"{out.name}.work")
         self._out = out
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other runs out; a run that dies lets go. Raises GroundingError where one is in."""
+        filelock: Any = import_module("filelock")
+        try:
+            self.path.mkdir(exist_ok=True)
+            lock = filelock.FileLock(self.path / LOCK_FILE)
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise GroundingError(
+                f"another run is writing {self._out}: wait for it, or give another --out"
+            ) from error
+        except OSError as error:
+            raise GroundingError(f"cannot use the work folder {self.path}: {error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def open(self, settings: Mapping[str, Any]) -> None:
         """Make the folder, or go on in it.

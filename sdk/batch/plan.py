@@ -70,7 +70,9 @@ def find_files(specs: Sequence[str]) -> list[str]:
 def _files(spec: str) -> list[str]:
     if os.path.isdir(spec):
         return _media(
-            os.path.join(folder, name) for folder, _, names in os.walk(spec) for name in names
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(spec, onerror=_unreadable)
+            for name in names
         )
     if os.path.isfile(spec):
         return _listed(spec) if Path(spec).suffix.lower() == LIST_SUFFIX else [spec]
@@ -88,9 +90,15 @@ def _media(paths: Iterator[str]) -> list[str]:
     return sorted(known, key=lambda path: (not _is_picture(path), natural_order(path)))
 
 
+def _unreadable(error: OSError) -> None:
+    raise SourceError(
+        f"cannot read the folder {error.filename!r}: {error.strerror}; its files would be missing"
+    ) from error
+
+
 def _listed(path: str) -> list[str]:
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+        text = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise SourceError(f"cannot read the list {path!r}: {error.strerror}") from error
     return [line for line in map(str.strip, text.split("\n")) if line]

@@ -6,6 +6,7 @@ it passes, without converting it to pixels, and knows every frame by counting.
 """
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from sdk._opencv import cv2
 from sdk.closing import Closing
 from sdk.errors import GroundingError, SourceError
-from sdk.sources import without_warnings
+from sdk.sources import named_for_opencv, without_warnings
 
 DEFAULT_FPS = 30.0
 """Where the header has none that can be."""
@@ -56,8 +57,10 @@ class VideoReader(Closing):
     def __init__(self, path: str) -> None:
         """Raises SourceError."""
         self.path = path
+        if not os.path.isfile(path):  # a list may name anything; OpenCV would open addresses too
+            raise SourceError("expected a video file, which does not exist")
         with without_warnings():
-            self._capture = cv2.VideoCapture(path)
+            self._capture = cv2.VideoCapture(named_for_opencv(path))
         if not self._capture.isOpened():
             raise SourceError(
                 "expected a video that OpenCV can open; check that it plays (ffplay), or convert it"

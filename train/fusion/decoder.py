@@ -103,7 +103,7 @@ class DecoderFusion(nn.Module):
         return self.norm_scene(visual)
 
     def forward(self, scene: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
-        tokens = torch.cat([self.queries.expand(len(text), -1, -1), text], dim=1)
+        tokens = torch.cat([self.queries.expand(text.shape[0], -1, -1), text], dim=1)
         seen = F.pad(text_mask, (QUERIES, 0), value=True)
         for layer in self.layers:
             tokens = run(layer, tokens, seen, scene, recompute=self.recompute)
