@@ -69,6 +69,16 @@ def test_augmented_photos_go_through_the_frozen_encoder_once(tmp_path: Path) -> 
     assert len(passes) == 2
 
 
+def test_another_fusion_starts_anew_on_the_side_network_of_a_checkpoint(tmp_path: Path) -> None:
+    taught = tiny_model(tmp_path).adapter_state()
+    run = trainer(
+        tmp_path, "student", side_weights=str(tiny_checkpoint(tmp_path)), fusion="decoder"
+    )
+    fresh = trainer(tmp_path, "fresh", fusion="decoder").model.adapter_state()
+    for name, value in run.model.adapter_state().items():
+        assert torch.equal(value, (fresh if name.startswith("fusion.") else taught)[name]), name
+
+
 def test_a_teacher_with_other_encoders_is_refused(tmp_path: Path) -> None:
     teacher = tiny_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="was trained on other frozen encoders"):

@@ -29,7 +29,7 @@ class TrainConfig:
     vision_weights: str = "default"
     """Weights of the compact encoder: "default", a .safetensors, a PicoDet-S .onnx, or "random"."""
     side_weights: str = ""
-    """Checkpoint whose side network, fusion and head to start from; empty = from random weights."""
+    """Checkpoint to start side network and fusion (if it is the same) from; empty = random."""
     teacher: str = ""
     """Checkpoint of a model whose answers are learned from beside the labels; empty = none."""
     text: str = "minilm"

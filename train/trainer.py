@@ -126,8 +126,12 @@ class Trainer:
         self._store = PhotoStore()
         self.log = RunLog(out)
         if config.side_weights:
-            groups, _, _ = load_checkpoint(Path(config.side_weights))
-            load_parameters(self.model, groups["average"], only_matching=True)
+            groups, other, _ = load_checkpoint(Path(config.side_weights))
+            values = groups["average"]
+            if other.fusion != config.fusion:  # the side network's are taken, the fusion is new
+                state = self.model.adapter_state()
+                values |= {name: t for name, t in state.items() if name.startswith("fusion.")}
+            load_parameters(self.model, values, only_matching=True)
         self.params = self.model.adapter_params()
         self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
         self.network, self.optimizer = self.accelerator.prepare(self.model, self._optimizer())
