@@ -13,11 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from apps.video_demo import main
 from apps.video_file import VideoFile, frame_count
 from sdk import Grounder
+from tests.videos import read_video
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "apps" / "assets"
@@ -46,16 +46,6 @@ def demo(source: object, out: Path, *options: object, phrases: list[str] = PHRAS
     asked = [word for phrase in phrases for word in ("--phrase", phrase)]
     arguments = [source, "--output", out, "--threads", 1, *asked, *options]
     return main([str(argument) for argument in arguments])
-
-
-def read_video(path: Path) -> list[NDArray[np.uint8]]:
-    capture = cv2.VideoCapture(str(path))
-    frames = []
-    while True:
-        got, frame = capture.read()
-        if not got:
-            return frames
-        frames.append(np.asarray(frame, np.uint8))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -21,21 +21,12 @@ from apps.webcam.controls import TAB, Controls
 from apps.webcam.overlay import Scene, canvas_wh, compose, panel_width
 from sdk import Grounder, GroundingError
 from sdk.drawing import Colour, Rect
+from tests.videos import read_video
 
 ROOT = Path(sdk.__file__).parents[1]
 CAT = ROOT / "apps" / "assets" / "cat.jpg"
 AS_FILE = [sys.executable, str(ROOT / "apps" / "webcam_demo.py")]
 AS_MODULE = [sys.executable, "-m", "apps.webcam_demo"]
-
-
-def read_video(path: Path) -> list[NDArray[np.uint8]]:
-    capture = cv2.VideoCapture(str(path))
-    frames = []
-    while True:
-        got, frame = capture.read()
-        if not got:
-            return frames
-        frames.append(np.asarray(frame, np.uint8))
 
 
 @pytest.fixture
