@@ -40,7 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("input", help='video, folder of pictures or pattern, as "shots/*.jpg"')
-    add("--phrase", action="append", metavar="TEXT", help="what to find; may be repeated")
+    add(
+        "--phrase",
+        action="append",
+        metavar="TEXT",
+        help="what to find; may be repeated (default: a person)",
+    )
     add("--output", default="grounded.mp4", metavar="FILE", help="video (default: %(default)s)")
     add("--jsonl", metavar="FILE", help="results (default: beside the video, as grounded.jsonl)")
     add(

@@ -45,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="camera index, video file, RTSP or HTTP URL, picture or folder (default: camera 0)",
     )
     parser.add_argument(
-        "--phrase", action="append", metavar="TEXT", help="what to find; may be repeated"
+        "--phrase",
+        action="append",
+        metavar="TEXT",
+        help="what to find; may be repeated (default: a person)",
     )
     parser.add_argument(
         "--tracking",

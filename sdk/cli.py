@@ -29,7 +29,7 @@ from sdk.batch import command as batch
 from sdk.contract import TEXT
 from sdk.engines.library import TENSORRT, TENSORRT_RTX
 from sdk.errors import EngineUnsupportedError, GroundingError
-from sdk.results import Grounding
+from sdk.results import Candidate, Grounding
 from sdk.server import command as server
 
 if TYPE_CHECKING:
@@ -115,6 +115,20 @@ def _parser() -> argparse.ArgumentParser:
     ground.add_argument("image", help="picture file")
     ground.add_argument("phrases", nargs="+", metavar="phrase", help='as in "the dog on the left"')
     ground.add_argument("--save", metavar="FILE", help="write the picture with the boxes drawn")
+    ground.add_argument(
+        "--alternatives",
+        type=int,
+        default=0,
+        metavar="K",
+        help="other places that a phrase may mean, at most (default: %(default)s)",
+    )
+    ground.add_argument(
+        "--region",
+        type=float,
+        nargs=4,
+        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+        help="look nowhere else; in pixels of the picture",
+    )
     ground.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     add_model_options(ground)
     ground.set_defaults(command=_ground)
@@ -195,7 +209,9 @@ def _ground(args: argparse.Namespace) -> None:
         refuse_overwriting(args.image, args.save)
     grounder = load_grounder(args)
     frame = as_bgr(args.image)
-    results = grounder.ground(frame, args.phrases)
+    results = grounder.ground(
+        frame, args.phrases, alternatives=args.alternatives, region=args.region
+    )
     if args.save:
         write_image(args.save, draw(frame, results))
     if args.json:
@@ -213,12 +229,16 @@ def _ground(args: argparse.Namespace) -> None:
 
 
 def table(results: Sequence[Grounding]) -> str:
-    """One line per result: phrase, score, box in pixels (or "not found")."""
+    """One line per result: phrase, score, box in pixels (or "not found"); then its alternatives."""
     widest = max(len(result.text) for result in results)
-    return "\n".join(f"{result.text:<{widest}}  {summary(result)}" for result in results)
+    lines = []
+    for result in results:
+        lines.append(f"{result.text:<{widest}}  {summary(result)}")
+        lines += [f"{'':<{widest}}  {summary(other)}" for other in result.alternatives]
+    return "\n".join(lines)
 
 
-def summary(result: Grounding) -> str:
+def summary(result: Grounding | Candidate) -> str:
     """Score and box of one result, as "0.93   12  40  210  300" or "0.03  not found"."""
     if not result.found:
         return f"{result.score:.2f}  not found"

@@ -159,7 +159,7 @@ def test_any_number_of_workers_gives_what_the_grounder_gives(
     assert all(row[name] is None for row in failed for name in list(row)[3:-1])
     printed = capsys.readouterr()
     assert f"{len(two)} rows of 6 files" in printed.out
-    assert "2 rows have an error" in printed.err and "broken.mov: expected a video" in printed.err
+    assert "errors, a row each: 2" in printed.err and "broken.mov: expected a video" in printed.err
 
 
 COMMAND = """

@@ -59,6 +59,23 @@ def test_the_table_has_one_line_per_phrase(
         assert (f"{result.box[2]:.1f}" in line) == result.found
 
 
+def test_other_places_and_a_region(
+    tiny_bundle: Path, photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    region = (20, 10, 150, 100)
+    words = ["--alternatives", "2", "--region", *map(str, region), "--bundle", str(tiny_bundle)]
+    result = Grounder.load(tiny_bundle).ground(photo, "a cat", alternatives=2, region=region)
+    assert result.alternatives
+    assert main(["ground", str(photo), "a cat", "--json", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["results"] == [result.to_dict()]
+    assert main(["ground", str(photo), "a cat", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    scores = [other.score for other in (result, *result.alternatives)]
+    assert [line.split()[-5 if "not found" not in line else -3] for line in lines] == [
+        f"{score:.2f}" for score in scores
+    ]
+
+
 def test_save_writes_the_annotated_picture(tiny_bundle: Path, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     command = ["ground", str(photo), "the dog", "--save", str(out), "--bundle", str(tiny_bundle)]

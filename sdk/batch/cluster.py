@@ -57,6 +57,8 @@ def run_lanes(
             n_workers=workers,
             threads_per_worker=1,
             dashboard_address=None,
+            # Its own page is served all the same; on any free port, so that runs do not meet.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             memory_limit=None,  # else Dask ends a worker that is near its share of the memory
             security=True,  # else whoever is on this machine could have code run by the workers
             silence_logs=logging.CRITICAL,

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
         return
     errors.sort()
     some = [*errors[:SHOWN_ERRORS], "..."] if len(errors) > SHOWN_ERRORS else errors
-    lines = [f"{len(errors):,} rows have an error:", *some]
+    lines = [f"errors, a row each: {len(errors):,}", *some]
     lines.append(f"the same command tries these again; to start over: rm -r {work.path}")
     print("\n  ".join(lines), file=sys.stderr)
     raise SystemExit(EXIT_WITH_ERRORS)
