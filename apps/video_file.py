@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk._opencv import cv2
+from sdk.closing import Closing
 from sdk.errors import GroundingError
 from sdk.sources import PICTURE_SUFFIXES
 
@@ -16,7 +17,7 @@ from sdk.sources import PICTURE_SUFFIXES
 _CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 
 
-class VideoFile:
+class VideoFile(Closing):
     """A video file that appears under its name when it is complete.
 
     Until then it is a hidden file in the same folder. Whatever ends the `with` block, the frames
@@ -62,12 +63,6 @@ class VideoFile:
             raise GroundingError(f"cannot write {str(self._path)!r}: is the disk full?")
         else:
             os.replace(self._partial, self._path)
-
-    def __enter__(self) -> "VideoFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def partial_name(path: Path) -> Path:

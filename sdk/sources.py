@@ -155,8 +155,7 @@ def _open_capture(
             "videoconvert ! video/x-raw,format=BGR ! appsink"
         )
     height, width = first.shape[:2]
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    fps = fps if 1 <= fps <= 240 else 30.0  # cameras and streams report 0, NaN or 90000
+    fps = announced_fps(capture)
     if (
         backend == cv2.CAP_GSTREAMER
         or isinstance(spec, int)
@@ -178,6 +177,12 @@ def named_for_opencv(path: str) -> str:
         named = os.fsencode(path).decode("utf-8", "backslashreplace")
         raise SourceError(f"expected a video's name in UTF-8, got {named!r}; rename it") from error
     return path
+
+
+def announced_fps(capture: cv2.VideoCapture) -> float:
+    """Frames per second, on average, as the header or driver says; 30 where that cannot be."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 1 <= fps <= 240 else 30.0  # cameras and streams report 0, NaN or 90000
 
 
 def _read(capture: cv2.VideoCapture) -> Frame | None:

@@ -1,7 +1,6 @@
 """`grounder batch`: with workers as without, after a kill, and with files that cannot be read."""
 
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -18,13 +17,12 @@ import cv2
 import numpy as np
 import pytest
 
-from sdk import Grounder, GroundingError, PhraseError, SourceError, progress
+from sdk import Grounder, GroundingError, PhraseError, SourceError
 from sdk.batch import plan
 from sdk.batch.folder import BatchMismatchError, WorkFolder
 from sdk.batch.video import Sampling, VideoReader
 from sdk.batch.worker import Job, Model, give_up, ground_part
 from sdk.cli import main
-from sdk.progress import Progress
 
 psutil = pytest.importorskip("psutil", reason="comes with the extra `offline`")
 pytest.importorskip("distributed", reason="of the extra `offline`")
@@ -475,30 +473,3 @@ def test_a_missing_package_is_told_with_its_extra(
     assert batch(lake, "--phrase", "a dog", "--out", tmp_path / out) == 2
     error = capsys.readouterr().err
     assert "pip install" in error and package in error and "`offline`" in error
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(progress, "TERMINAL_SECONDS", 0.0)
-    with Progress("frames", total=2000, done=500) as shown:
-        shown.advance(500)
-    line, wiped, end = terminal.getvalue().split("\r")
-    assert line.startswith("[############------------]  50%  1,000/2,000 frames, ")
-    assert wiped.strip() == end == "" and len(wiped) == len(line)
-
-
-def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", log)
-    with Progress("frames", total=None) as shown:
-        shown.advance()
-        assert log.getvalue() == "", "too early for a line"
-        monkeypatch.setattr(shown, "_due", 0.0)
-        shown.advance()
-    assert log.getvalue().startswith("2 frames, ") and log.getvalue().endswith(" a second\n")

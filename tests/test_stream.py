@@ -18,13 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 import sdk
 from sdk import BackendError, FrameError, Grounder, GroundingError, PhraseError, SourceError
 from sdk.backends import Session
-from sdk.mailbox import Mailbox
 from sdk.manifest import Manifest, sha256_file
 from sdk.stream import StreamResult
 from sdk.tracking import DEFAULT_TRACKING, Tracking
@@ -552,66 +550,3 @@ def test_what_cannot_be_streamed_is_said_at_once(
 def test_no_frames_no_results(grounder: Grounder) -> None:
     with grounder.stream([], "cat") as stream:
         assert list(stream) == []
-
-
-def test_a_mailbox_that_keeps_the_newest() -> None:
-    box: Mailbox[int] = Mailbox(2, newest=True)
-    assert all(box.put(item) for item in range(5))
-    box.close(ValueError("end"))
-    assert [next(box), next(box)] == [3, 4]
-    with pytest.raises(ValueError, match="end"):
-        next(box)
-    assert list(box) == []
-    box.stop()
-    assert not box.put(6)
-
-
-def test_a_mailbox_is_waited_for_only_so_long() -> None:
-    box: Mailbox[int] = Mailbox(1, newest=True)
-    for timeout in (0, 0.01):
-        with pytest.raises(Empty):
-            box.get(timeout)
-    with ThreadPoolExecutor(1) as pool:
-        got = pool.submit(box.get, WAIT)
-        box.put(1)
-        assert got.result(WAIT) == 1
-    box.close()
-    with pytest.raises(StopIteration):
-        box.get(0)
-
-
-def test_a_mailbox_that_keeps_all_holds_up_whoever_puts() -> None:
-    box: Mailbox[int] = Mailbox(2, newest=False)
-    put: list[int] = []
-
-    def fill() -> None:
-        for item in range(50):
-            box.put(item)
-            put.append(item)
-        box.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(fill)
-        for expected, item in enumerate(box):
-            assert item == expected
-            assert len(put) <= expected + 3  # this one, two in the box
-        done.result(WAIT)
-    assert put == list(range(50))
-
-
-def test_eight_threads_share_a_grounder(grounder: Grounder, frame: NDArray[np.uint8]) -> None:
-    frames = [np.ascontiguousarray(np.roll(frame, shift, axis=1)) for shift in range(0, 200, 5)]
-    alone = [grounder.ground(each, PHRASES) for each in frames]
-    tokens = [grounder.encode(each).visual_tokens for each in frames]
-    start = threading.Barrier(8)
-
-    def work(thread: int) -> None:
-        start.wait(WAIT)
-        for step in range(len(frames)):
-            index = (step + 5 * thread) % len(frames)
-            assert grounder.ground(frames[index], PHRASES) == alone[index]
-            assert_array_equal(grounder.encode(frames[index]).visual_tokens, tokens[index])
-
-    with ThreadPoolExecutor(8) as pool:
-        for future in [pool.submit(work, thread) for thread in range(8)]:
-            future.result(WAIT)

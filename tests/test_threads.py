@@ -10,6 +10,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 import sdk
@@ -23,6 +24,8 @@ NEW = ["a moose", "teh dog", "the flag behind the woman"]
 UNUSABLE = ["\U00010300", "???", ""]
 """Letters that the model knows no word of, no letters, nothing."""
 REGION = (40, 30, 260, 280)
+TINY_PHRASES = ["the dog", "a man in a red shirt", "cat"]
+"""Of the words that the tiny bundle knows."""
 
 Outcome = list[Grounding] | str
 Question = Callable[[Grounder], Outcome]
@@ -90,3 +93,24 @@ def test_threads_get_what_one_thread_gets(threads: int) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(work, seed) for seed in range(THREADS)]:
             done.result()
+
+
+def test_threads_get_their_own_frames_from_a_small_bundle(
+    tiny_bundle: Path, frame: NDArray[np.uint8]
+) -> None:
+    grounder = Grounder.load(tiny_bundle, device="cpu", threads=1)
+    frames = [np.ascontiguousarray(np.roll(frame, shift, axis=1)) for shift in range(0, 200, 5)]
+    alone = [grounder.ground(each, TINY_PHRASES) for each in frames]
+    tokens = [grounder.encode(each).visual_tokens for each in frames]
+    start = threading.Barrier(THREADS)
+
+    def work(thread: int) -> None:
+        start.wait(60)
+        for step in range(len(frames)):
+            index = (step + 5 * thread) % len(frames)
+            assert grounder.ground(frames[index], TINY_PHRASES) == alone[index]
+            assert_array_equal(grounder.encode(frames[index]).visual_tokens, tokens[index])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for future in [pool.submit(work, thread) for thread in range(THREADS)]:
+            future.result(60)

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from sdk._opencv import cv2
 from sdk.closing import Closing
 from sdk.errors import GroundingError, SourceError
-from sdk.sources import named_for_opencv, without_warnings
+from sdk.sources import announced_fps, named_for_opencv, without_warnings
 
-DEFAULT_FPS = 30.0
-"""Where the header has none that can be."""
 MOST_FRAMES = 100_000_000
 """More, and the header is wrong."""
 
@@ -65,8 +63,7 @@ class VideoReader(Closing):
             raise SourceError(
                 "expected a video that OpenCV can open; check that it plays (ffplay), or convert it"
             )
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 1 <= fps <= 240 else DEFAULT_FPS
+        self.fps = announced_fps(self._capture)
         """Frames per second, on average, as the header says."""
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.announced = int(count) if 0 < count < MOST_FRAMES else 0
