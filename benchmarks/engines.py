@@ -69,7 +69,7 @@ def model_of(name: str) -> tuple[GroundingModel, TrainConfig]:
 def noise(model: GroundingModel, config: TrainConfig, graph: str) -> Iterator[Feed]:
     """Inputs to take INT8 ranges from: whether a graph builds does not depend on them."""
     rng = np.random.default_rng(0)
-    tokens, dim = model.visual_shape
+    tokens, width = model.visual_shape
     side = config.image_size
     for _ in range(2):
         mask = np.ones((1, TOKENS), np.int64)
@@ -79,8 +79,8 @@ def noise(model: GroundingModel, config: TrainConfig, graph: str) -> Iterator[Fe
             yield {INPUT_IDS: rng.integers(1000, 20000, (1, TOKENS)), ATTENTION_MASK: mask}
         else:
             yield {
-                VISUAL_TOKENS: rng.normal(size=(1, tokens, dim)).astype(np.float32),
-                TEXT_TOKENS: rng.normal(size=(1, TOKENS, dim)).astype(np.float32),
+                VISUAL_TOKENS: rng.normal(size=(1, tokens, width)).astype(np.float32),
+                TEXT_TOKENS: rng.normal(size=(1, TOKENS, model.dim)).astype(np.float32),
                 ATTENTION_MASK: mask,
             }
 

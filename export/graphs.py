@@ -107,7 +107,7 @@ def _example(
         ids = torch.ones(1, length, dtype=torch.long)
         return (ids, torch.ones_like(ids)), ({1: tokens}, {1: tokens})
     visual = torch.zeros(1, *model.visual_shape)
-    text = torch.zeros(count, length, visual.shape[-1])
+    text = torch.zeros(count, length, model.dim)
     mask = torch.ones(count, length, dtype=torch.long)
     return (visual, text, mask), ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens})
 

@@ -220,6 +220,44 @@ def test_every_phrase_belongs_to_its_photo() -> None:
     assert nothing.images is None
 
 
+def test_instances_are_all_of_the_class_and_stay_on_their_pixels(dogs: list[Photo]) -> None:
+    make = maker(dogs, negatives=0.5)
+    for epoch in range(EPOCHS):
+        batch = make.batch(dogs, epoch)
+        assert batch.images is not None
+        found = [seen(image) for image in batch.images]
+        rows = zip(batch.instances, batch.real, batch.present, batch.photo_of, strict=True)
+        for row, (instances, real, present, photo) in enumerate(rows):
+            boxes = cxcywh_to_xyxy(instances[real].numpy())
+            if not present:
+                assert not real.any()
+                continue
+            codes = found[photo]
+            assert sorted(colour_in(codes, b) for b in boxes) == sorted(colours_of(codes))
+            # The one that is asked for is among them.
+            assert (instances[real] - batch.boxes[row]).abs().amax(1).min() < 1e-6
+
+
+def test_without_company_a_phrase_names_its_own_box_alone(tmp_path: Path) -> None:
+    photo = captioned(tmp_path, "something", "another thing")
+    batch = maker([photo], images=False).batch([photo], 0)
+    assert batch.real.all() and torch.equal(batch.instances[:, 0], batch.boxes)
+    lone = maker([dogs_and_a_cat(1)], images=False).batch([dogs_and_a_cat(1)], 0)
+    assert torch.equal(lone.instances[lone.real], lone.boxes)
+
+
+def test_a_teacher_is_asked_what_nobody_labelled(tmp_path: Path) -> None:
+    photos = [captioned(tmp_path, "a red thing", "some kite"), dogs_and_a_cat(2)]
+    settings = {"phrases_per_photo": 4, "negatives": 0.5, "seed": 0}
+    make = BatchMaker(PLAIN, photos, with_images=False, augment=False, teacher=True, **settings)  # type: ignore[arg-type]
+    for epoch in range(EPOCHS):
+        batch = make.batch(photos, epoch)
+        asked_of_teacher = ~batch.labelled
+        assert batch.photo_of[asked_of_teacher].tolist() == [0, 1]
+        assert not batch.present[asked_of_teacher].any() and not batch.real[asked_of_teacher].any()
+    assert maker(photos, images=False).batch(photos, 0).labelled.all()
+
+
 def same(a: Batch, b: Batch) -> bool:
     """True if two batches agree to the last pixel."""
     tensors = [(a.boxes, b.boxes), (a.photo_of, b.photo_of), (a.present, b.present)]

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from sdk.boxes import cxcywh_to_xyxy, iou_xyxy
 from train.fusion import DenseFusion
-from train.losses import grounding_loss, iou_and_giou, positive_cells, to_xyxy
+from train.losses import (
+    grounding_loss,
+    instance_loss,
+    iou_and_giou,
+    positive_cells,
+    to_xyxy,
+)
 
 CENTERS = DenseFusion(8, 4, layers=1, heads=1).centers
 
@@ -134,3 +140,47 @@ def test_the_total_is_the_sum_of_the_terms() -> None:
     total = terms.pop("total")
     torch.testing.assert_close(total, sum(terms.values()))
     assert all(value > 0 for value in terms.values())
+
+
+TWO = torch.tensor([[[0.25, 0.5, 0.3, 0.6], [0.75, 0.5, 0.3, 0.6]]])
+BOTH = torch.tensor([[True, True]])
+
+
+def proposals(*instances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes and logits of cells that propose just these (4,) boxes, and are sure of it."""
+    boxes, logits = torch.full((1, len(CENTERS), 4), 0.5), torch.full((1, len(CENTERS)), -12.0)
+    for box in instances:
+        positive = positive_cells(box[None], CENTERS)
+        boxes[positive], logits[positive] = box, 12.0
+    return boxes, logits
+
+
+def test_proposals_must_find_every_instance_and_nothing_else() -> None:
+    found = instance_loss(*proposals(*TWO[0]), TWO, BOTH, CENTERS)
+    assert found < 1e-3
+    assert instance_loss(*proposals(TWO[0, 0]), TWO, BOTH, CENTERS) > found + 0.5
+    too_many = instance_loss(*proposals(*TWO[0]), TWO, torch.tensor([[True, False]]), CENTERS)
+    assert too_many > found + 0.5
+    nothing = torch.tensor([[False, False]])
+    assert instance_loss(*proposals(), TWO, nothing, CENTERS) < 1e-3  # padding is no instance
+    assert instance_loss(*proposals(*TWO[0]), TWO, nothing, CENTERS) > 0.5
+
+
+def test_where_instances_overlap_the_smaller_one_is_meant() -> None:
+    nested = torch.tensor([[[0.5, 0.5, 0.9, 0.9], [0.5, 0.5, 0.3, 0.3]]])
+    right = instance_loss(*proposals(*nested[0]), nested, BOTH, CENTERS)  # the later one is written
+    swapped = instance_loss(*proposals(*nested[0]), nested.flip(1), BOTH, CENTERS)
+    wrong = instance_loss(*proposals(*nested[0].flip(0)), nested, BOTH, CENTERS)
+    assert right < 1e-3
+    torch.testing.assert_close(swapped, right)  # in whichever order they come
+    assert wrong > right + 0.5
+
+
+def test_a_single_instance_is_a_target() -> None:
+    torch.manual_seed(0)
+    boxes, logits = 0.2 + 0.3 * torch.rand(2, len(CENTERS), 4), torch.randn(2, len(CENTERS))
+    target = torch.tensor([[0.4, 0.6, 0.3, 0.5], [0.3, 0.3, 0.2, 0.2]])
+    present = torch.tensor([True, True])
+    terms = grounding_loss(boxes, logits, target, present, CENTERS)
+    alone = instance_loss(boxes, logits, target[:, None], present[:, None], CENTERS)
+    torch.testing.assert_close(alone, terms["quality"] + terms["l1"] + terms["giou"])

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sdk.grounder import DEFAULT_BUNDLE
 from sdk.preprocess import Preprocess
 from train.config import TrainConfig
-from train.encoders.picodet import esnet_from_picodet
+from train.encoders.picodet import from_picodet
 from train.encoders.text import TransformersText
 from train.encoders.transformer import (
     STATISTICS,
@@ -25,6 +25,7 @@ from train.encoders.transformer import (
 )
 from train.encoders.vision import CompactVision, frozen
 from train.fusion import build_fusion
+from train.fusion.detections import DetectionHead
 from train.methods import Vision, adapt, build_method, reads_sublayers
 from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior
 from train.methods.unipt import JointUniPT
@@ -80,7 +81,7 @@ def load_compact(weights: str) -> CompactVision:
         raise ValueError(f"--vision-weights: expected .safetensors or .onnx, got {path.name}")
     try:
         if path.suffix == ".onnx":
-            vision.net = esnet_from_picodet(path)
+            vision.net, _ = from_picodet(path)
         else:
             vision.net.load_state_dict(load_file(path))
     except (SafetensorError, DecodeError, RuntimeError) as error:
@@ -170,6 +171,13 @@ def assemble(
     if isinstance(vision, DetrBackbone):
         fusion = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
         return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
+    detector = load_detector(config) if config.fusion == "comparing" else None
     fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
     fusion.recompute = config.recompute
-    return GroundingModel(vision, adapted, method, fusion, tokens, config.dim)
+    return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector)
+
+
+def load_detector(config: TrainConfig) -> DetectionHead:
+    """A detection head: PicoDet's own where the encoder starts from one, else a random one."""
+    path = Path(config.vision_weights)
+    return from_picodet(path)[1] if path.suffix == ".onnx" else DetectionHead()

@@ -21,7 +21,8 @@ class TrainConfig:
     prior: str = "self"
     """Of mapper: "self" (the text encoder's own output), or a CLIP text tower by folder or name."""
     fusion: str = "dense"
-    """decoder (phrase tokens read the scene), dense (every cell reads the words) or transvg."""
+    """dense (every cell reads the words), comparing (dense, told of detections), decoder (phrase
+    tokens read the scene) or transvg."""
     vision: str = "compact"
     """Vision encoder: "compact", or DINOv2, CLIP, SigLIP or DETR by folder or hub name."""
     unfreeze_vision: bool = False
@@ -100,6 +101,8 @@ class TrainConfig:
                 f"--unfreeze-vision: {self.method} adapts frozen encoders; use --method full to "
                 "train them"
             )
+        if self.fusion == "comparing" and self.vision != "compact":
+            raise ValueError("--fusion comparing: expected --vision compact, whose neck it reads")
         if self.method == "unipt_joint" and (self.fusion != "dense" or self.recompute):
             flag = "--recompute" if self.recompute else "--fusion"
             raise ValueError(f"{flag}: unipt_joint has a fusion of its own; leave it out")

@@ -67,26 +67,72 @@ def grounding_loss(
     best cell's logit, the phrase's score, the log-odds that its box is right (IoU of 0.5).
     """
     if centers is None:
-        positive = matched_candidate(boxes.detach(), target) & present[:, None]
+        positive = matched_candidate(boxes.detach(), target)
     else:
-        positive = positive_cells(target, centers) & present[:, None]
-    share = positive / positive.sum(1, keepdim=True).clamp(min=1)  # each phrase weighs the same
-    goal = target[:, None].expand_as(boxes)
-    iou, giou = iou_and_giou(to_xyxy(boxes), to_xyxy(goal))
-    quality = iou.detach().clamp(0, 1) * positive
-    weight = (logits.sigmoid().detach() - quality).square()
-    bce = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
-    positives = positive.sum(1).clamp(min=1)
+        positive = positive_cells(target, centers)
+    positive = positive & present[:, None]
+    terms, iou = candidate_terms(boxes, logits, target[:, None].expand_as(boxes), positive.float())
     best, cell = logits.max(1)
-    right = (iou.detach().gather(1, cell[:, None]).squeeze(1) >= 0.5) & present
+    right = (iou.gather(1, cell[:, None]).squeeze(1) >= 0.5) & present
+    terms["rank"] = -(
+        torch.logsumexp(logits.masked_fill(~positive, -1e4), 1) - torch.logsumexp(logits, 1)
+    )[present].sum() / len(logits)
+    terms["presence"] = F.binary_cross_entropy_with_logits(best, right.to(best.dtype))
+    return terms | {"total": torch.stack(list(terms.values())).sum()}
+
+
+def instance_loss(
+    boxes: Tensor, logits: Tensor, instances: Tensor, real: Tensor, centers: Tensor
+) -> Tensor:
+    """How well proposals find everything of the named class, a mean over phrases.
+
+    Args:
+        boxes: (P, N, 4) cxcywh. logits: (P, N). centers: (N, 2) cell centres.
+        instances: (P, K, 4) cxcywh, what the phrase's noun names; real: (P, K) False = padding.
+
+    A cell in the core of several instances is the smallest one's. Terms as in `grounding_loss`.
+    """
+    positive = torch.stack([positive_cells(i, centers) for i in instances.unbind(1)], 1)
+    positive = positive & real[..., None]  # (P, K, N)
+    area = instances[..., 2:].prod(-1, keepdim=True)
+    owner = torch.where(positive, area, torch.inf).argmin(1)  # (P, N)
+    owned = positive & (
+        owner[:, None] == torch.arange(instances.shape[1], device=owner.device)[:, None]
+    )
+    weight = (owned / owned.sum(2, keepdim=True).clamp(min=1)).sum(1)  # an instance weighs the same
+    goal = instances.gather(1, owner[..., None].expand(-1, -1, 4))
+    terms, _ = candidate_terms(boxes, logits, goal, weight)
+    return torch.stack(list(terms.values())).sum()
+
+
+def candidate_terms(
+    boxes: Tensor, logits: Tensor, goal: Tensor, weight: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Quality and box terms of candidates (P, N), and the IoU with their goals (P, N, 4), detached.
+
+    `weight` (P, N) is above zero for positives, and says how much their boxes count.
+    """
+    positive = weight > 0
+    share = weight / weight.sum(1, keepdim=True).clamp(min=1e-7)  # each phrase weighs the same
+    iou, giou = iou_and_giou(to_xyxy(boxes), to_xyxy(goal))
+    iou = iou.detach()
+    quality = iou.clamp(0, 1) * positive
+    focal = (logits.sigmoid().detach() - quality).square()
+    bce = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     terms = {
-        "quality": ((weight * bce).sum(1) / positives.sqrt()).mean(),
-        "rank": -(
-            torch.logsumexp(logits.masked_fill(~positive, -1e4), 1) - torch.logsumexp(logits, 1)
-        )[present].sum()
-        / len(logits),
-        "presence": F.binary_cross_entropy_with_logits(best, right.to(best.dtype)),
+        "quality": ((focal * bce).sum(1) / positive.sum(1).clamp(min=1).sqrt()).mean(),
         "l1": 5 * (share * (boxes - goal).abs().sum(-1)).sum(1).mean(),
         "giou": 2 * (share * (1 - giou)).sum(1).mean(),
     }
-    return terms | {"total": torch.stack(list(terms.values())).sum()}
+    return terms, iou
+
+
+def naming_loss(names: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of (P, C) logits, 0 standing for "none of them", where (P,) classes are known.
+
+    Classes below 0 are unknown.
+    """
+    logits = F.pad(names, (1, 0))
+    known = classes >= 0
+    each = F.cross_entropy(logits, (classes + 1).clamp(min=0), reduction="none")
+    return (each * known).sum() / known.sum().clamp(min=1)

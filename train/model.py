@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from train.fusion.detections import SEEN, DetectionHead
+
 
 class GroundingModel(nn.Module):
     """`encode_vision(image)`, `encode_text(tokens)`, `fuse(visual, text)`: the three graphs.
@@ -18,6 +20,7 @@ class GroundingModel(nn.Module):
     Args:
         visual_tokens: N, what the vision encoder gives for the image size of the run.
         dim: D, the width of the fusion.
+        detector: reads the encoder's neck; what it sees is appended to the visual tokens.
     """
 
     def __init__(
@@ -28,10 +31,13 @@ class GroundingModel(nn.Module):
         fusion: nn.Module,
         visual_tokens: int,
         dim: int,
+        detector: DetectionHead | None = None,
     ) -> None:
         super().__init__()
         self.vision, self.text, self.method = vision, text, method
-        self.visual_shape = (visual_tokens, dim)
+        self.detector = detector
+        self.dim = dim
+        self.visual_shape = (visual_tokens, dim if detector is None else dim + SEEN)
         self.fusion = fusion
         self.learning(False)
 
@@ -48,12 +54,16 @@ class GroundingModel(nn.Module):
                 module.train(mode)
 
     def encode_vision(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised RGB -> visual tokens (B, N, D)."""
+        """(B, 3, H, W) normalised RGB -> visual tokens (B, N, Dv)."""
         return self.join_vision(self.vision.features(image))
 
     def join_vision(self, features: Sequence[Tensor]) -> Tensor:
-        """Kept feature maps -> visual tokens (B, N, D): the trained part of `encode_vision`."""
-        return self.fusion.prepare(self.join_taps(features))
+        """Kept feature maps -> visual tokens (B, N, Dv): the trained part of `encode_vision`."""
+        return torch.cat([self.fusion.prepare(self.join_taps(features)), *self.see(features)], -1)
+
+    def see(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """What the detector reads of feature maps, one (B, N, SEEN); nothing without one."""
+        return [] if self.detector is None else [self.detector(self.vision.neck(features))]
 
     def join_taps(self, features: Sequence[Tensor]) -> Tensor:
         """What the method makes of feature maps: (B, N, D)."""
@@ -65,11 +75,12 @@ class GroundingModel(nn.Module):
         return self.method.encode_text(taps, attention_mask.bool())
 
     def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Visual tokens (1 or P, N, D), text tokens (P, L, D) -> boxes (P, C, 4), logits (P, C).
+        """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> boxes (P, C, 4), logits (P, C).
 
         C candidates: one a cell, a single one with TransVG's fusion.
         """
-        return self.fusion(visual, text, attention_mask.bool())
+        boxes, logits, *_ = self.fusion(visual, text, attention_mask.bool())
+        return boxes, logits
 
     def forward(
         self,
@@ -78,26 +89,28 @@ class GroundingModel(nn.Module):
         text: Tensor | Sequence[Tensor],
         mask: Tensor,
         fast_math: bool = False,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """A training step's forward pass: float32 boxes and logits as `fuse` gives them.
+
+        In training mode `ComparingFusion` adds what it thinks half-way, see there.
 
         Args:
             photos: images (B, 3, H, W), or their kept features.
             photo_of: (P,) index into the photos.
             text: (P, L) ids, or kept taps. mask: (P, L), 1 = token.
-            fast_math: run in bfloat16; on a CPU all but the vision encoder, whose depthwise
-                convolutions have no fast backward pass in it.
+            fast_math: run in bfloat16; on a CPU all but the vision encoder and the detector, whose
+                depthwise convolutions have no fast backward pass in it.
         """
         device = mask.device.type
-        images = isinstance(photos, Tensor)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
-            visual = self.join_taps(self.vision.features(photos) if images else photos)
+            features = self.vision.features(photos) if isinstance(photos, Tensor) else photos
+            visual, seen = self.join_taps(features), self.see(features)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math):
-            visual = self.fusion.prepare(visual)
+            visual = torch.cat([self.fusion.prepare(visual), *seen], -1)
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
-            boxes, logits = self.fuse(visual[photo_of], tokens, mask)
-        return boxes.float(), logits.float()
+            answers = self.fusion(visual[photo_of], tokens, mask.bool())
+        return tuple(answer.float() for answer in answers)
 
     def adapter_params(self) -> dict[str, nn.Parameter]:
         """Name -> parameter of everything that trains."""

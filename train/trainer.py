@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,15 @@ from train.checkpoint import (
     load_checkpoint,
     load_parameters,
     save_checkpoint,
+    starting_values,
 )
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import DataError, Photo
-from train.distill import distillation_loss, load_teacher
+from train.distill import load_teacher
 from train.evaluator import evaluate
 from train.features import KeptText, KeptVision, LiveText
-from train.losses import grounding_loss
+from train.objective import objective
 from train.runlog import ACCURACY, LOSS, RunLog
 
 CHECKPOINT_EVERY = 200
@@ -115,6 +117,7 @@ class Trainer:
             seed=config.seed,
             with_images=self.kept_vision is None,
             augment=config.augment,
+            teacher=bool(config.teacher),
         )
         self.per_epoch = self.batches.batches_per_epoch(config.batch_photos, self.world)
         if not self.per_epoch:
@@ -127,10 +130,7 @@ class Trainer:
         self.log = RunLog(out)
         if config.side_weights:
             groups, other, _ = load_checkpoint(Path(config.side_weights))
-            values = groups["average"]
-            if other.fusion != config.fusion:  # the side network's are taken, the fusion is new
-                state = self.model.adapter_state()
-                values |= {name: t for name, t in state.items() if name.startswith("fusion.")}
+            values = starting_values(self.model, groups["average"], config.fusion, other.fusion)
             load_parameters(self.model, values, only_matching=True)
         self.params = self.model.adapter_params()
         self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
@@ -253,15 +253,22 @@ class Trainer:
         if self.teacher is not None and isinstance(photos, Tensor):
             photos = self.model.vision.features(photos.to(self.device))  # frozen: once for both
         inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
-        boxes, logits = self.network(*inputs, self.config.fast_math)
-        goal, present = batch.boxes.to(self.device), batch.present.to(self.device)
-        terms = grounding_loss(boxes, logits, goal, present, self.model.fusion.centers)
-        if self.teacher is not None:
-            with torch.no_grad():
-                answers = self.teacher(*inputs, self.config.fast_math)
-            terms["teacher"] = distillation_loss(boxes, logits, *answers)
-            terms["total"] = terms["total"] + terms["teacher"]
-        return terms
+        answers = self.network(*inputs, self.config.fast_math)
+        ask = None if self.teacher is None else partial(self._ask_teacher, *inputs)
+        return objective(answers, batch, self.model.fusion.centers, ask)
+
+    @torch.no_grad()
+    def _ask_teacher(
+        self,
+        photos: Tensor | Sequence[Tensor],
+        photo_of: Tensor,
+        text: Tensor | Sequence[Tensor],
+        mask: Tensor,
+        rows: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """The teacher's boxes and logits for some of the phrases."""
+        text = text[rows] if isinstance(text, Tensor) else [tap[rows] for tap in text]
+        return self.teacher(photos, photo_of[rows], text, mask[rows], self.config.fast_math)
 
     def _schedule(self) -> float:
         """Linear warm-up, at most a tenth of the run, then a cosine down to a hundredth."""

@@ -15,14 +15,18 @@ from sdk.boxes import xyxy_to_cxcywh
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
 from train.data import augment, mosaic
+from train.data.borrowed import BORROWED, BorrowedPhrases
+from train.data.coco import class_of
 from train.data.degrade import degrade
 from train.data.expressions import expressions_for
 from train.data.negatives import ForeignPhrases, absent_phrases
 from train.data.samples import Box, Expression, Photo
 from train.data.wording import vary
 
-MOSAIC = 0.5
+MOSAIC = 0.3
 """Probability of joining a labelled photo with others that share a class."""
+MOSAIC_OF_ONE = 0.8
+"""The same for a photo that holds nothing to tell apart by itself."""
 DEGRADED = 0.25
 """Probability of blur, low light, compression or fewer pixels."""
 MOST_CONTRAST_WITH_CAPTIONS = 2
@@ -38,7 +42,11 @@ class Batch:
     """B photos with P phrases.
 
     images: (B, 3, H, W) float32, or None where features are kept; photo_of: (P,) index into B;
-    boxes: (P, 4) cxcywh fractions of the network input; present: (P,) False = not in the photo.
+    boxes: (P, 4) cxcywh fractions of the network input; present: (P,) False = not in the photo;
+    instances: (P, K, 4) cxcywh, everything of the class that the phrase singles out one of, for
+    other phrases the box alone; real: (P, K) False = padding;
+    classes: (P,) index into COCO_CLASSES of what the phrase names, or UNKNOWN;
+    labelled: (P,) False = only a teacher knows the answer.
     """
 
     photos: list[Photo]
@@ -47,6 +55,10 @@ class Batch:
     photo_of: Tensor
     boxes: Tensor
     present: Tensor
+    instances: Tensor
+    real: Tensor
+    classes: Tensor
+    labelled: Tensor
 
 
 class PhotoStore:
@@ -80,6 +92,7 @@ class BatchMaker:
         seed: int,
         with_images: bool,
         augment: bool,
+        teacher: bool = False,
     ) -> None:
         self.preprocess = preprocess
         self.photos = list(photos)
@@ -89,6 +102,7 @@ class BatchMaker:
         self.with_images = with_images
         self.augment = augment
         self._foreign = ForeignPhrases(photos)
+        self._borrowed = BorrowedPhrases(photos if teacher else ())
         self._partners = mosaic.Partners(photos)
         self._store = PhotoStore()
 
@@ -112,10 +126,12 @@ class BatchMaker:
     def batch(self, photos: Sequence[Photo], epoch: int) -> Batch:
         """One batch; photos for which no phrase can be made stay without one."""
         images, texts, photo_of, boxes = [], [], [], []
+        instances: list[Sequence[Box]] = []
+        classes, labelled = [], []
         for index, photo in enumerate(photos):
             rng = random.Random(f"{self.seed}/{epoch}/{photo.path.name}")
             if self.augment:
-                tensor, chosen = self._augmented(photo, rng)
+                tensor, chosen, photo = self._augmented(photo, rng)
                 images.append(tensor)
             else:
                 chosen = self._choose(photo, rng)
@@ -127,6 +143,10 @@ class BatchMaker:
                 texts.append(vary(expression.text, rng))
                 photo_of.append(index)
                 boxes.append(expression.boxes[0] if expression.boxes else ABSENT)
+                instances.append(company_of(expression, photo))
+                classes.append(class_of(expression))
+                labelled.append(expression.kind != BORROWED)
+        padded, real = pad_boxes(instances)
         return Batch(
             photos=list(photos),
             images=torch.from_numpy(np.concatenate(images)) if images else None,
@@ -134,6 +154,10 @@ class BatchMaker:
             photo_of=torch.tensor(photo_of, dtype=torch.long),
             boxes=torch.from_numpy(xyxy_to_cxcywh(augment.all_boxes(boxes))),
             present=torch.tensor([box is not ABSENT for box in boxes], dtype=torch.bool),
+            instances=torch.from_numpy(xyxy_to_cxcywh(padded)),
+            real=torch.from_numpy(real),
+            classes=torch.tensor(classes, dtype=torch.long),
+            labelled=torch.tensor(labelled, dtype=torch.bool),
         )
 
     def _choose(self, photo: Photo, rng: random.Random) -> list[Expression]:
@@ -155,14 +179,16 @@ class BatchMaker:
         if rng.random() < self.negatives:
             absent = absent_phrases(photo, self._foreign, rng)
             chosen += absent if len(absent) < 2 else [rng.choice(absent)]
-        return chosen
+        borrowed = self._borrowed.draw(photo, rng)
+        return [*chosen, borrowed] if borrowed else chosen
 
     def _augmented(
         self, photo: Photo, rng: random.Random
-    ) -> tuple[NDArray[np.float32], list[Expression]]:
-        """Pixels and expressions after mosaic, mirror, crop and what a camera does."""
+    ) -> tuple[NDArray[np.float32], list[Expression], Photo]:
+        """Pixels, expressions, and the photo they are of, after mosaic, mirror, crop and camera."""
         image = self._store[photo]
-        if rng.random() < MOSAIC:
+        labels = [i.label for i in photo.instances]
+        if rng.random() < (MOSAIC if len(set(labels)) < len(labels) else MOSAIC_OF_ONE):
             photos = [photo, *self._partners.draw(photo, rng)]
             if len(photos) > 1:
                 rng.shuffle(photos)
@@ -178,11 +204,37 @@ class BatchMaker:
             compared = photo.instances if any(e.company > 1 for e in chosen) else ()
             keep = np.concatenate([targets, augment.all_boxes([i.box for i in compared])])
             image, keep = augment.crop_keeping(image, keep, rng, least=0.5)
-            targets = keep[: len(targets)]
+            targets, moved = keep[: len(targets)], keep[len(targets) :].tolist()
+            photo = replace(
+                photo,
+                instances=tuple(
+                    replace(i, box=tuple(b)) for i, b in zip(compared, moved, strict=True)
+                ),
+            )
         if rng.random() < 0.5:
             image = augment.jitter(image, rng)
         if rng.random() < DEGRADED:
             image = degrade(image, rng)
-        moved = iter(targets.tolist())
-        chosen = [replace(e, boxes=(tuple(next(moved)),)) if e.boxes else e for e in chosen]
-        return self.preprocess.tensor(image), chosen
+        found = iter(targets.tolist())
+        chosen = [replace(e, boxes=(tuple(next(found)),)) if e.boxes else e for e in chosen]
+        return self.preprocess.tensor(image), chosen, photo
+
+
+def company_of(expression: Expression, photo: Photo) -> Sequence[Box]:
+    """Boxes of everything of the class that a contrastive expression names, else its own."""
+    if expression.company > 1:
+        return [i.box for i in photo.instances if i.label == expression.label]
+    return expression.boxes
+
+
+def pad_boxes(
+    lists: Sequence[Sequence[Box]],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """P lists of boxes -> (P, K, 4) float32, K >= 1, and (P, K) False = padding."""
+    most = max(1, *(len(boxes) for boxes in lists))
+    padded = np.zeros((len(lists), most, 4), np.float32)
+    real = np.zeros((len(lists), most), bool)
+    for row, boxes in enumerate(lists):
+        padded[row, : len(boxes)] = augment.all_boxes(boxes)
+        real[row, : len(boxes)] = True
+    return padded, real

@@ -73,7 +73,7 @@ def contrastive_expressions(
     noun = noun_for(label, rng)
 
     def make(text: str, instance: Instance, kind: str) -> Expression:
-        return Expression(text.format(noun=noun), (instance.box,), kind, len(group))
+        return Expression(text.format(noun=noun), (instance.box,), kind, len(group), label)
 
     if len(group) == 1:
         yield make(rng.choice(("{noun}", "the {noun}", "a {noun}")), group[0], "single")

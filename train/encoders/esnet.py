@@ -1,11 +1,12 @@
 """ESNet backbone with a CSP-PAN neck: the compact vision encoder of the default model.
 
 Architecture of PP-PicoDet-S (Yu et al., "PP-PicoDet: A Better Real-Time Object Detector on Mobile
-Devices", arXiv:2111.00902), without its detection heads:
+Devices", arXiv:2111.00902), without its detection head (`fusion/detections.py` is one):
 
     image -> stem /4 -> stage 1 /8 (c3) -> stage 2 /16 (c4) -> stage 3 /32 (c5)
                              |                  |                   |
                              +---- CSP-PAN, 96 channels a level ----+--> p3 /8, p4 /16, p5 /32
+                                                             and n5 /32, what the neck reads of c5
 
 Every convolution has a bias and no batch norm: the network starts from inference weights, where
 normalisation is already folded in (see `picodet.py`).
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TAP_NAMES = ("c3", "c4", "c5", "p3", "p4", "p5")
+MAP_NAMES = (*TAP_NAMES, "n5")
 TAP_CHANNELS = {"c3": 96, "c4": 192, "c5": 384, "p3": 96, "p4": 96, "p5": 96}
 
 
@@ -109,7 +111,7 @@ def downsample(channels: int) -> nn.Sequential:
 
 
 class CSPPAN(nn.Module):
-    """Top-down then bottom-up fusion of c3, c4, c5 into p3, p4, p5."""
+    """Top-down then bottom-up fusion of c3, c4, c5 into p3, p4, p5; n5 is c5 in its width."""
 
     def __init__(self, channels: int = 96) -> None:
         super().__init__()
@@ -123,17 +125,17 @@ class CSPPAN(nn.Module):
         self.down4 = downsample(channels)
         self.bottom_up5 = CSPLayer(2 * channels, channels)
 
-    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         c3, c4, c5 = self.lateral3(c3), self.lateral4(c4), self.lateral5(c5)
         t4 = self.top_down4(torch.cat([F.interpolate(c5, scale_factor=2.0), c4], dim=1))
         p3 = self.top_down3(torch.cat([F.interpolate(t4, scale_factor=2.0), c3], dim=1))
         p4 = self.bottom_up4(torch.cat([self.down3(p3), t4], dim=1))
         p5 = self.bottom_up5(torch.cat([self.down4(p4), c5], dim=1))
-        return p3, p4, p5
+        return p3, p4, p5, c5
 
 
 class ESNet(nn.Module):
-    """Image (B, 3, H, W), H and W divisible by 32, to the six maps named in `TAP_NAMES`."""
+    """Image (B, 3, H, W), H and W divisible by 32, to the maps named in `MAP_NAMES`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,5 +151,5 @@ class ESNet(nn.Module):
         c3 = self.stage1(x)
         c4 = self.stage2(c3)
         c5 = self.stage3(c4)
-        p3, p4, p5 = self.neck(c3, c4, c5)
-        return {"c3": c3, "c4": c4, "c5": c5, "p3": p3, "p4": p4, "p5": p5}
+        p3, p4, p5, n5 = self.neck(c3, c4, c5)
+        return {"c3": c3, "c4": c4, "c5": c5, "p3": p3, "p4": p4, "p5": p5, "n5": n5}

@@ -1,7 +1,7 @@
-"""Start an `ESNet` from a PicoDet-S detector in ONNX form (PaddleDetection, Apache-2.0).
+"""Start from a PicoDet-S detector in ONNX form (PaddleDetection, Apache-2.0).
 
-The detector's heads are left out. Its weights are only the starting point of this project's own
-training: the file is read from where the user has it and is never part of this repository.
+Its weights are only the starting point of this project's own training: the file is read from where
+the user has it and is never part of this repository.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from train.encoders.esnet import ESNet
+from train.fusion.detections import DetectionHead
 
 FloatArray = NDArray[np.float32]
 
@@ -31,27 +32,29 @@ def conv_weights(path: Path) -> list[tuple[FloatArray, FloatArray]]:
     return [(values[n.input[1]], values[n.input[2]].reshape(-1)) for n in convs]
 
 
-def convs_in_call_order(model: nn.Module, image: torch.Tensor) -> list[nn.Conv2d]:
+def convs_in_call_order(model: nn.Module, example: object) -> list[nn.Conv2d]:
     """The convolutions of `model`, in the order in which a forward pass reaches them."""
     order: list[nn.Conv2d] = []
     convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     hooks = [c.register_forward_pre_hook(lambda module, _: order.append(module)) for c in convs]
     with torch.no_grad():
-        model(image)
+        model(example)
     for hook in hooks:
         hook.remove()
     return order
 
 
-def esnet_from_picodet(path: Path) -> ESNet:
-    """An `ESNet` for RGB input that computes what the detector's backbone and neck compute.
+def from_picodet(path: Path) -> tuple[ESNet, DetectionHead]:
+    """Encoder and head that compute, of RGB input, what the detector computes.
 
     Raises:
-        ValueError: the file's convolutions do not line up with ESNet-S.
+        ValueError: the file's convolutions do not line up with PicoDet-S.
     """
-    model = ESNet()
+    encoder, head = ESNet(), DetectionHead()
     weights = conv_weights(path)
-    convs = convs_in_call_order(model, torch.zeros(1, 3, 64, 64))
+    image = torch.zeros(1, 3, 64, 64)
+    convs = convs_in_call_order(encoder, image)
+    convs += convs_in_call_order(head, neck_maps(encoder, image))
     for index, (module, (weight, bias)) in enumerate(zip(convs, weights, strict=False)):
         if tuple(module.weight.shape) != weight.shape:
             raise ValueError(
@@ -63,4 +66,11 @@ def esnet_from_picodet(path: Path) -> ESNet:
         module.weight.data = torch.from_numpy(weight.copy())
         assert module.bias is not None
         module.bias.data = torch.from_numpy(bias.copy())
-    return model
+    return encoder, head
+
+
+@torch.no_grad()
+def neck_maps(encoder: ESNet, image: Tensor) -> list[Tensor]:
+    """What the head reads of a (B, 3, H, W) image."""
+    maps = encoder(image)
+    return [maps[name] for name in ("p3", "p4", "p5", "n5")]

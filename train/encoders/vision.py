@@ -6,15 +6,17 @@ parameters, into taps: token lists (B, N, C_l) that share one square grid of N c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.encoders.esnet import TAP_CHANNELS, TAP_NAMES, ESNet
+from train.encoders.esnet import MAP_NAMES, TAP_CHANNELS, TAP_NAMES, ESNet
 
 
 class CompactVision(nn.Module):
-    """The default's encoder: `ESNet`, its six maps brought to stride 16."""
+    """The default's encoder: `ESNet`, six of its maps brought to stride 16 as taps."""
 
     stride = 16
     multiple = 32
@@ -37,11 +39,17 @@ class CompactVision(nn.Module):
 
     def features(self, image: Tensor) -> list[Tensor]:
         maps = self.net(image)
-        return [maps[name] for name in TAP_NAMES]
+        return [maps[name] for name in MAP_NAMES]
 
     def taps(self, features: list[Tensor]) -> list[Tensor]:
         side = features[TAP_NAMES.index("p4")].shape[-1]
-        return [to_grid(feature, side).flatten(2).transpose(1, 2) for feature in features]
+        maps = features[: len(TAP_NAMES)]
+        return [to_grid(feature, side).flatten(2).transpose(1, 2) for feature in maps]
+
+    @staticmethod
+    def neck(features: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Of `features`, what a detection head reads: p3, p4, p5, n5."""
+        return features[MAP_NAMES.index("p3") :]
 
 
 def to_grid(feature: Tensor, side: int) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from train.fusion.comparing import ComparingFusion
 from train.fusion.decoder import DecoderFusion
 from train.fusion.dense import DenseFusion
 from train.fusion.transvg import TransVGFusion
 
-FUSIONS = ("decoder", "dense", "transvg")
+FUSIONS = ("comparing", "decoder", "dense", "transvg")
 
 
 def build_fusion(
@@ -19,6 +20,8 @@ def build_fusion(
     Raises:
         ValueError: unknown name.
     """
+    if name == "comparing":
+        return ComparingFusion(dim, grid, layers)
     if name == "decoder":
         return DecoderFusion(dim, grid, layers)
     if name == "dense":
@@ -28,4 +31,11 @@ def build_fusion(
     raise ValueError(f"--fusion: expected one of {', '.join(FUSIONS)}, got {name!r}")
 
 
-__all__ = ["FUSIONS", "DecoderFusion", "DenseFusion", "TransVGFusion", "build_fusion"]
+__all__ = [
+    "FUSIONS",
+    "ComparingFusion",
+    "DecoderFusion",
+    "DenseFusion",
+    "TransVGFusion",
+    "build_fusion",
+]

@@ -149,13 +149,19 @@ class DenseFusion(nn.Module):
         super().__init__()
         self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
         self.layers = nn.ModuleList(
-            FusionLayer(dim, heads, grid, mix_globally=index % 2 == 1) for index in range(layers)
+            FusionLayer(dim, heads, grid, mix_globally=self.mixes_globally(index))
+            for index in range(layers)
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 5))
         self.presence = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1))
         start_head(self.head, self.presence)
         self.register_buffer("centers", cell_centers(grid), persistent=False)
+
+    @staticmethod
+    def mixes_globally(index: int) -> bool:
+        """Whether a layer sees the whole image."""
+        return index % 2 == 1
 
     def prepare(self, visual: Tensor) -> Tensor:
         """Visual tokens (B, N, D) with learned 2-D positions added, once a frame."""
@@ -165,6 +171,10 @@ class DenseFusion(nn.Module):
         cells = visual.expand(text.shape[0], -1, -1)
         for layer in self.layers:
             cells = run(layer, cells, text, text_mask, recompute=self.recompute)
+        return self.answer(cells)
+
+    def answer(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """What the cells (P, N, D) say after the last layer: boxes and logits."""
         cells = self.norm(cells)
         logit, sides = self.head(cells).split([1, 4], dim=-1)
         # One more logit from where the cells look: "is it here at all" is no cell's own question.
@@ -173,13 +183,14 @@ class DenseFusion(nn.Module):
         return to_boxes(self.centers, sides), logits
 
 
-def start_head(head: nn.Sequential, presence: nn.Sequential) -> None:
+def start_head(head: nn.Sequential, presence: nn.Sequential | None = None) -> None:
     """Start from boxes of a third of the image and from "probably not here"."""
-    for layer in (head[-1], presence[-1]):
-        nn.init.zeros_(layer.weight)
-    nn.init.zeros_(presence[-1].bias)
+    nn.init.zeros_(head[-1].weight)
     nn.init.constant_(head[-1].bias, -1.6)
     nn.init.constant_(head[-1].bias[:1], -4.0)
+    if presence is not None:
+        nn.init.zeros_(presence[-1].weight)
+        nn.init.zeros_(presence[-1].bias)
 
 
 def cell_centers(grid: int) -> Tensor:

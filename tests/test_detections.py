@@ -1,0 +1,194 @@
+"""The detector in the side network: places on the grid, classes by name, learning from PicoDet."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from torch import nn
+
+from tests.tiny import tiny_checkpoint, tiny_data
+from train.build import build_model
+from train.checkpoint import load_checkpoint, load_parameters
+from train.data.coco import COCO_CLASSES, UNKNOWN, class_of
+from train.data.samples import Expression
+from train.detector import main, seeing_loss
+from train.encoders.esnet import ESNet
+from train.encoders.picodet import convs_in_call_order, from_picodet, neck_maps
+from train.fusion.dense import cell_centers
+from train.fusion.detections import CLASSES, PLACES, DetectionHead, NamedDetections
+from train.losses import naming_loss
+
+DIM, GRID = 16, 4
+
+
+def lively(module: nn.Module) -> nn.Module:
+    """Weights that let a signal through."""
+    torch.manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight)
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def detector() -> tuple[ESNet, DetectionHead]:
+    encoder, head = lively(ESNet()), lively(DetectionHead())
+    assert isinstance(encoder, ESNet) and isinstance(head, DetectionHead)
+    return encoder, head
+
+
+def write_onnx(path: Path, encoder: ESNet, head: DetectionHead) -> Path:
+    """The detector's convolutions as an ONNX file for BGR input has them, in order."""
+    image = torch.zeros(1, 3, 64, 64)
+    convs = convs_in_call_order(encoder, image)
+    convs += convs_in_call_order(head, neck_maps(encoder, image))
+    nodes, weights = [], []
+    for index, conv in enumerate(convs):
+        assert conv.bias is not None
+        weight = conv.weight.detach().numpy()
+        weight = weight[:, ::-1].copy() if index == 0 else weight
+        weights += [numpy_helper.from_array(weight, f"w{index}")]
+        weights += [numpy_helper.from_array(conv.bias.detach().numpy(), f"b{index}")]
+        inputs = [f"x{index}", f"w{index}", f"b{index}"]
+        nodes.append(helper.make_node("Conv", inputs, [f"x{index + 1}"]))
+    onnx.save(helper.make_model(helper.make_graph(nodes, "detector", [], [], weights)), str(path))
+    return path
+
+
+def test_encoder_and_head_start_from_the_detectors_convolutions(
+    tmp_path: Path, detector: tuple[ESNet, DetectionHead]
+) -> None:
+    path = write_onnx(tmp_path / "picodet.onnx", *detector)
+    started = from_picodet(path)
+    for ours, theirs in zip(started, detector, strict=True):
+        for name, value in theirs.state_dict().items():
+            assert torch.equal(ours.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("side", [64, 96])
+@torch.no_grad()
+def test_a_cell_has_the_places_that_lie_in_it(
+    side: int, detector: tuple[ESNet, DetectionHead]
+) -> None:
+    encoder, head = detector
+    maps = neck_maps(encoder, torch.randn(1, 3, side, side))
+    seen = head(maps).unflatten(2, (PLACES, CLASSES + 4))
+    grid = side // 16
+    assert seen.shape == (1, grid * grid, PLACES, CLASSES + 4)
+    levels = head.see(maps)
+    for row in range(grid):
+        for column in range(grid):
+            cell = seen[0, row * grid + column]
+            places = [(0, 2 * row + r, 2 * column + c) for r in range(2) for c in range(2)]
+            places += [(level, row >> level - 1, column >> level - 1) for level in (1, 2, 3)]
+            for place, (level, y, x) in zip(cell, places, strict=True):
+                logits, sides = levels[level]
+                torch.testing.assert_close(place[:CLASSES], logits[0, :, y, x].sigmoid())
+                step = 8 * 2**level / side
+                left, top, right, bottom = (sides[0, :, y, x] * step).tolist()
+                cx, cy = (x + 0.5) * step, (y + 0.5) * step
+                edges = [cx - left, cy - top, cx + right, cy + bottom]
+                center, size = place[CLASSES : CLASSES + 2], place[CLASSES + 2 :]
+                found = torch.cat([center - size / 2, center + size / 2])
+                torch.testing.assert_close(found, torch.tensor(edges))
+
+
+def named_detections() -> NamedDetections:
+    """Word k, one-hot, names class k and no other."""
+    torch.manual_seed(0)
+    module = NamedDetections(DIM)
+    nn.init.normal_(module.tell[-1].weight)
+    with torch.no_grad():
+        module.name.weight.zero_()
+        module.name.weight[:DIM] = 20 * torch.eye(DIM)
+        module.name.bias.fill_(-10)
+    return module.eval()
+
+
+@torch.no_grad()
+def test_a_phrase_is_told_of_the_class_that_it_names_and_of_no_other() -> None:
+    module, centers = named_detections(), cell_centers(GRID)
+    text, mask = torch.eye(DIM)[[3, 5]][None], torch.tensor([[True, False]])
+    seen = torch.rand(1, GRID**2, PLACES * (CLASSES + 4))
+    told, names = module(seen, text, mask, centers)
+    assert told.shape == (1, GRID**2, DIM) and names.shape == (1, CLASSES)
+    assert names[0].argmax() == 3 and names[0, 5] < 0  # the second word is padding
+    for label, matters in ((3, True), (5, False), (70, False)):
+        changed = seen.clone().unflatten(2, (PLACES, -1))
+        changed[0, 7, 2, label] += 1.0
+        after, _ = module(changed.flatten(2), text, mask, centers)
+        differs = (after - told).abs().amax(-1)[0] > 1e-3
+        assert differs.nonzero().flatten().tolist() == ([7] if matters else [])
+
+
+def test_at_the_start_nothing_is_told() -> None:
+    module = NamedDetections(DIM)
+    text, mask = torch.randn(2, 3, DIM), torch.ones(2, 3, dtype=torch.bool)
+    seen = torch.rand(2, GRID**2, PLACES * (CLASSES + 4))
+    assert not module(seen, text, mask, cell_centers(GRID))[0].any()
+
+
+def test_naming_is_a_choice_among_the_classes_and_none() -> None:
+    names = torch.full((3, CLASSES), -8.0)
+    names[0, 4] = 8.0
+    classes = torch.tensor([4, UNKNOWN, UNKNOWN])
+    assert naming_loss(names, classes) < 1e-2
+    assert naming_loss(names, torch.tensor([5, UNKNOWN, UNKNOWN])) > 10
+    assert naming_loss(names, torch.full((3,), UNKNOWN)) == 0
+    names.requires_grad_()
+    naming_loss(names, torch.tensor([UNKNOWN, 0, UNKNOWN])).backward()
+    assert names.grad is not None and not names.grad[[0, 2]].any() and names.grad[1, 0] < 0
+
+
+def test_classes_are_those_of_labels_and_of_people() -> None:
+    assert len(COCO_CLASSES) == CLASSES == 80 and len(set(COCO_CLASSES)) == 80
+    known = {0: "person", 2: "car", 15: "cat", 56: "chair", 79: "toothbrush"}  # COCO's own order
+    assert {number: COCO_CLASSES[number] for number in known} == known
+    box = ((0.0, 0.0, 1.0, 1.0),)
+    for label, kind, name in (
+        ("dog", "size", "dog"),
+        ("dining table", "nth", "dining table"),
+        ("woman", "left/right", "person"),
+        ("", "people", "person"),
+    ):
+        assert COCO_CLASSES[class_of(Expression("x", box, kind, 0, label))] == name
+    assert class_of(Expression("a kangaroo", box, "single", 1, "kangaroo")) == UNKNOWN
+    assert class_of(Expression("the grass", box, "scene")) == UNKNOWN
+
+
+@torch.no_grad()
+def test_the_teachers_own_answer_costs_least(detector: tuple[ESNet, DetectionHead]) -> None:
+    encoder, head = detector
+    taught = head.see(neck_maps(encoder, torch.randn(2, 3, 64, 64)))
+    least = seeing_loss(taught, taught)
+    blind = [(logits - 3, sides) for logits, sides in taught]
+    elsewhere = [(logits, sides + 1) for logits, sides in taught]
+    assert seeing_loss(blind, taught) > least and seeing_loss(elsewhere, taught) > least
+
+
+def test_the_command_teaches_the_head_and_nothing_else(
+    tmp_path: Path, detector: tuple[ESNet, DetectionHead], capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = tiny_checkpoint(tmp_path)
+    teacher = write_onnx(tmp_path / "picodet.onnx", *detector)
+    flags = ["--teacher", str(teacher), "--data", str(tiny_data(tmp_path)), "--batch-photos", "4"]
+
+    def taught(steps: int) -> tuple[float, dict[str, torch.Tensor]]:
+        out = tmp_path / f"{steps}.safetensors"
+        assert main([str(checkpoint), *flags, "--steps", str(steps), "--out", str(out)]) == 0
+        groups, config, _ = load_checkpoint(out)
+        load_parameters(build_model(config), groups["average"])
+        return float(capsys.readouterr().out.split("loss ")[1].split()[0]), groups["average"]
+
+    first, _ = taught(1)
+    loss, values = taught(40)
+    assert loss < 0.9 * first
+    before = load_checkpoint(checkpoint)[0]["average"]
+    assert before.keys() < values.keys()  # dense became comparing
+    assert all(torch.equal(values[name], value) for name, value in before.items())
+    (tmp_path / "other").mkdir()
+    decoder = tiny_checkpoint(tmp_path / "other", fusion="decoder")
+    assert main([str(decoder), *flags, "--out", str(tmp_path / "no.safetensors")]) == 2
+    assert "expected a dense or comparing fusion" in capsys.readouterr().err

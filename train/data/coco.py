@@ -1,0 +1,26 @@
+"""COCO's 80 classes, and which of them an expression asks for."""
+
+from __future__ import annotations
+
+from train.data.samples import Expression
+
+COCO_CLASSES = tuple(
+    """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,
+stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,
+umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,
+skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,
+sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,
+toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,
+clock,vase,scissors,teddy bear,hair drier,toothbrush""".replace("\n", "").split(",")
+)
+"""In the order of COCO's own detectors."""
+UNKNOWN = -1
+_PEOPLE = frozenset({"man", "woman", "boy", "girl"})
+_NUMBER = {name: number for number, name in enumerate(COCO_CLASSES)}
+
+
+def class_of(expression: Expression) -> int:
+    """Index of the class that the expression names one of, or UNKNOWN: nobody said, or none."""
+    if expression.kind == "people" or expression.label in _PEOPLE:
+        return _NUMBER["person"]
+    return _NUMBER.get(expression.label, UNKNOWN)

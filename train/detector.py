@@ -1,0 +1,167 @@
+"""`python -m train.detector`: give a checkpoint the detection head that `--fusion comparing` reads.
+
+A PicoDet-S teaches it. The encoder stays frozen, so the head learns to read the maps that the
+encoder has come to give: at every place the class probabilities and distances of the detector, on
+photos without any labels. A dense checkpoint becomes a comparing one, which answers as before until
+it is trained on with `--side-weights`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import math
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from train import needs_torch  # noqa: F401
+
+# isort: split
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from sdk.frames import as_bgr
+from sdk.preprocess import Preprocess
+from train.build import build_model, preprocess_for
+from train.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    load_parameters,
+    save_checkpoint,
+    starting_values,
+)
+from train.data import augment
+from train.data.readers import data_root, read_detection, read_expressions
+from train.data.samples import DataError
+from train.encoders.picodet import from_picodet, neck_maps
+from train.fusion.detections import DetectionHead
+from train.trainer import use_fast_math
+
+WARM_UP = 50
+"""Steps of linear warm-up before the cosine."""
+LEAST_SIDE = 0.5
+"""Smallest crop, of each side of the photo."""
+
+Seen = Sequence[tuple[Tensor, Tensor]]
+"""Per level class logits and distances, see `DetectionHead.see`."""
+
+
+def seeing_loss(seen: Seen, taught: Seen) -> Tensor:
+    """How far a head is from its teacher: quality focal loss of the classes, L1 of the distances.
+
+    Distances count as much as the teacher believes that something is there; all of it is divided by
+    how much it sees in all.
+    """
+    total = torch.zeros(())
+    most = torch.zeros(())
+    for (logits, sides), (teacher_logits, teacher_sides) in zip(seen, taught, strict=True):
+        wanted = teacher_logits.sigmoid()
+        focal = (logits.sigmoid().detach() - wanted).abs()
+        bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        best = wanted.amax(1, keepdim=True)
+        apart = F.smooth_l1_loss(sides, teacher_sides, reduction="none", beta=0.5)
+        total = total + 2 * (focal * bce).sum() + (best * apart).sum()
+        most = most + best.sum()
+    return total / most.clamp(min=1)
+
+
+def photo_paths(root: Path) -> list[Path]:
+    """Training photos of every kind, and those in `unlabelled/images`; nothing held back."""
+    photos = [*read_expressions(root, "train"), *read_detection(root, "train")]
+    more = root / "unlabelled" / "images"
+    return [p.path for p in photos] + (sorted(more.iterdir()) if more.is_dir() else [])
+
+
+def draw(paths: Sequence[Path], preprocess: Preprocess, batch: int, seed: int) -> Iterator[Tensor]:
+    """Batches (B, 3, H, W) without end: photos in random order, mirrored, cropped, lightened."""
+    rng = random.Random(seed)
+    order = itertools.chain.from_iterable(rng.sample(paths, len(paths)) for _ in itertools.count())
+    none = augment.all_boxes([])
+    while True:
+        images = []
+        for path in itertools.islice(order, batch):
+            image = as_bgr(path)
+            if rng.random() < 0.5:
+                image = image[:, ::-1]
+            if rng.random() < 0.7:
+                image, _ = augment.crop_keeping(image, none, rng, least=LEAST_SIDE)
+            if rng.random() < 0.3:
+                image = augment.jitter(image, rng)
+            images.append(preprocess.tensor(np.ascontiguousarray(image)))
+        yield torch.from_numpy(np.concatenate(images))
+
+
+def teach(
+    head: DetectionHead, encoder: nn.Module, teacher: Path, batches: Iterator[Tensor], steps: int
+) -> float:
+    """Train `head` on the frozen `encoder`; returns the mean loss of the last tenth of the steps.
+
+    Raises:
+        ValueError: `teacher` is no PicoDet-S.
+    """
+    his_encoder, his_head = from_picodet(teacher)
+    optimizer = torch.optim.AdamW(head.parameters(), weight_decay=0.01)
+    last: list[float] = []
+    bar = tqdm(range(steps), desc="teaching the head", unit="batch")
+    for step in bar:
+        images = next(batches)
+        with torch.no_grad():
+            taught = his_head.see(neck_maps(his_encoder, images))
+        rate = min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimizer.param_groups[0]["lr"] = 1e-3 * rate
+        loss = seeing_loss(head.see(neck_maps(encoder, images)), taught)
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 5.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        last = [*last, float(loss.detach())][-max(1, steps // 10) :]
+        bar.set_postfix(loss=f"{sum(last) / len(last):.3f}", refresh=False)
+    return sum(last) / len(last)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0, or 2 with one line of what to do."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.detector",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("checkpoint", type=Path, help="with a dense or comparing fusion")
+    parser.add_argument("--teacher", type=Path, required=True, help="a PicoDet-S .onnx, 80 classes")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
+    parser.add_argument("--steps", type=int, default=1100, help="batches to learn from")
+    parser.add_argument("--batch-photos", type=int, default=12, help="photos in a batch")
+    parser.add_argument("--seed", type=int, default=0, help="of order and augmentation")
+    args = parser.parse_args(argv)
+    try:
+        groups, config, state = load_checkpoint(args.checkpoint)
+        if config.fusion not in ("comparing", "dense"):
+            raise ValueError(f"{args.checkpoint}: expected a dense or comparing fusion")
+        before = config.fusion
+        config = dataclasses.replace(config, fusion="comparing", side_weights="", teacher="")
+        model = build_model(config)
+        values = starting_values(model, groups["average"], config.fusion, before)
+        load_parameters(model, values)
+        assert model.detector is not None
+        use_fast_math(config.fast_math)
+        paths = photo_paths(data_root(args.data))
+        batches = draw(paths, preprocess_for(config), args.batch_photos, args.seed)
+        loss = teach(model.detector, model.vision.net, args.teacher, batches, args.steps)
+        save_checkpoint(args.out, {"average": model.adapter_state()}, config, state)
+    except (CheckpointError, DataError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out}: loss {loss:.3f} on {len(paths):,} photos")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

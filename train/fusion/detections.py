@@ -1,0 +1,117 @@
+"""A detector in the side network: what it sees of the class that a phrase names, told to the cells.
+
+    neck maps of the frozen encoder -> head: classes and boxes of every place, once a frame
+    words of the phrase             -> which of the classes they name
+                                       places whose class that is -> how much, and their boxes
+
+The head is PicoDet's (Yu et al., arXiv:2111.00902), with its strides 8, 16, 32 and 64. All places
+are brought to the grid of the fusion: a cell has seven, four of stride 8 and one of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.data.coco import COCO_CLASSES
+from train.encoders.esnet import conv, depthwise, downsample
+
+CLASSES = len(COCO_CLASSES)
+BINS = 8
+"""A distance is the mean of a distribution over 0, 1, ... 7 steps of its stride."""
+PLACES = 7
+SEEN = PLACES * (CLASSES + 4)
+"""Channels of `DetectionHead.forward`."""
+
+
+class LevelHead(nn.Sequential):
+    """One level's map -> class logits and the bins of four distances (B, CLASSES + 4 BINS, ...)."""
+
+    def __init__(self, channels: int) -> None:
+        layers = [layer for _ in range(2) for layer in separable(channels)]
+        super().__init__(*layers, nn.Conv2d(channels, CLASSES + 4 * BINS, 1))
+
+
+def separable(channels: int) -> list[nn.Module]:
+    """A 5x5 depthwise and a 1x1 convolution, each with its activation."""
+    return [*depthwise(channels, 5, act=True), *conv(channels, channels)]
+
+
+class DetectionHead(nn.Module):
+    """Neck maps p3, p4, p5 and the neck's input of stride 32 -> what is seen at every place."""
+
+    def __init__(self, channels: int = 96) -> None:
+        super().__init__()
+        self.down_in, self.down_out = downsample(channels), downsample(channels)
+        self.levels = nn.ModuleList(LevelHead(channels) for _ in range(4))
+        self.register_buffer("bins", torch.arange(BINS).float(), persistent=False)
+
+    def see(self, maps: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Per level class logits (B, CLASSES, h, w) and distances (B, 4, h, w) in steps.
+
+        The distances go from the middle of the place to the left, top, right and bottom edge.
+        """
+        p3, p4, p5, input5 = maps
+        p6 = self.down_in(input5) + self.down_out(p5)
+        seen = []
+        for head, level in zip(self.levels, (p3, p4, p5, p6), strict=True):
+            logits, bins = head(level).split([CLASSES, 4 * BINS], dim=1)
+            shares = bins.unflatten(1, (4, BINS)).softmax(2)
+            seen.append((logits, (shares * self.bins[:, None, None]).sum(2)))
+        return seen
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """(B, N, PLACES * (CLASSES + 4)): probabilities and box of a cell's places, cell by cell.
+
+        Boxes are cxcywh, fractions of the network input.
+        """
+        finest = maps[0].shape[-1]
+        d3, d4, d5, d6 = (
+            torch.cat([logits.sigmoid(), as_boxes(sides, 2**level / finest)], dim=1)
+            for level, (logits, sides) in enumerate(self.see(maps))
+        )
+        side = d4.shape[-1]
+        quarters = [d3[:, :, row::2, column::2] for row in range(2) for column in range(2)]
+        halves = F.interpolate(d5, scale_factor=2.0)
+        whole = F.interpolate(d6, scale_factor=4.0)[:, :, :side, :side]  # may end beyond the image
+        return torch.cat([*quarters, d4, halves, whole], dim=1).flatten(2).transpose(1, 2)
+
+
+def as_boxes(sides: Tensor, step: float) -> Tensor:
+    """Distances (B, 4, h, h) in steps of the map -> cxcywh (B, 4, h, h), fractions of the image."""
+    left, top, right, bottom = (sides * step).unbind(1)
+    ticks = (torch.arange(sides.shape[-1], device=sides.device) + 0.5) * step
+    x, y = ticks + (right - left) / 2, ticks[:, None] + (bottom - top) / 2
+    return torch.stack([x, y, left + right, top + bottom], dim=1)
+
+
+class NamedDetections(nn.Module):
+    """Which of the detections the phrase names, as something to add to each cell (P, N, D)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.name = nn.Linear(dim, CLASSES)
+        self.tell = nn.Sequential(nn.Linear(9 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
+        nn.init.constant_(self.name.bias, -3.0)
+        nn.init.zeros_(self.tell[-1].weight)
+        nn.init.zeros_(self.tell[-1].bias)
+
+    def forward(
+        self, seen: Tensor, text: Tensor, text_mask: Tensor, centers: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What to add, and how much the words name each class: logits (P, CLASSES).
+
+        Args:
+            seen: (1|P, N, PLACES * (CLASSES + 4)), see `DetectionHead`. text: (P, L, D).
+            text_mask: (P, L), True for words. centers: (N, 2) of the cells.
+        """
+        names = self.name(text).masked_fill(~text_mask[..., None], -1e4).amax(1)
+        named = F.pad(names, (1, 0)).softmax(-1)[:, 1:]  # a logit of 0 for none of them
+        probabilities, boxes = seen.unflatten(2, (PLACES, -1)).split([CLASSES, 4], dim=-1)
+        hits = probabilities.flatten(1, 2) @ named[..., None].to(seen.dtype)
+        hits = hits.unflatten(1, (-1, PLACES))  # (P, N, PLACES, 1)
+        nearby = torch.cat([boxes[..., :2] - centers[:, None], boxes[..., 2:]], dim=-1)
+        return self.tell(torch.cat([hits, hits * boxes, hits * nearby], dim=-1).flatten(2)), names
