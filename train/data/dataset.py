@@ -23,10 +23,8 @@ from train.data.negatives import ForeignPhrases, absent_phrases
 from train.data.samples import Box, Expression, Photo
 from train.data.wording import vary
 
-MOSAIC = 0.3
+MOSAIC = 0.5
 """Probability of joining a labelled photo with others that share a class."""
-MOSAIC_OF_ONE = 0.8
-"""The same for a photo that holds nothing to tell apart by itself."""
 DEGRADED = 0.25
 """Probability of blur, low light, compression or fewer pixels."""
 MOST_CONTRAST_WITH_CAPTIONS = 2
@@ -187,8 +185,7 @@ class BatchMaker:
     ) -> tuple[NDArray[np.float32], list[Expression], Photo]:
         """Pixels, expressions, and the photo they are of, after mosaic, mirror, crop and camera."""
         image = self._store[photo]
-        labels = [i.label for i in photo.instances]
-        if rng.random() < (MOSAIC if len(set(labels)) < len(labels) else MOSAIC_OF_ONE):
+        if rng.random() < MOSAIC:
             photos = [photo, *self._partners.draw(photo, rng)]
             if len(photos) > 1:
                 rng.shuffle(photos)
