@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from train.encoders.esnet import ESNet
+from train.encoders.esnet import NECK_NAMES, ESNet
 from train.fusion.detections import DetectionHead
 
 FloatArray = NDArray[np.float32]
@@ -73,4 +73,4 @@ def from_picodet(path: Path) -> tuple[ESNet, DetectionHead]:
 def neck_maps(encoder: ESNet, image: Tensor) -> list[Tensor]:
     """What the head reads of a (B, 3, H, W) image."""
     maps = encoder(image)
-    return [maps[name] for name in ("p3", "p4", "p5", "n5")]
+    return [maps[name] for name in NECK_NAMES]

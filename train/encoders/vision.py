@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.encoders.esnet import MAP_NAMES, TAP_CHANNELS, TAP_NAMES, ESNet
+from train.encoders.esnet import MAP_NAMES, NECK_NAMES, TAP_CHANNELS, TAP_NAMES, ESNet
 
 
 class CompactVision(nn.Module):
@@ -48,8 +48,8 @@ class CompactVision(nn.Module):
 
     @staticmethod
     def neck(features: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Of `features`, what a detection head reads: p3, p4, p5, n5."""
-        return features[MAP_NAMES.index("p3") :]
+        """Of `features`, what a detection head reads: `NECK_NAMES`."""
+        return features[-len(NECK_NAMES) :]
 
 
 def to_grid(feature: Tensor, side: int) -> Tensor:
