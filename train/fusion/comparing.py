@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from train.fusion.dense import DenseFusion, start_head, to_boxes
 from train.fusion.detections import NamedDetections
-from train.recompute import run
 
 
 class Proposals(nn.Module):
@@ -69,10 +68,7 @@ class ComparingFusion(DenseFusion):
         told, names = self.detections(seen, text, text_mask, self.centers)
         cells = cells + told
         half = len(self.layers) // 2
-        for layer in self.layers[:half]:
-            cells = run(layer, cells, text, text_mask, recompute=self.recompute)
+        cells = self.through(self.layers[:half], cells, text, text_mask)
         cells, *proposed = self.proposals(cells, self.centers)
-        for layer in self.layers[half:]:
-            cells = run(layer, cells, text, text_mask, recompute=self.recompute)
-        answer = self.answer(cells)
+        answer = self.answer(self.through(self.layers[half:], cells, text, text_mask))
         return (*answer, *proposed, names) if self.training else answer

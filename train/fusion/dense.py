@@ -169,9 +169,15 @@ class DenseFusion(nn.Module):
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
         cells = visual.expand(text.shape[0], -1, -1)
-        for layer in self.layers:
+        return self.answer(self.through(self.layers, cells, text, text_mask))
+
+    def through(
+        self, layers: nn.ModuleList, cells: Tensor, text: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        """The cells (P, N, D) after some of the layers."""
+        for layer in layers:
             cells = run(layer, cells, text, text_mask, recompute=self.recompute)
-        return self.answer(cells)
+        return cells
 
     def answer(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """What the cells (P, N, D) say after the last layer: boxes and logits."""
