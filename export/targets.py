@@ -1,6 +1,6 @@
 """What a bundle is built for: the reduced forms of its graphs that are tried, and where.
 
-The runtimes want different files. ONNX Runtime's CPU kernels are fast with unsigned activations, or
+The runtimes want different files. ONNX Runtime's CPU kernels are fast with unsigned activations and
 with ranges taken at run time; TensorRT and OpenVINO take symmetric signed ones. TensorRT computes
 each node in the type that the graph gives it, so FP16 is a graph of its own too.
 """
@@ -19,7 +19,8 @@ RECIPES = {
     "static": "INT8 with unsigned activations, as convolutions want it on ONNX Runtime's CPU",
     "symmetric": "INT8 with all zero points at zero, the one form TensorRT takes; also OpenVINO",
     "mixed": "symmetric, with FP16 as in half where that is float",
-    "blockwise": "INT8 scaled in blocks, at run time: BERT's few large activations drown no others",
+    "dynamic": "INT8 with ranges taken at run time, as transformers want it on ONNX Runtime's CPU",
+    "blockwise": "INT8 scaled in blocks: BERT's few large activations do not drown the others",
 }
 """What can be made, and what for."""
 
@@ -81,14 +82,14 @@ def _alike(*recipes: str) -> dict[str, tuple[str, ...]]:
 _FP16 = {"fp16": {VISION.name: ("half",), FUSION.name: ("half",)}}
 """A bundle for CPUs has it for the GPUs it may come to."""
 _TENSORRT = {"fp16": _alike("half"), "int8": _alike("mixed", "symmetric")}
-_TEXT_OF_ORT = {TEXT.name: ("blockwise",)}
+_TEXT_OF_ORT = {TEXT.name: ("dynamic", "blockwise")}
 """No other runtime is as fast with so small a text graph: it runs on ONNX Runtime beside them."""
 
 TARGETS = {
     target.name: target
     for target in (
-        # No ranges taken at run time for fusion, though they are faster: they would be those of all
-        # phrases in a call, and a phrase must not score differently in other company.
+        # Not `dynamic` for fusion, though it is faster: its ranges are those of all phrases in a
+        # call, and a phrase must not score differently in other company.
         Target("cpu", "cpu", _FP16 | {"int8": _alike("static") | _TEXT_OF_ORT}, "int8", ("fp16",)),
         Target("openvino", "openvino", {"int8": _alike("symmetric") | _TEXT_OF_ORT}, "int8"),
         *(

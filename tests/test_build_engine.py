@@ -221,7 +221,7 @@ def test_the_text_graph_is_int8_in_every_precision_unless_asked_otherwise(
         "fp32": {"vision": "fp32", "text": "int8", "fusion": "fp32"}
     }
     assert set(manifest.graphs["text"]) == {"int8"}
-    assert manifest.metrics["graphs"]["text"]["blockwise"]["points_lost"] is not None
+    assert manifest.metrics["graphs"]["text"]["dynamic"]["points_lost"] is not None
     assert manifest.metrics["precisions"]["fp32"]["val_single_box"]["phrases"] == 4
     assert len(Grounder.load(out).ground(frame, PHRASES)) == len(PHRASES)
 
@@ -290,6 +290,7 @@ def test_a_dry_run_says_what_is_tried_and_why(
         ["fp16", "vision as half"],
         ["fp16", "fusion as half"],
         ["int8", "vision as static"],
+        ["int8", "text as dynamic"],
         ["int8", "text as blockwise"],
         ["int8", "fusion as static"],
     ]
@@ -324,7 +325,7 @@ def test_a_bundle_for_openvino(
     tried = Manifest.load(out).metrics["graphs"]
     assert [set(tried[graph]) for graph in ("vision", "text", "fusion")] == [
         {"fp32", "symmetric"},
-        {"fp32", "blockwise"},
+        {"fp32", "dynamic", "blockwise"},
         {"fp32", "symmetric"},
     ]
     graphs = Grounder.load(out, device="openvino").info["graphs"]

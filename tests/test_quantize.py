@@ -46,7 +46,7 @@ def weight_types(path: Path) -> dict[str, int]:
     ("graph", "recipe"),
     [
         *((graph, recipe) for graph in (VISION.name, FUSION.name) for recipe in STATIC),
-        *((TEXT.name, recipe) for recipe in ("blockwise", "mixed")),
+        *((TEXT.name, recipe) for recipe in ("dynamic", "blockwise", "mixed")),
     ],
 )
 def test_int8_graphs_run_and_stay_near(
