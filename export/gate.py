@@ -1,7 +1,7 @@
 """Is a reduced form worth it? For every graph: faster on this machine, and no less accurate.
 
-Each candidate takes the place of its FP32 graph alone and answers the validation phrases, so that a
-loss is charged to the graph that causes it.
+Each candidate takes the place of its FP32 graph alone and answers the validation questions, so that
+a loss is charged to the graph that causes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.measure import Answers, interleaved_ms, median_box_iou, sure_gain
+from export.measure import Answers, interleaved_ms, median_box_iou, points_lost, sure_gain
 from export.parity import Case, deviations
 from sdk.backends import open_session
 from sdk.contract import ATTENTION_MASK, FUSION
@@ -45,7 +45,7 @@ class GraphFigures:
     gain: float | None = None
     """What it saves of FP32's latency, see `export.measure.sure_gain`."""
     points_lost: float | None = None
-    """Acc@0.5 of FP32 minus its own; None where it was not asked, being no faster."""
+    """See `export.measure.points_lost`; None where it was not asked, being no faster."""
     box_iou: float | None = None
     """Median IoU of its boxes with those of FP32."""
 
@@ -99,7 +99,7 @@ def judged(candidate: GraphFigures, answers: Answers, reference: Answers) -> Gra
     """`candidate` with what its answers lose against those of FP32."""
     return dataclasses.replace(
         candidate,
-        points_lost=reference.accuracy - answers.accuracy,
+        points_lost=points_lost(answers, reference),
         box_iou=median_box_iou(answers.recorder, reference.recorder),
     )
 

@@ -23,7 +23,7 @@ from train.methods.mapper.prior import PRIOR_SELF
 from train.model import GroundingModel
 
 OPSET = 20
-"""Read by ONNX Runtime from 1.18 on, the oldest that is supported, and by TensorRT 10."""
+"""Read by ONNX Runtime from 1.18 on, which is older than any supported, and by TensorRT 10."""
 MOST_PHRASES = 256
 """Upper bound of the dynamic phrase axis, for TensorRT's optimisation profiles."""
 

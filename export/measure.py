@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -71,10 +72,13 @@ class Answers:
     outcomes: list[Outcome]
     recorder: Recorder
 
-    @property
-    def accuracy(self) -> float:
-        """Acc@0.5 in percent on phrases with one box."""
-        return accuracy([o for o in self.outcomes if o.expression.single])
+    def single(self, *, contrastive: bool) -> list[Outcome]:
+        """Those of phrases with one box: contrastive expressions, or what captions say."""
+        return [
+            o
+            for o in self.outcomes
+            if o.expression.single and (o.expression.company > 1) == contrastive
+        ]
 
 
 def ask(bundle: Path, precision: str, questions: Asked, device: str) -> Answers:
@@ -82,6 +86,20 @@ def ask(bundle: Path, precision: str, questions: Asked, device: str) -> Answers:
     grounder = Grounder.load(bundle, device=device, precision=precision)
     recorder = Recorder(bundle_predict(grounder))
     return Answers(evaluate(recorder, questions), recorder)
+
+
+def points_lost(answers: Answers, reference: Answers) -> float:
+    """Points of Acc@0.5 lost on captions' phrases or on contrastive expressions, the more of both;
+    nan where neither were asked.
+
+    A form may keep what is found and lose which of several is meant.
+    """
+    lost = (
+        accuracy(reference.single(contrastive=kind)) - accuracy(answers.single(contrastive=kind))
+        for kind in (False, True)
+        if reference.single(contrastive=kind)
+    )
+    return max(lost, default=math.nan)
 
 
 def median_box_iou(answers: Recorder, reference: Recorder) -> float:

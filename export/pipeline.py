@@ -30,7 +30,7 @@ from export.gate import (
     measure_graphs,
 )
 from export.graphs import export_graphs
-from export.measure import Answers, Recorder, ask, median_box_iou, score_drift
+from export.measure import Answers, Recorder, ask, median_box_iou, points_lost, score_drift
 from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
 from export.quantize import STATIC, Calibrated, quantize
@@ -43,7 +43,7 @@ from sdk.engines.library import load_library
 from sdk.manifest import Manifest
 from train.build import preprocess_for
 from train.evaluate import report
-from train.evaluator import accuracy, bundle_predict, evaluate
+from train.evaluator import accuracy, bundle_predict
 
 
 def build(plan: Plan, inputs: Inputs) -> Manifest:
@@ -126,7 +126,7 @@ class _Build:
         return files
 
     def gate(self, files: Mapping[str, Mapping[str, Path]]) -> None:
-        """Measure every file; ask those that may be shipped the validation phrases.
+        """Measure every file; ask those that may be shipped the validation questions.
 
         Text needs no gain in speed to be asked: its precision is chosen for its size.
         """
@@ -176,7 +176,7 @@ class _Build:
         answers = {name: self._ask(self.bundle, name) for name in self._different_precisions()}
         default = self._default_precision(answers)
         raw = answers[default]
-        present = [outcome for outcome in raw.outcomes if outcome.expression.single]
+        present = raw.single(contrastive=False)
         absent = ask(self.bundle, default, self.inputs.absent, self.plan.target.device).outcomes
         try:
             calibration, threshold, figures = calibrate([*present, *absent])
@@ -203,7 +203,7 @@ class _Build:
             for name, own in answers.items()
             if name != "fp32"
             and ("fp32" in target.untimed or name not in target.untimed)
-            and holds(fp32.accuracy - own.accuracy, median_box_iou(own.recorder, fp32.recorder))
+            and holds(points_lost(own, fp32), median_box_iou(own.recorder, fp32.recorder))
         ]
         return min(held, key=self._milliseconds, default="fp32")
 
@@ -243,7 +243,7 @@ class _Build:
         }
         for precision in engines if load_library(name).device() else ():
             answers = ask(self.bundle, precision, self.inputs.questions, name)
-            lost = self.reference.accuracy - answers.accuracy
+            lost = points_lost(answers, self.reference)
             iou = median_box_iou(answers.recorder, self.reference.recorder)
             if not holds(lost, iou):
                 raise GateError(
@@ -254,15 +254,14 @@ class _Build:
 
     def _precision_figures(self, precision: str) -> dict[str, Any]:
         manifest = self.manifest
-        recorder = Recorder(
-            bundle_predict(
-                Grounder.load(self.bundle, device=self.plan.target.device, precision=precision)
-            )
-        )
         if self.plan.eval_photos:
-            single = [o for o in evaluate(recorder, self.inputs.questions) if o.expression.single]
+            answers = self._ask(self.bundle, precision)
+            recorder, single = answers.recorder, answers.single(contrastive=False)
             accuracies = {"val_single_box": {"accuracy": accuracy(single), "phrases": len(single)}}
         else:
+            device = self.plan.target.device
+            grounder = Grounder.load(self.bundle, device=device, precision=precision)
+            recorder = Recorder(bundle_predict(grounder))
             accuracies = report(recorder, manifest.threshold, self.plan.data)
         chosen = [
             self.shipped[graph][kind] for graph, kind in manifest.precisions[precision].items()

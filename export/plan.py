@@ -17,7 +17,7 @@ from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, check_vocab, preprocess_for
 from train.data.readers import read_expressions
 from train.data.samples import Photo, spread
-from train.questions import absent_questions, caption_questions
+from train.questions import absent_questions, caption_questions, contrastive_questions
 
 VOCAB_NAME = "vocab.txt"
 WORDS_NAME = "words.txt"
@@ -64,9 +64,11 @@ class Inputs:
         photos = read_expressions(plan.data, "train")
         self.words = common_words(photos)
         photos = spread(photos, plan.calibration_photos)
-        self.questions = spread(caption_questions(plan.data), plan.eval_photos)
-        asked = {photo.path for photo, _ in self.questions}
+        captions = spread(caption_questions(plan.data), plan.eval_photos)
+        asked = {photo.path for photo, _ in captions}
         self.absent = [q for q in absent_questions(plan.data) if q[0].path in asked]
+        contrastive = spread(contrastive_questions(plan.data), plan.eval_photos)
+        self.questions = captions + contrastive
         self.model, self.config = load_model(plan.checkpoint)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)

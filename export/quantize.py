@@ -55,7 +55,7 @@ At 0.08 in its vision graph the default model loses half a point of Acc@0.5.
 """
 PROBES = 8
 """Feeds that the error is measured on."""
-BLOCK = 32
+BLOCK = 128
 """Values that share a scale in `blockwise`."""
 INT8_PRODUCTS = 4
 """ONNX Runtime's accuracy level at which blockwise products are computed in 8 bits."""

@@ -25,7 +25,7 @@ from export.calibrate import (
 )
 from export.gate import LEAST_GAIN, GraphFigures, fastest_that_holds, holds, may_pay
 from export.graphs import export_graphs, load_model
-from export.measure import sure_gain
+from export.measure import Answers, Recorder, points_lost, sure_gain
 from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
 from export.plan import check_replaceable
 from sdk.backends import open_session
@@ -229,6 +229,26 @@ def test_a_reduced_form_is_kept_only_if_faster_and_as_accurate() -> None:
     assert not may_pay(slow) and may_pay(good)
     assert fastest_that_holds([slow]) is None and slow.verdict == "not faster"
     assert holds(points_lost=0.5, box_iou=0.9) and not holds(points_lost=0.0, box_iou=0.89)
+
+
+def answers(captions: list[bool], contrastive: list[bool]) -> Answers:
+    box = (0.0, 0.0, 1.0, 1.0)
+    outcomes = [
+        Outcome(Expression("x", (box,), company=company), Photo(Path("x.jpg")), box, float(r), 0.5)
+        for company, rights in ((0, captions), (2, contrastive))
+        for r in rights
+    ]
+    return Answers(outcomes, Recorder(lambda photo, texts: pytest.fail("nothing is asked")))
+
+
+def test_a_form_loses_what_it_loses_on_its_worse_questions() -> None:
+    reference = answers([True] * 4, [True, True, False, False])
+    assert points_lost(answers([True] * 4, [True, False, False, False]), reference) == 25
+    assert points_lost(answers([False] * 2 + [True] * 2, [True] * 4), reference) == 50
+    assert points_lost(reference, reference) == 0
+    alone = answers([True] * 4, [])  # data of one's own, without labelled photos
+    assert points_lost(answers([True, True, True, False], []), alone) == 25
+    assert np.isnan(points_lost(answers([], []), answers([], [])))
 
 
 def test_for_another_device_the_first_that_is_as_accurate_is_kept() -> None:

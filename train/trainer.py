@@ -85,6 +85,7 @@ class Trainer:
     ) -> None:
         self.config, self.out, self.val_photos = config, out, val_photos
         self.accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # said, or processes would not find another
             gradient_accumulation_steps=config.accumulate,
             kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )
