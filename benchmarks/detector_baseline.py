@@ -1,0 +1,160 @@
+"""What a detector and a rule answer to contrastive expressions.
+
+    python benchmarks/detector_baseline.py picodet_s_320_coco.onnx picodet_s_416_coco.onnx
+
+The detector that the vision encoder started from gives boxes of the class that the expression was
+generated from; a rule sorts them as its words say. So nothing is misread, and what is wrong was not
+detected, or detected once too often. The figures go to benchmarks/results/detector.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.machine import describe  # noqa: E402
+from benchmarks.markdown import table  # noqa: E402
+from benchmarks.record import save  # noqa: E402
+from sdk.boxes import cxcywh_to_xyxy, iou_xyxy  # noqa: E402
+from sdk.frames import as_bgr  # noqa: E402
+from train.build import preprocess_for  # noqa: E402
+from train.config import TrainConfig  # noqa: E402
+from train.data.coco import COCO_CLASSES  # noqa: E402
+from train.data.expressions import ORDINALS  # noqa: E402
+from train.data.readers import data_root  # noqa: E402
+from train.data.samples import DataError  # noqa: E402
+from train.encoders.picodet import from_picodet, neck_maps  # noqa: E402
+from train.fusion.detections import as_boxes  # noqa: E402
+from train.questions import Asked, contrastive_questions  # noqa: E402
+
+SIZES = {"320": 320, "416": 416}
+"""In a detector's file name -> the input that it was trained for."""
+MOST_OVERLAP = 0.5
+KEPT = 10
+"""Boxes of a class that are kept after suppression, the most probable first."""
+RANKS = (1, 3, 5, 10)
+LEAST_PROBABILITIES = (0.2, 0.3, 0.4)
+TOLD = "rule, told how many there are"
+
+
+class Detector:
+    """A PicoDet-S at its own input size.
+
+    Raises:
+        ValueError: no such file, or not a PicoDet-S whose name says its size.
+    """
+
+    def __init__(self, path: Path) -> None:
+        sizes = [size for name, size in SIZES.items() if name in path.stem]
+        if not path.is_file() or len(sizes) != 1:
+            raise ValueError(f"expected a PicoDet-S .onnx with 320 or 416 in its name, got {path}")
+        self.name = path.stem
+        self.encoder, self.head = (part.eval() for part in from_picodet(path))
+        self.preprocess = preprocess_for(TrainConfig(image_size=sizes[0]))
+
+    @torch.no_grad()
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """(H, W, 3) BGR -> boxes (M, 4) xyxy fractions, probabilities (M, classes)."""
+        maps = neck_maps(self.encoder, torch.from_numpy(self.preprocess.tensor(image)))
+        finest = maps[0].shape[-1]
+        boxes, probabilities = [], []
+        for level, (logits, sides) in enumerate(self.head.see(maps)):
+            boxes.append(as_boxes(sides, 2**level / finest)[0].flatten(1).T.numpy())
+            probabilities.append(logits[0].sigmoid().flatten(1).T.numpy())
+        return cxcywh_to_xyxy(np.concatenate(boxes)).clip(0, 1), np.concatenate(probabilities)
+
+
+def suppressed(boxes: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.intp]:
+    """Indices of at most `KEPT` boxes that are not the same thing, the most probable first."""
+    corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(corners.tolist(), probabilities.tolist(), 0.0, MOST_OVERLAP)
+    return np.asarray(kept, np.intp).reshape(-1)[:KEPT]
+
+
+def by_rule(text: str, boxes: NDArray[Any]) -> int:
+    """Which of (N, 4) xyxy boxes is meant; of a colour the first, which is the most probable."""
+    across, down = boxes[:, [0, 2]].mean(1), boxes[:, [1, 3]].mean(1)
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    *words, last = text.split()
+    if "from" in words:
+        place = min(ORDINALS.index(words[1]), len(boxes) - 1)
+        return int(np.argsort(across if last == "left" else -across)[place])
+    if "middle" in (*words, last):
+        return int(np.argsort(across)[len(boxes) // 2])
+    least = {"left": across, "right": -across, "top": down, "bottom": -down}
+    least |= {"small": area, "big": -area, "larg": -area}
+    keys = [key for stem, key in least.items() if re.search(rf"\b{stem}", text)]
+    return int(np.argmin(keys[0])) if keys else 0
+
+
+def answer(detector: Detector, questions: Asked) -> dict[str, float]:
+    """Percent of the questions of which something is right, see `main`."""
+    right: dict[str, list[bool]] = defaultdict(list)
+    for photo, expressions in tqdm(questions, desc=detector.name, unit="photo"):
+        boxes, probabilities = detector(as_bgr(photo.path))
+        for expression in expressions:
+            likely = probabilities[:, COCO_CLASSES.index(expression.label)]
+            kept = suppressed(boxes, likely)
+            found = iou_xyxy(boxes[kept], expression.boxes)[:, 0] >= 0.5
+            for rank in RANKS:
+                right[f"among the best {rank}"].append(bool(found[:rank].any()))
+            right[TOLD].append(found[by_rule(expression.text, boxes[kept[: expression.company]])])
+            for least in LEAST_PROBABILITIES:
+                sure = max(1, int((likely[kept] >= least).sum()))
+                chosen = by_rule(expression.text, boxes[kept[:sure]])
+                right[f"rule, of those from {least}"].append(found[chosen])
+    return {name: round(100 * float(np.mean(values)), 1) for name, values in right.items()}
+
+
+def report(names: Sequence[str], figures: Sequence[dict[str, float]]) -> str:
+    """A row a measure, a column a detector."""
+    rows = [[row, *(f"{f[row]:.1f}" for f in figures)] for row in figures[0]]
+    return table(["%", *names], rows)
+
+
+def main() -> int:
+    """Print the table, write the JSON.
+
+    Asked are contrastive expressions with two or three instances whose class the detector knows:
+    whether the box is among its best of the class, and whether a rule chooses it.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("detectors", type=Path, nargs="+", help="PicoDet-S .onnx, 320 or 416")
+    parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
+    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/detector.json")
+    args = parser.parse_args()
+    try:
+        questions = [
+            (photo, [e for e in asked if e.company in (2, 3) and e.label in COCO_CLASSES])
+            for photo, asked in contrastive_questions(data_root(args.data))
+        ]
+        detectors = [Detector(path) for path in args.detectors]
+    except (DataError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    figures = [answer(detector, [q for q in questions if q[1]]) for detector in detectors]
+    names = [detector.name for detector in detectors]
+    phrases = sum(len(asked) for _, asked in questions)
+    print(report(names, figures))
+    print(f"{phrases} expressions")
+    detected = dict(zip(names, figures, strict=True))
+    save(args.json, {"machine": describe(), "phrases": phrases, "percent": detected})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
