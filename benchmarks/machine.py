@@ -14,6 +14,10 @@ import onnxruntime
 from sdk.machine import machine
 
 
+MEASURED = ":!benchmarks/results"
+"""What earlier measurements wrote makes no other program."""
+
+
 def commit() -> str:
     """The repository's commit, with "+" appended if files differ from it; "unknown" outside git."""
     root = Path(__file__).parents[1]
@@ -22,7 +26,7 @@ def commit() -> str:
             subprocess.run(
                 ["git", *args], cwd=root, capture_output=True, text=True, check=True
             ).stdout
-            for args in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno"])
+            for args in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno", ".", MEASURED])
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
