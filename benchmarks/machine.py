@@ -13,9 +13,8 @@ import onnxruntime
 
 from sdk.machine import machine
 
-
-MEASURED = ":!benchmarks/results"
-"""What earlier measurements wrote makes no other program."""
+CHANGES = ["status", "--porcelain", "-uno", ".", ":!benchmarks/results"]
+"""Of `git`. What earlier measurements wrote makes no other program."""
 
 
 def commit() -> str:
@@ -26,7 +25,7 @@ def commit() -> str:
             subprocess.run(
                 ["git", *args], cwd=root, capture_output=True, text=True, check=True
             ).stdout
-            for args in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno", ".", MEASURED])
+            for args in (["rev-parse", "--short", "HEAD"], CHANGES)
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -7,7 +7,7 @@ a loss is charged to the graph that causes it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +104,14 @@ def judged(candidate: GraphFigures, answers: Answers, reference: Answers) -> Gra
     )
 
 
-def fastest_that_holds(candidates: Iterable[GraphFigures]) -> GraphFigures | None:
-    """The candidate to ship, the first where no latency is known; None where FP32 is better."""
+def best_that_holds(candidates: Sequence[GraphFigures]) -> GraphFigures | None:
+    """The candidate to ship, None where FP32 is better: of the fastest the one that loses least.
+
+    Latencies that are nearer than `LEAST_GAIN` count as one; where none is known, the first one.
+    """
     kept = [figures for figures in candidates if figures.verdict == "holds"]
-    return min(kept, key=lambda figures: figures.milliseconds or 0.0, default=None)
+    timed = [figures.milliseconds for figures in kept if figures.milliseconds is not None]
+    if not timed:
+        return kept[0] if kept else None
+    fast = [f for f in kept if (f.milliseconds or 0.0) <= (1 + LEAST_GAIN) * min(timed)]
+    return min(fast, key=lambda figures: figures.points_lost or 0.0)

@@ -23,7 +23,7 @@ from export.calibrate import IDENTITY, CalibrationError, calibrate, threshold_fo
 from export.gate import (
     GateError,
     GraphFigures,
-    fastest_that_holds,
+    best_that_holds,
     holds,
     judged,
     may_pay,
@@ -153,7 +153,7 @@ class _Build:
         for graph, precision, recipe in self.plan.candidates():
             tried[graph, precision].append(self.figures[graph][recipe])
         for (graph, precision), candidates in tried.items():
-            kept = fastest_that_holds(candidates)
+            kept = best_that_holds(candidates)
             if kept and graph == TEXT.name:
                 shipped[graph] = {precision: kept}
             elif kept:
@@ -256,8 +256,14 @@ class _Build:
         manifest = self.manifest
         if self.plan.eval_photos:
             answers = self._ask(self.bundle, precision)
-            recorder, single = answers.recorder, answers.single(contrastive=False)
-            accuracies = {"val_single_box": {"accuracy": accuracy(single), "phrases": len(single)}}
+            recorder = answers.recorder
+            accuracies = {
+                name: {"accuracy": accuracy(outcomes), "phrases": len(outcomes)}
+                for name, outcomes in (
+                    ("val_single_box", answers.single(contrastive=False)),
+                    ("val_contrastive", answers.single(contrastive=True)),
+                )
+            }
         else:
             device = self.plan.target.device
             grounder = Grounder.load(self.bundle, device=device, precision=precision)

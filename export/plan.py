@@ -67,8 +67,8 @@ class Inputs:
         captions = spread(caption_questions(plan.data), plan.eval_photos)
         asked = {photo.path for photo, _ in captions}
         self.absent = [q for q in absent_questions(plan.data) if q[0].path in asked]
-        contrastive = spread(contrastive_questions(plan.data), plan.eval_photos)
-        self.questions = captions + contrastive
+        contrastive = [q for q in contrastive_questions(plan.data) if q[1]]
+        self.questions = captions + spread(contrastive, plan.eval_photos)
         self.model, self.config = load_model(plan.checkpoint)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)

@@ -40,5 +40,12 @@ def test_a_photo_of_something_else_borrows_anything() -> None:
         assert set(drawn(photo)) == {*SAID, "a tall man"}
 
 
+def test_a_photos_own_phrases_are_not_borrowed() -> None:
+    other = Photo(Path("d.jpg"), (Expression("a small dog", (BOX,)),))
+    phrases, rng = BorrowedPhrases([CAPTIONED, other]), random.Random(0)
+    drawn = [e.text for _ in range(300) if (e := phrases.draw(CAPTIONED, rng))]
+    assert drawn and set(drawn) == {"a small dog"}
+
+
 def test_nothing_to_borrow_is_no_phrase() -> None:
     assert BorrowedPhrases([]).draw(CAPTIONED, random.Random(0)) is None

@@ -222,6 +222,7 @@ def test_the_text_graph_is_int8_in_every_precision_unless_asked_otherwise(
     }
     assert set(manifest.graphs["text"]) == {"int8"}
     assert manifest.metrics["graphs"]["text"]["dynamic"]["points_lost"] is not None
+    assert manifest.metrics["precisions"]["fp32"]["val_contrastive"]["phrases"] > 0
     assert manifest.metrics["precisions"]["fp32"]["val_single_box"]["phrases"] == 4
     assert len(Grounder.load(out).ground(frame, PHRASES)) == len(PHRASES)
 

@@ -182,12 +182,18 @@ def test_the_command_teaches_the_head_and_nothing_else(
         load_parameters(build_model(config), groups["average"])
         return float(capsys.readouterr().out.split("loss ")[1].split()[0]), groups["average"]
 
-    first, _ = taught(1)
+    first, values = taught(1)
+    start = {f"detector.{name}": value for name, value in detector[1].state_dict().items()}
+    for name, value in start.items():
+        assert torch.allclose(values[name], value, atol=1e-4), name  # starts as the teacher's own
     loss, values = taught(40)
-    assert loss < 0.9 * first
+    assert loss < 0.97 * first
+    assert not all(torch.allclose(values[name], value, atol=1e-4) for name, value in start.items())
     before = load_checkpoint(checkpoint)[0]["average"]
     assert before.keys() < values.keys()  # dense became comparing
     assert all(torch.equal(values[name], value) for name, value in before.items())
+    assert main([str(checkpoint), *flags, "--steps", "0", "--out", str(tmp_path / "no")]) == 2
+    assert "--steps: expected at least 1, got 0" in capsys.readouterr().err
     (tmp_path / "other").mkdir()
     decoder = tiny_checkpoint(tmp_path / "other", fusion="decoder")
     assert main([str(decoder), *flags, "--out", str(tmp_path / "no.safetensors")]) == 2

@@ -7,14 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from google.protobuf.message import DecodeError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sdk.grounder import DEFAULT_BUNDLE
 from sdk.preprocess import Preprocess
 from train.config import TrainConfig
-from train.encoders.picodet import from_picodet
+from train.encoders.picodet import encoder_from_picodet, from_picodet
 from train.encoders.text import TransformersText
 from train.encoders.transformer import (
     STATISTICS,
@@ -81,10 +80,10 @@ def load_compact(weights: str) -> CompactVision:
         raise ValueError(f"--vision-weights: expected .safetensors or .onnx, got {path.name}")
     try:
         if path.suffix == ".onnx":
-            vision.net, _ = from_picodet(path)
+            vision.net = encoder_from_picodet(path)
         else:
             vision.net.load_state_dict(load_file(path))
-    except (SafetensorError, DecodeError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"--vision-weights: {path} is not a compact encoder: {error}") from error
     return vision
 

@@ -29,9 +29,12 @@ from tqdm import tqdm
 
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
+from sdk.sources import PICTURE_SUFFIXES
 from train.build import build_model, preprocess_for
 from train.checkpoint import (
     CheckpointError,
+    check_frozen,
+    frozen_sha256,
     load_checkpoint,
     load_parameters,
     save_checkpoint,
@@ -40,6 +43,7 @@ from train.checkpoint import (
 from train.data import augment
 from train.data.readers import data_root, read_detection, read_expressions
 from train.data.samples import DataError
+from train.encoders.esnet import ESNet
 from train.encoders.picodet import from_picodet, neck_maps
 from train.fusion.detections import DetectionHead
 from train.trainer import use_fast_math
@@ -54,8 +58,9 @@ Seen = Sequence[tuple[Tensor, Tensor]]
 
 
 def seeing_loss(seen: Seen, taught: Seen) -> Tensor:
-    """How far a head is from its teacher: quality focal loss of the classes, L1 of the distances.
+    """How far a head is from its teacher in its classes and its distances.
 
+    Classes by a focal loss as in arXiv:2006.04388 with beta 1, distances by a smooth L1 loss.
     Distances count as much as the teacher believes that something is there; all of it is divided by
     how much it sees in all.
     """
@@ -73,10 +78,17 @@ def seeing_loss(seen: Seen, taught: Seen) -> Tensor:
 
 
 def photo_paths(root: Path) -> list[Path]:
-    """Training photos of every kind, and those in `unlabelled/images`; nothing held back."""
+    """Training photos of every kind, and those in `unlabelled/images`; none that is held back.
+
+    Raises:
+        DataError: see `train.data.readers`, or no photos at all.
+    """
     photos = [*read_expressions(root, "train"), *read_detection(root, "train")]
-    more = root / "unlabelled" / "images"
-    return [p.path for p in photos] + (sorted(more.iterdir()) if more.is_dir() else [])
+    files = sorted((root / "unlabelled" / "images").glob("*"))
+    paths = [p.path for p in photos] + [p for p in files if p.suffix.lower() in PICTURE_SUFFIXES]
+    if not paths:
+        raise DataError(f"{root}: expected photos to learn from, got none")
+    return paths
 
 
 def draw(paths: Sequence[Path], preprocess: Preprocess, batch: int, seed: int) -> Iterator[Tensor]:
@@ -99,14 +111,14 @@ def draw(paths: Sequence[Path], preprocess: Preprocess, batch: int, seed: int) -
 
 
 def teach(
-    head: DetectionHead, encoder: nn.Module, teacher: Path, batches: Iterator[Tensor], steps: int
+    head: DetectionHead,
+    encoder: nn.Module,
+    teacher: tuple[ESNet, DetectionHead],
+    batches: Iterator[Tensor],
+    steps: int,
 ) -> float:
-    """Train `head` on the frozen `encoder`; returns the mean loss of the last tenth of the steps.
-
-    Raises:
-        ValueError: `teacher` is no PicoDet-S.
-    """
-    his_encoder, his_head = from_picodet(teacher)
+    """Train `head` on the frozen `encoder`; returns the mean loss of the steps' last tenth."""
+    his_encoder, his_head = teacher
     optimizer = torch.optim.AdamW(head.parameters(), weight_decay=0.01)
     last: list[float] = []
     bar = tqdm(range(steps), desc="teaching the head", unit="batch")
@@ -145,16 +157,22 @@ def main(argv: list[str] | None = None) -> int:
         groups, config, state = load_checkpoint(args.checkpoint)
         if config.fusion not in ("comparing", "dense"):
             raise ValueError(f"{args.checkpoint}: expected a dense or comparing fusion")
+        for flag, value in (("--steps", args.steps), ("--batch-photos", args.batch_photos)):
+            if value < 1:
+                raise ValueError(f"{flag}: expected at least 1, got {value}")
         before = config.fusion
         config = dataclasses.replace(config, fusion="comparing", side_weights="", teacher="")
         model = build_model(config)
+        check_frozen(frozen_sha256(model), state, args.checkpoint)
+        teacher = from_picodet(args.teacher)
+        assert model.detector is not None
+        model.detector.load_state_dict(teacher[1].state_dict())  # unless the checkpoint has one
         values = starting_values(model, groups["average"], config.fusion, before)
         load_parameters(model, values)
-        assert model.detector is not None
         use_fast_math(config.fast_math)
         paths = photo_paths(data_root(args.data))
         batches = draw(paths, preprocess_for(config), args.batch_photos, args.seed)
-        loss = teach(model.detector, model.vision.net, args.teacher, batches, args.steps)
+        loss = teach(model.detector, model.vision.net, teacher, batches, args.steps)
         save_checkpoint(args.out, {"average": model.adapter_state()}, config, state)
     except (CheckpointError, DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

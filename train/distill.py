@@ -1,7 +1,7 @@
 """Learning from a trained model's answers beside the labels.
 
-A label says one box of one phrase; a trained model says of every cell what it thinks of it, for
-absent things too, and of augmented photos as well.
+A label says one box of one phrase; a trained model says of every cell what it thinks of it, of
+augmented photos as well. It is asked about phrases that nobody labelled: `data/borrowed.py`.
 """
 
 from __future__ import annotations

@@ -85,7 +85,8 @@ class Trainer:
     ) -> None:
         self.config, self.out, self.val_photos = config, out, val_photos
         self.accelerator = Accelerator(
-            cpu=not torch.accelerator.is_available(),  # said, or processes would not find another
+            # Without being told, processes on a CPU would each train by themselves.
+            cpu=not torch.accelerator.is_available(),
             gradient_accumulation_steps=config.accumulate,
             kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
         )

@@ -30,13 +30,13 @@ class BorrowedPhrases:
                 self._with_word[word].append(text)
 
     def draw(self, photo: Photo, rng: random.Random) -> Expression | None:
-        """A phrase for the photo, without a box, or None if there are none to borrow."""
+        """A phrase that nobody said of this photo, without a box, or None where none was found."""
         if not self._all:
             return None
-        pool = self._all
-        if rng.random() < ABOUT:
-            pool = self._with_word.get(subject(photo, rng)) or pool
-        return Expression(rng.choice(pool), (), BORROWED)
+        said = {expression.text for expression in photo.expressions}
+        about = self._with_word.get(subject(photo, rng), []) if rng.random() < ABOUT else []
+        text = rng.choice([t for t in about if t not in said] or self._all)
+        return None if text in said else Expression(text, (), BORROWED)
 
 
 def subject(photo: Photo, rng: random.Random) -> str:
@@ -46,7 +46,7 @@ def subject(photo: Photo, rng: random.Random) -> str:
         text = "person" if expression.kind == "people" else expression.text.lower()
     else:
         text = rng.choice(sorted({i.label for i in photo.instances}) or [""])
-    return text.split()[-1].removesuffix("s") if text.split() else ""
+    return rng.choice(sorted(content_words(text.split()[-1])) or [""]) if text.split() else ""
 
 
 BORROWED = "borrowed"

@@ -30,7 +30,7 @@ DEGRADED = 0.25
 MOST_CONTRAST_WITH_CAPTIONS = 2
 """Most contrastive expressions of one photo that has captions to draw from."""
 NOTHING = Expression("nothing", (), "absent")
-"""Asked of a batch in which no phrase can be made of any photo: every batch has a loss."""
+"""Asked of a batch in which no labelled phrase can be made of any photo: every batch has a loss."""
 ABSENT: Box = (0.0, 0.0, 0.0, 0.0)
 """The box of what is not there."""
 
@@ -135,15 +135,15 @@ class BatchMaker:
                 chosen = self._choose(photo, rng)
                 if self.with_images:
                     images.append(self.preprocess.tensor(self._store[photo]))
-            if not (chosen or texts) and index == len(photos) - 1:
-                chosen = [NOTHING]
+            if index == len(photos) - 1 and not any([*labelled, *map(is_labelled, chosen)]):
+                chosen = [*chosen, NOTHING]
             for expression in chosen:
                 texts.append(vary(expression.text, rng))
                 photo_of.append(index)
                 boxes.append(expression.boxes[0] if expression.boxes else ABSENT)
                 instances.append(company_of(expression, photo))
                 classes.append(class_of(expression))
-                labelled.append(expression.kind != BORROWED)
+                labelled.append(is_labelled(expression))
         padded, real = pad_boxes(instances)
         return Batch(
             photos=list(photos),
@@ -195,7 +195,9 @@ class BatchMaker:
             photo, image = augment.flip(photo, image)
         chosen = self._choose(photo, rng)
         targets = augment.all_boxes([e.boxes[0] for e in chosen if e.boxes])
-        placed_by_caption = any(e.company == 0 and augment.is_relative(e.text) for e in chosen)
+        placed_by_caption = any(
+            e.company == 0 and is_labelled(e) and augment.is_relative(e.text) for e in chosen
+        )
         if rng.random() < 0.6 and not placed_by_caption:
             # What an expression compares must stay in view: then its order and sizes stay true.
             compared = photo.instances if any(e.company > 1 for e in chosen) else ()
@@ -215,6 +217,11 @@ class BatchMaker:
         found = iter(targets.tolist())
         chosen = [replace(e, boxes=(tuple(next(found)),)) if e.boxes else e for e in chosen]
         return self.preprocess.tensor(image), chosen, photo
+
+
+def is_labelled(expression: Expression) -> bool:
+    """False where only a teacher knows the answer."""
+    return expression.kind != BORROWED
 
 
 def company_of(expression: Expression, photo: Photo) -> Sequence[Box]:

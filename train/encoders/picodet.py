@@ -6,11 +6,13 @@ the user has it and is never part of this repository.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
@@ -19,17 +21,25 @@ from train.encoders.esnet import NECK_NAMES, ESNet
 from train.fusion.detections import DetectionHead
 
 FloatArray = NDArray[np.float32]
+EXAMPLE = torch.zeros(1, 3, 64, 64)
 
 
 def conv_weights(path: Path) -> list[tuple[FloatArray, FloatArray]]:
-    """(weight, bias) of every convolution of an ONNX file, in the order of execution."""
-    graph = onnx.load(str(path)).graph
-    values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    convs = [node for node in graph.node if node.op_type == "Conv"]
-    return [(values[n.input[1]], values[n.input[2]].reshape(-1)) for n in convs]
+    """(weight, bias) of every convolution of an ONNX file, in the order of execution.
+
+    Raises:
+        ValueError: not an ONNX file, or a convolution without weight or bias of its own.
+    """
+    try:
+        graph = onnx.load(str(path)).graph
+        values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Constant":
+                values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        convs = [node for node in graph.node if node.op_type == "Conv"]
+        return [(values[n.input[1]], values[n.input[2]].reshape(-1)) for n in convs]
+    except (DecodeError, KeyError, IndexError) as error:
+        raise ValueError(f"{path} is not a PicoDet-S in ONNX form: {error}") from error
 
 
 def convs_in_call_order(model: nn.Module, example: object) -> list[nn.Conv2d]:
@@ -48,13 +58,29 @@ def from_picodet(path: Path) -> tuple[ESNet, DetectionHead]:
     """Encoder and head that compute, of RGB input, what the detector computes.
 
     Raises:
-        ValueError: the file's convolutions do not line up with PicoDet-S.
+        ValueError: the file's convolutions do not line up with PicoDet-S for 80 classes.
     """
     encoder, head = ESNet(), DetectionHead()
+    convs = convs_in_call_order(encoder, EXAMPLE)
+    copy_weights(path, convs + convs_in_call_order(head, neck_maps(encoder, EXAMPLE)))
+    return encoder, head
+
+
+def encoder_from_picodet(path: Path) -> ESNet:
+    """The encoder alone, whatever the detector's classes. Raises ValueError likewise."""
+    encoder = ESNet()
+    copy_weights(path, convs_in_call_order(encoder, EXAMPLE))
+    return encoder
+
+
+def copy_weights(path: Path, convs: Sequence[nn.Conv2d]) -> None:
+    """Fill `convs` from the first convolutions of the file. Raises ValueError."""
     weights = conv_weights(path)
-    image = torch.zeros(1, 3, 64, 64)
-    convs = convs_in_call_order(encoder, image)
-    convs += convs_in_call_order(head, neck_maps(encoder, image))
+    if len(weights) < len(convs):
+        raise ValueError(
+            f"{path}: expected at least {len(convs)} convolutions, got {len(weights)}; "
+            "is this a PicoDet-S (ESNet) detector?"
+        )
     for index, (module, (weight, bias)) in enumerate(zip(convs, weights, strict=False)):
         if tuple(module.weight.shape) != weight.shape:
             raise ValueError(
@@ -66,7 +92,6 @@ def from_picodet(path: Path) -> tuple[ESNet, DetectionHead]:
         module.weight.data = torch.from_numpy(weight.copy())
         assert module.bias is not None
         module.bias.data = torch.from_numpy(bias.copy())
-    return encoder, head
 
 
 @torch.no_grad()
