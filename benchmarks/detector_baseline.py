@@ -3,8 +3,9 @@
     python benchmarks/detector_baseline.py picodet_s_320_coco.onnx picodet_s_416_coco.onnx
 
 The detector that the vision encoder started from gives boxes of the class that the expression was
-generated from; a rule sorts them as its words say. No place and no size is misread (a colour is: the
-most probable box answers), so what is wrong was not detected, or once too often. The figures go to benchmarks/results/detector.json.
+generated from; a rule sorts them as its words say. No place and no size is misread, so what is
+wrong there was not detected, or once too often; of a colour the most probable box is taken. The
+figures go to benchmarks/results/detector.json.
 """
 
 from __future__ import annotations
