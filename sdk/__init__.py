@@ -37,9 +37,10 @@ from sdk.results import Candidate, Grounding
 if TYPE_CHECKING:
     from sdk.drawing import draw
     from sdk.frames import RGB
-    from sdk.grounder import FrameView, Grounder
+    from sdk.grounder import Grounder
     from sdk.stream import Stream, StreamResult
     from sdk.tracking import Tracking
+    from sdk.view import FrameView
 
 __version__ = "0.1.0"
 
@@ -76,7 +77,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FrameView": "sdk.grounder",
+    "FrameView": "sdk.view",
     "Grounder": "sdk.grounder",
     "RGB": "sdk.frames",
     "Stream": "sdk.stream",

@@ -4,31 +4,25 @@
                                              ├── fusion graph ── box, score
     phrase ── text graph ──── text tokens ───┘
 
-The vision graph runs once per frame (a FrameView keeps its tokens), the text graph once per phrase
-(a bounded cache keeps its tokens), the fusion graph once per question.
+The vision graph runs once per frame (a `sdk.view.FrameView` keeps its tokens), the text graph once
+per phrase (a bounded cache keeps its tokens), the fusion graph once per question.
 """
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.backends import Session, open_bundle
 from sdk.capture import SourceLike
-from sdk.closing import Closing
 from sdk.contract import (
     ATTENTION_MASK,
-    BOXES,
-    FUSION,
     IMAGE,
     INPUT_IDS,
-    LOGITS,
-    PHRASES_PER_CALL,
     TEXT,
     TEXT_TOKENS,
     VISION,
@@ -36,24 +30,20 @@ from sdk.contract import (
     GraphSpec,
     check_graphs,
 )
-from sdk.decode import best_boxes, check_alternatives, next_best
-from sdk.errors import BackendError, BundleNotFoundError, FrameError, PhraseError
+from sdk.decode import check_alternatives
+from sdk.errors import BundleNotFoundError, PhraseError
 from sdk.frames import FrameLike, Region, as_bgr, crop
 from sdk.manifest import Manifest
-from sdk.phrases import as_phrases, pad_tokens
-from sdk.results import Candidate, Grounding
+from sdk.phrases import EncodedPhrase, as_phrases
+from sdk.results import Grounding
 from sdk.spelling import Speller
 from sdk.stream import Stream
 from sdk.tokenizer import WordPieceTokenizer
 from sdk.tracking import DEFAULT_TRACKING, Tracking
+from sdk.view import FrameView
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 PHRASE_CACHE_SIZE = 256
-
-
-class _Phrase(NamedTuple):
-    text: str
-    tokens: NDArray[np.float32]  # (L, Dt)
 
 
 class Grounder:
@@ -87,7 +77,6 @@ class Grounder:
         self.sessions = dict(sessions)
         """The graphs by name, for measuring them alone; `ground` is what they are for."""
         self._vision, self._text = sessions[VISION.name], sessions[TEXT.name]
-        self._fusion = sessions[FUSION.name]
         self._text_tokens = lru_cache(PHRASE_CACHE_SIZE)(self._encode_text)  # thread-safe
 
     @classmethod
@@ -166,17 +155,17 @@ class Grounder:
 
         Raises FrameError, PhraseError, BackendError; GroundingError for a negative `alternatives`.
         """
-        phrases = self._encode_phrases(text)  # first: a bad phrase should not cost a vision pass
+        phrases = self.encode_phrases(text)  # first: a bad phrase should not cost a vision pass
         check_alternatives(alternatives)
         corner = (0, 0)
         if region is not None:
             frame, corner = crop(as_bgr(frame), region)
-        results = self._fuse(self.encode(frame), phrases, alternatives)
+        results = self.encode(frame).answer(phrases, alternatives)
         if corner != (0, 0):
             results = [result.moved(*corner) for result in results]
         return results[0] if isinstance(text, str) else results
 
-    def encode(self, frame: FrameLike) -> "FrameView":
+    def encode(self, frame: FrameLike) -> FrameView:
         """Run the vision pass, the expensive part, for any number of phrases to come.
 
         Raises FrameError, BackendError.
@@ -186,6 +175,13 @@ class Grounder:
         visual_tokens = self._vision.run({IMAGE: image})[VISUAL_TOKENS]
         height, width = frame_bgr.shape[:2]
         return FrameView(self, visual_tokens, (width, height))
+
+    def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]:
+        """Run the text pass for each phrase that is not in the cache.
+
+        Raises PhraseError, BackendError.
+        """
+        return [EncodedPhrase(phrase, self._text_tokens(phrase)) for phrase in as_phrases(text)]
 
     def stream(
         self,
@@ -223,9 +219,6 @@ class Grounder:
             reconnect_seconds=reconnect_seconds,
         )
 
-    def _encode_phrases(self, text: str | Sequence[str]) -> list[_Phrase]:
-        return [_Phrase(phrase, self._text_tokens(phrase)) for phrase in as_phrases(text)]
-
     def _encode_text(self, phrase: str) -> NDArray[np.float32]:
         """(L, Dt). One phrase at a time, unpadded: see `sdk.contract`."""
         ids = self._tokenizer.encode(self._speller.correct(phrase) if self._speller else phrase)
@@ -238,96 +231,6 @@ class Grounder:
         inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
         tokens: NDArray[np.float32] = self._text.run(inputs)[TEXT_TOKENS][0]
         return tokens
-
-    def _fuse(
-        self, view: "FrameView", phrases: Sequence[_Phrase], alternatives: int
-    ) -> list[Grounding]:
-        results: list[Grounding] = []
-        for start in range(0, len(phrases), PHRASES_PER_CALL):
-            batch = phrases[start : start + PHRASES_PER_CALL]
-            results += self._fuse_batch(view, batch, alternatives)
-        return results
-
-    def _fuse_batch(
-        self, view: "FrameView", phrases: Sequence[_Phrase], alternatives: int
-    ) -> list[Grounding]:
-        tokens, mask = pad_tokens([phrase.tokens for phrase in phrases])
-        outputs = self._fusion.run(
-            {VISUAL_TOKENS: view.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
-        )
-        fractions, logits = best_boxes(outputs[BOXES], outputs[LOGITS])
-        if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
-            raise BackendError(
-                "expected finite boxes and logits from the fusion graph, got NaN or infinity; use "
-                "another precision or device, or export the bundle again"
-            )
-        boxes = self.manifest.preprocess.box_to_frame(fractions, view.size_wh)
-        results = [
-            self._result(phrase.text, box, logit)
-            for phrase, box, logit in zip(phrases, boxes.tolist(), logits.tolist(), strict=True)
-        ]
-        if not alternatives:
-            return results
-        candidates = zip(results, fractions, outputs[BOXES], outputs[LOGITS], strict=True)
-        for row, (result, best, others, ranks) in enumerate(candidates):
-            others, ranks = next_best(best, others, ranks, alternatives)
-            boxes = self.manifest.preprocess.box_to_frame(others, view.size_wh)
-            found = map(self._candidate, boxes.tolist(), ranks.tolist())
-            results[row] = replace(result, alternatives=tuple(found))
-        return results
-
-    def _result(self, text: str, box: list[float], logit: float) -> Grounding:
-        best = self._candidate(box, logit)
-        return Grounding(text, best.box, best.score, best.found)
-
-    def _candidate(self, box: list[float], logit: float) -> Candidate:
-        left, top, right, bottom = box
-        score = self.manifest.calibration.score(logit)
-        return Candidate((left, top, right, bottom), score, score >= self.manifest.threshold)
-
-
-class FrameView(Closing):
-    """One encoded frame, to be asked about. Made by `Grounder.encode`.
-
-    >>> with grounder.encode(frame) as view:
-    ...     view.ground("the dog")
-    """
-
-    def __init__(
-        self, grounder: Grounder, visual_tokens: NDArray[np.float32], size_wh: tuple[int, int]
-    ) -> None:
-        visual_tokens.flags.writeable = False
-        self._grounder = grounder
-        self._visual_tokens: NDArray[np.float32] | None = visual_tokens
-        self.size_wh = size_wh
-        """Width and height of the frame in pixels."""
-
-    @property
-    def visual_tokens(self) -> NDArray[np.float32]:
-        """(1, N, Dv) float32, read-only. Raises FrameError after `close`."""
-        if self._visual_tokens is None:
-            raise FrameError("this view is closed; encode the frame again")
-        return self._visual_tokens
-
-    @overload
-    def ground(self, text: str, *, alternatives: int = ...) -> Grounding: ...  # type: ignore[overload-overlap]
-    @overload
-    def ground(self, text: Sequence[str], *, alternatives: int = ...) -> list[Grounding]: ...
-    def ground(
-        self, text: str | Sequence[str], *, alternatives: int = 0
-    ) -> Grounding | list[Grounding]:
-        """As `Grounder.ground`, without a vision pass.
-
-        Raises PhraseError, BackendError; GroundingError for a negative `alternatives`.
-        """
-        check_alternatives(alternatives)
-        phrases = self._grounder._encode_phrases(text)
-        results = self._grounder._fuse(self, phrases, alternatives)
-        return results[0] if isinstance(text, str) else results
-
-    def close(self) -> None:
-        """Let go of the visual tokens; optional, leaving the `with` block does it."""
-        self._visual_tokens = None
 
 
 def _info(manifest: Manifest, sessions: Mapping[str, Session], precision: str) -> dict[str, Any]:

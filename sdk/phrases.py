@@ -1,6 +1,7 @@
 """What may be asked, and how several encoded phrases are put together for one fusion call."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,13 @@ from numpy.typing import NDArray
 from sdk.errors import PhraseError
 
 MAX_CHARACTERS = 1000
+
+
+class EncodedPhrase(NamedTuple):
+    """A phrase as it was asked, and the text graph's tokens of it (L, Dt)."""
+
+    text: str
+    tokens: NDArray[np.float32]
 
 
 def as_phrases(text: str | Sequence[str]) -> list[str]:

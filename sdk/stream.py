@@ -276,7 +276,7 @@ def _ground(grounder: "Grounder", frame: NDArray[np.uint8], phrases: tuple[str, 
 def _checked(grounder: "Grounder", phrases: str | Sequence[str]) -> tuple[str, ...]:
     """Checked and encoded now: a phrase that cannot be understood should not end the stream."""
     texts = tuple(as_phrases(phrases))
-    grounder._encode_phrases(texts)
+    grounder.encode_phrases(texts)
     return texts
 
 

@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import sdk.backends
-import sdk.grounder
+import sdk.view
 from sdk import (
     BackendError,
     BundleCorruptError,
@@ -126,7 +126,7 @@ def test_more_phrases_than_one_fusion_call_takes(
     monkeypatch: pytest.MonkeyPatch, grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     together = grounder.ground(frame, PHRASES)
-    monkeypatch.setattr(sdk.grounder, "PHRASES_PER_CALL", 3)
+    monkeypatch.setattr(sdk.view, "PHRASES_PER_CALL", 3)
     split = grounder.ground(frame, PHRASES)
     assert_allclose([r.box for r in split], [r.box for r in together], rtol=1e-5)
     assert [r.text for r in split] == PHRASES

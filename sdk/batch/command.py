@@ -118,7 +118,7 @@ def _settings(job: "Job") -> dict[str, Any]:
 
     check_alternatives(job.alternatives)
     grounder = job.model.load()
-    grounder._encode_phrases(job.phrases)
+    grounder.encode_phrases(job.phrases)
     bundle = Path(job.model.bundle or DEFAULT_BUNDLE)
     return {
         "grounder": sdk.__version__,

@@ -16,12 +16,13 @@ from typing import NamedTuple, TypeAlias
 from sdk.contract import PHRASES_PER_CALL
 from sdk.errors import PhraseError
 from sdk.frames import Region, crop
-from sdk.grounder import FrameView, Grounder
+from sdk.grounder import Grounder
 from sdk.results import Grounding
 from sdk.server.errors import BusyError
 from sdk.server.images import decode
 from sdk.server.limits import Limits
 from sdk.server.metrics import Metrics
+from sdk.view import FrameView
 
 
 @dataclass(frozen=True)
