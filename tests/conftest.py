@@ -37,8 +37,8 @@ settings.load_profile("untimed")
 def exact_products() -> Iterator[None]:
     """A run that trains in bfloat16 sets it for the process, where the next test may be exact."""
     yield
-    if trainer := sys.modules.get("train.trainer"):
-        trainer.use_fast_math(False)
+    if fast_math := sys.modules.get("train.fast_math"):
+        fast_math.use_fast_math(False)
 
 
 WIDTH, HEIGHT, TOKEN_WIDTH, MAX_TOKENS = 48, 32, 8, 24

@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import sdk.backends
+import sdk.grounder
 import sdk.view
 from sdk import (
     BackendError,

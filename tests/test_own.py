@@ -15,8 +15,8 @@ from train.data.__main__ import main as look
 from train.data.readers import read_detection, read_expressions
 from train.data.samples import DataError, Expression, Photo
 from train.data.sheets import GREEN
+from train.features import check_phrases
 from train.questions import absent_questions, caption_questions
-from train.trainer import check_phrases
 
 
 def write(root: Path, split: str, *lines: Any) -> Path:

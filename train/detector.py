@@ -45,8 +45,8 @@ from train.data.readers import data_root, read_detection, read_expressions
 from train.data.samples import DataError
 from train.encoders.esnet import ESNet
 from train.encoders.picodet import from_picodet, neck_maps
+from train.fast_math import use_fast_math
 from train.fusion.detections import DetectionHead
-from train.trainer import use_fast_math
 
 WARM_UP = 50
 """Steps of linear warm-up before the cosine."""

@@ -17,15 +17,26 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sdk.errors import PhraseError
 from sdk.files import replacing
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
 from sdk.tokenizer import WordPieceTokenizer
 from train.checkpoint import weights_sha256
-from train.data.samples import Photo
+from train.data.samples import DataError, Photo
 from train.encoders.text import TransformersText
 from train.encoders.transformer import TransformerVision
 from train.encoders.vision import CompactVision
+
+
+def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> None:
+    """Raises DataError naming the photo of a phrase that the text encoder cannot take whole."""
+    for photo in photos:
+        for expression in photo.expressions:
+            try:
+                tokenizer.encode(expression.text)
+            except PhraseError as error:
+                raise DataError(f"{photo.path}: {error}") from error
 
 
 class KeptText:

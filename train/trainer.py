@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from sdk.boxes import cxcywh_to_xyxy
 from sdk.decode import best_boxes
-from sdk.errors import PhraseError
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.checkpoint import (
@@ -38,10 +37,11 @@ from train.checkpoint import (
 )
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
-from train.data.samples import DataError, Photo
+from train.data.samples import Photo
 from train.distill import load_teacher
 from train.evaluator import evaluate
-from train.features import KeptText, KeptVision, LiveText
+from train.fast_math import use_fast_math
+from train.features import KeptText, KeptVision, LiveText, check_phrases
 from train.objective import objective
 from train.runlog import ACCURACY, LOSS, RunLog
 
@@ -49,23 +49,6 @@ CHECKPOINT_EVERY = 200
 """Steps between two checkpoints."""
 LONGEST_WAIT = timedelta(hours=6)
 """For the first process, which computes the features that are kept."""
-
-
-def use_fast_math(enabled: bool) -> None:
-    """Let float32 products run in bfloat16 inside, for the whole process."""
-    torch.set_float32_matmul_precision("medium" if enabled else "highest")
-    torch.backends.mkldnn.conv.fp32_precision = "bf16" if enabled else "ieee"
-    torch.backends.cudnn.allow_tf32 = enabled
-
-
-def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> None:
-    """Raises DataError naming the photo of a phrase that the text encoder cannot take whole."""
-    for photo in photos:
-        for expression in photo.expressions:
-            try:
-                tokenizer.encode(expression.text)
-            except PhraseError as error:
-                raise DataError(f"{photo.path}: {error}") from error
 
 
 class Trainer:
