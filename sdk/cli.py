@@ -135,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="show what a bundle is and how it would run here")
     info.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    info.add_argument("--metrics", action="store_true", help="and what its build measured")
     add_runtime_options(info)
     info.set_defaults(command=_info)
 
@@ -247,7 +248,8 @@ def summary(result: Grounding | Candidate) -> str:
 
 def _info(args: argparse.Namespace) -> None:
     grounder = load_grounder(args)
-    print(json.dumps(grounder.info | {"metrics": dict(grounder.manifest.metrics)}, indent=2))
+    metrics = {"metrics": dict(grounder.manifest.metrics)} if args.metrics else {}
+    print(json.dumps(grounder.info | metrics, indent=2))
 
 
 def _compile(args: argparse.Namespace) -> None:

@@ -101,6 +101,8 @@ def test_info_shows_the_bundle(tiny_bundle: Path, capsys: pytest.CaptureFixture[
     assert main(["info", str(tiny_bundle), "--device", "cpu"]) == 0
     info = json.loads(capsys.readouterr().out)
     assert (info["name"], info["device"], info["precision"]) == ("tiny", "cpu", "fp32")
+    assert main(["info", str(tiny_bundle), "--device", "cpu", "--metrics"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() - info.keys() == {"metrics"}
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_the_command_teaches_the_head_and_nothing_else(
 ) -> None:
     checkpoint = tiny_checkpoint(tmp_path)
     teacher = write_onnx(tmp_path / "picodet.onnx", *detector)
-    flags = ["--teacher", str(teacher), "--data", str(tiny_data(tmp_path)), "--batch-photos", "4"]
+    flags = ["--picodet", str(teacher), "--data", str(tiny_data(tmp_path)), "--batch-photos", "4"]
 
     def taught(steps: int) -> tuple[float, dict[str, torch.Tensor]]:
         out = tmp_path / f"{steps}.safetensors"

@@ -1,9 +1,9 @@
 """`python -m train.detector`: give a checkpoint the detection head that `--fusion comparing` reads.
 
-A PicoDet-S teaches it. The encoder stays frozen, so the head learns to read the maps that the
-encoder has come to give: at every place the class probabilities and distances of the detector, on
-photos without any labels. A dense checkpoint becomes a comparing one, which answers as before until
-it is trained on with `--side-weights`.
+A PicoDet-S for COCO teaches it, whose own head it starts as. The encoder stays frozen: the head
+learns to read the maps that the encoder has come to give, at every place the class probabilities
+and distances of the detector, on photos without any labels. A dense checkpoint becomes a comparing
+one, which answers as before until it is trained on with `--side-weights`.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("checkpoint", type=Path, help="with a dense or comparing fusion")
-    parser.add_argument("--teacher", type=Path, required=True, help="a PicoDet-S .onnx, 80 classes")
+    parser.add_argument("--picodet", type=Path, required=True, help="the teacher, an .onnx")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--steps", type=int, default=1100, help="batches to learn from")
@@ -157,6 +157,8 @@ def main(argv: list[str] | None = None) -> int:
         groups, config, state = load_checkpoint(args.checkpoint)
         if config.fusion not in ("comparing", "dense"):
             raise ValueError(f"{args.checkpoint}: expected a dense or comparing fusion")
+        if not args.picodet.is_file():
+            raise ValueError(f"--picodet: expected a file, got {args.picodet}, not there")
         for flag, value in (("--steps", args.steps), ("--batch-photos", args.batch_photos)):
             if value < 1:
                 raise ValueError(f"{flag}: expected at least 1, got {value}")
@@ -164,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
         config = dataclasses.replace(config, fusion="comparing", side_weights="", teacher="")
         model = build_model(config)
         check_frozen(frozen_sha256(model), state, args.checkpoint)
-        teacher = from_picodet(args.teacher)
+        teacher = from_picodet(args.picodet)
         assert model.detector is not None
         model.detector.load_state_dict(teacher[1].state_dict())  # unless the checkpoint has one
         values = starting_values(model, groups["average"], config.fusion, before)
