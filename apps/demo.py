@@ -34,7 +34,7 @@ PHOTOS = {
     "bridge.jpg": ("the water", "a bicycle"),
 }
 VIDEO_STRIP = ("astronaut.jpg", "cat.jpg")
-VIDEO_PHRASES = ["an orange jacket", "an eye"]
+VIDEO_PHRASES = ["an orange jacket", "the cat"]
 VIDEO_WH, VIDEO_FPS, VIDEO_SECONDS = (640, 480), 25, 6
 
 

@@ -93,7 +93,8 @@ def latencies(latency: dict[str, Any]) -> str:
 def machine(record: dict[str, Any]) -> str:
     """Where a file of figures comes from."""
     m = record["machine"]
-    return f"{m['cpu']}, {m['cores']} cores, ONNX Runtime {m['onnxruntime']}, commit {m['commit']}"
+    cores = f"{m['cores']} core{'s' if m['cores'] > 1 else ''}"
+    return f"{m['cpu']}, {cores}, ONNX Runtime {m['onnxruntime']}, commit {m['commit']}"
 
 
 def plot_reliability(rows: list[dict[str, float]], path: Path) -> None:
