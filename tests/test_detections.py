@@ -15,7 +15,12 @@ from train.data.coco import COCO_CLASSES, UNKNOWN, class_of
 from train.data.samples import Expression
 from train.detector import main, seeing_loss
 from train.encoders.esnet import ESNet
-from train.encoders.picodet import convs_in_call_order, from_picodet, neck_maps
+from train.encoders.picodet import (
+    convs_in_call_order,
+    encoder_from_picodet,
+    from_picodet,
+    neck_maps,
+)
 from train.fusion.dense import cell_centers
 from train.fusion.detections import CLASSES, PLACES, DetectionHead, NamedDetections
 from train.losses import naming_loss
@@ -65,6 +70,22 @@ def test_encoder_and_head_start_from_the_detectors_convolutions(
     for ours, theirs in zip(started, detector, strict=True):
         for name, value in theirs.state_dict().items():
             assert torch.equal(ours.state_dict()[name], value), name
+
+
+def test_a_file_without_the_head_is_an_encoder_and_no_detector(
+    tmp_path: Path, detector: tuple[ESNet, DetectionHead]
+) -> None:
+    path = write_onnx(tmp_path / "picodet.onnx", *detector)
+    model = onnx.load(path)
+    del model.graph.node[-3:]
+    onnx.save(model, path)
+    for name, value in detector[0].state_dict().items():
+        assert torch.equal(encoder_from_picodet(path).state_dict()[name], value), name
+    with pytest.raises(ValueError, match="expected at least .* convolutions, got"):
+        from_picodet(path)
+    path.write_bytes(b"no graph")
+    with pytest.raises(ValueError, match="is not a PicoDet-S"):
+        encoder_from_picodet(path)
 
 
 @pytest.mark.parametrize("side", [64, 96])
@@ -192,6 +213,10 @@ def test_the_command_teaches_the_head_and_nothing_else(
     before = load_checkpoint(checkpoint)[0]["average"]
     assert before.keys() < values.keys()  # dense became comparing
     assert all(torch.equal(values[name], value) for name, value in before.items())
+    flags[1] = str(tmp_path / "absent.onnx")
+    assert main([str(checkpoint), *flags, "--out", str(tmp_path / "no")]) == 2
+    assert "--picodet: expected a file" in capsys.readouterr().err
+    flags[1] = str(teacher)
     assert main([str(checkpoint), *flags, "--steps", "0", "--out", str(tmp_path / "no")]) == 2
     assert "--steps: expected at least 1, got 0" in capsys.readouterr().err
     (tmp_path / "other").mkdir()

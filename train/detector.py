@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         if config.fusion not in ("comparing", "dense"):
             raise ValueError(f"{args.checkpoint}: expected a dense or comparing fusion")
         if not args.picodet.is_file():
-            raise ValueError(f"--picodet: expected a file, got {args.picodet}, not there")
+            raise ValueError(f"--picodet: expected a file, got {args.picodet}, which is none")
         for flag, value in (("--steps", args.steps), ("--batch-photos", args.batch_photos)):
             if value < 1:
                 raise ValueError(f"{flag}: expected at least 1, got {value}")
