@@ -81,7 +81,7 @@ def test_a_file_without_the_head_is_an_encoder_and_no_detector(
     onnx.save(model, path)
     for name, value in detector[0].state_dict().items():
         assert torch.equal(encoder_from_picodet(path).state_dict()[name], value), name
-    with pytest.raises(ValueError, match="expected at least .* convolutions, got"):
+    with pytest.raises(ValueError, match=r"expected at least .* convolutions, got"):
         from_picodet(path)
     path.write_bytes(b"no graph")
     with pytest.raises(ValueError, match="is not a PicoDet-S"):
