@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +30,7 @@ from benchmarks.machine import describe  # noqa: E402
 from benchmarks.markdown import table  # noqa: E402
 from benchmarks.record import save  # noqa: E402
 from sdk.boxes import cxcywh_to_xyxy, iou_xyxy  # noqa: E402
+from sdk.decode import suppress  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
 from sdk.frames import as_bgr  # noqa: E402
 from train.build import preprocess_for  # noqa: E402
@@ -45,7 +45,6 @@ from train.questions import Asked, contrastive_questions  # noqa: E402
 
 SIZES = {"320": 320, "416": 416}
 """In a detector's file name -> the input that it was trained for."""
-MOST_OVERLAP = 0.5
 KEPT = 10
 """Boxes of a class that are kept after suppression, the most probable first."""
 RANKS = (1, 3, 5, 10)
@@ -82,13 +81,6 @@ class Detector:
         return cxcywh_to_xyxy(np.concatenate(boxes)).clip(0, 1), np.concatenate(probabilities)
 
 
-def suppressed(boxes: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.intp]:
-    """Indices of at most `KEPT` boxes that are not the same thing, the most probable first."""
-    corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    kept = cv2.dnn.NMSBoxes(corners.tolist(), probabilities.tolist(), 0.0, MOST_OVERLAP)
-    return np.asarray(kept, np.intp).reshape(-1)[:KEPT]
-
-
 def by_rule(text: str, boxes: NDArray[Any]) -> int:
     """Which of (N, 4) xyxy boxes is meant; of a colour the first, which is the most probable."""
     across, down = boxes[:, [0, 2]].mean(1), boxes[:, [1, 3]].mean(1)
@@ -112,7 +104,7 @@ def answer(detector: Detector, questions: Asked) -> dict[str, float]:
         boxes, probabilities = detector(as_bgr(photo.path))
         for expression in expressions:
             likely = probabilities[:, COCO_CLASSES.index(expression.label)]
-            kept = suppressed(boxes, likely)
+            kept = suppress(boxes, likely, KEPT)
             found = iou_xyxy(boxes[kept], expression.boxes)[:, 0] >= 0.5
             for rank in RANKS:
                 right[f"among the best {rank}"].append(bool(found[:rank].any()))

@@ -94,3 +94,9 @@ def test_what_is_outside_the_picture_is_no_place() -> None:
     boxes = np.array([[0.5, 0.5, 0.2, 0.2], [1.5, 0.5, 0.2, 0.2], [0.2, 0.2, 0.0, 0.1]])
     others, logits = next_best(boxes[0], boxes, np.array([3.0, 2.0, 1.0]), 5)
     assert others.shape == (0, 4) and logits.shape == (0,)
+
+
+def test_boxes_of_the_same_thing_are_suppressed() -> None:
+    middle, right, left = (0.4, 0.1, 0.5, 0.2), (0.6, 0.3, 1.0, 0.8), (0.0, 0.5, 0.2, 0.9)
+    boxes = np.array([middle, right, left, np.add(left, 0.01)])
+    assert suppress(boxes, np.array([0.2, 0.9, 0.5, 0.6]), 10).tolist() == [1, 3, 0]

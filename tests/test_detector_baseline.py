@@ -1,9 +1,9 @@
-"""The rule that the detector's boxes are sorted by, and what is suppressed before."""
+"""The rule that the detector's boxes are sorted by."""
 
 import numpy as np
 import pytest
 
-from benchmarks.detector_baseline import by_rule, suppressed
+from benchmarks.detector_baseline import by_rule
 
 LEFT, MIDDLE, RIGHT = (0.0, 0.5, 0.2, 0.9), (0.4, 0.1, 0.5, 0.2), (0.6, 0.3, 1.0, 0.8)
 BOXES = np.array([MIDDLE, RIGHT, LEFT])
@@ -27,9 +27,3 @@ BOXES = np.array([MIDDLE, RIGHT, LEFT])
 )
 def test_a_rule_reads_the_generated_expressions(text: str, meant: tuple[float, ...]) -> None:
     assert tuple(BOXES[by_rule(text, BOXES)]) == meant
-
-
-def test_boxes_of_the_same_thing_are_suppressed() -> None:
-    near = np.array([LEFT]) + 0.01
-    boxes = np.concatenate([BOXES, near])
-    assert suppressed(boxes, np.array([0.2, 0.9, 0.5, 0.6])).tolist() == [1, 3, 0]
