@@ -25,7 +25,6 @@ from sdk.capture import Capture, Shot, SourceLike
 from sdk.closing import Closing
 from sdk.errors import GroundingError
 from sdk.mailbox import Mailbox
-from sdk.phrases import as_phrases
 from sdk.results import Grounding
 from sdk.sources import FrameSource
 from sdk.tracking import DEFAULT_TRACKING, Tracker, Tracking
@@ -275,9 +274,7 @@ def _ground(grounder: "Grounder", frame: NDArray[np.uint8], phrases: tuple[str, 
 
 def _checked(grounder: "Grounder", phrases: str | Sequence[str]) -> tuple[str, ...]:
     """Checked and encoded now: a phrase that cannot be understood should not end the stream."""
-    texts = tuple(as_phrases(phrases))
-    grounder.encode_phrases(texts)
-    return texts
+    return tuple(phrase.text for phrase in grounder.encode_phrases(phrases))
 
 
 def _check_tracking(tracking: object) -> None:
