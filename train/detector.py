@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import math
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -47,9 +46,12 @@ from train.encoders.esnet import ESNet
 from train.encoders.picodet import from_picodet, neck_maps
 from train.fast_math import use_fast_math
 from train.fusion.detections import DetectionHead
+from train.schedule import warm_cosine
 
+PEAK = 1e-3
+"""Highest learning rate."""
 WARM_UP = 50
-"""Steps of linear warm-up before the cosine."""
+"""Steps until it is reached."""
 LEAST_SIDE = 0.5
 """Smallest crop, of each side of the photo."""
 
@@ -126,8 +128,7 @@ def teach(
         images = next(batches)
         with torch.no_grad():
             taught = his_head.see(neck_maps(his_encoder, images))
-        rate = min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        optimizer.param_groups[0]["lr"] = 1e-3 * rate
+        optimizer.param_groups[0]["lr"] = PEAK * warm_cosine(step + 1, steps, WARM_UP)
         loss = seeing_loss(head.see(neck_maps(encoder, images)), taught)
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 5.0)

@@ -7,7 +7,6 @@ accumulation are accelerate's: `torchrun --nproc_per_node 4 -m train ...` trains
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -44,6 +43,7 @@ from train.fast_math import use_fast_math
 from train.features import KeptText, KeptVision, LiveText, check_phrases
 from train.objective import objective
 from train.runlog import ACCURACY, LOSS, RunLog
+from train.schedule import warm_cosine
 
 CHECKPOINT_EVERY = 200
 """Steps between two checkpoints."""
@@ -217,8 +217,9 @@ class Trainer:
         self.step += 1
         # For dropout, which a resumed run repeats and no two processes share.
         torch.manual_seed(self.config.seed + self.step * self.world + self.rank)
+        rate = warm_cosine(self.step, self.total_steps, self.config.warmup_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * self._schedule()
+            group["lr"] = group["peak"] * rate
         self.model.learning(True)
         with self.accelerator.accumulate(self.network):
             terms = self.loss(batch)
@@ -254,13 +255,6 @@ class Trainer:
         """The teacher's boxes and logits for some of the phrases."""
         text = text[rows] if isinstance(text, Tensor) else [tap[rows] for tap in text]
         return self.teacher(photos, photo_of[rows], text, mask[rows], self.config.fast_math)
-
-    def _schedule(self) -> float:
-        """Linear warm-up, at most a tenth of the run, then a cosine down to a hundredth."""
-        warm_up = max(1, min(self.config.warmup_steps, self.total_steps // 10))
-        warm = min(1.0, self.step / warm_up)
-        progress = min(1.0, self.step / max(1, self.total_steps))
-        return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
     @torch.no_grad()
     def _update_average(self) -> None:
