@@ -75,7 +75,7 @@ class Detector:
         maps = neck_maps(self.encoder, torch.from_numpy(self.preprocess.tensor(image)))
         finest = maps[0].shape[-1]
         boxes, probabilities = [], []
-        for level, (logits, sides) in enumerate(self.head.see(maps)):
+        for level, (logits, sides) in enumerate(self.head.predict_levels(maps)):
             boxes.append(as_boxes(sides, 2**level / finest)[0].flatten(1).T.numpy())
             probabilities.append(logits[0].sigmoid().flatten(1).T.numpy())
         return cxcywh_to_xyxy(np.concatenate(boxes)).clip(0, 1), np.concatenate(probabilities)
@@ -108,7 +108,9 @@ def answer(detector: Detector, questions: Asked) -> dict[str, float]:
             found = iou_xyxy(boxes[kept], expression.boxes)[:, 0] >= 0.5
             for rank in RANKS:
                 right[f"among the best {rank}"].append(bool(found[:rank].any()))
-            right[TOLD].append(found[by_rule(expression.text, boxes[kept[: expression.company]])])
+            right[TOLD].append(
+                found[by_rule(expression.text, boxes[kept[: expression.num_instances]])]
+            )
             for least in LEAST_PROBABILITIES:
                 sure = max(1, int((likely[kept] >= least).sum()))
                 chosen = by_rule(expression.text, boxes[kept[:sure]])
@@ -136,7 +138,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         questions = [
-            (photo, [e for e in asked if e.company in (2, 3) and e.label in COCO_CLASSES])
+            (photo, [e for e in asked if e.num_instances in (2, 3) and e.label in COCO_CLASSES])
             for photo, asked in contrastive_questions(data_root(args.data))
         ]
         detectors = [Detector(path) for path in args.detectors]

@@ -45,7 +45,7 @@ def cost_of(case: str, photos: int) -> dict[str, Any]:
     kept, case = case.endswith(KEPT), case.removesuffix(KEPT)
     config, model = paper_config(case), paper_model(case)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).learning(True)
+    model.to(device).train()
     optimizer = torch.optim.AdamW(list(model.adapter_params().values()), lr=1e-4)
     images: Any = torch.randn(photos, 3, config.image_size, config.image_size, device=device)
     ids = torch.randint(1000, 20000, (photos, TOKENS), device=device)

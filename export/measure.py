@@ -77,7 +77,7 @@ class Answers:
         return [
             o
             for o in self.outcomes
-            if o.expression.single and (o.expression.company > 1) == contrastive
+            if o.expression.single and (o.expression.num_instances > 1) == contrastive
         ]
 
 

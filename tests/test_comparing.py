@@ -11,13 +11,13 @@ from tests.test_train import steps, trainer
 from tests.tiny import tiny_checkpoint, tiny_model
 from train.config import TrainConfig
 from train.fusion import ComparingFusion
-from train.fusion.detections import CLASSES, SEEN
+from train.fusion.detections import CLASSES, DETECTIONS
 
 
 def inputs() -> tuple[Tensor, Tensor, Tensor]:
     """Cells with detections behind them, words and mask."""
     cells, text, mask = random_inputs()
-    return torch.cat([cells, torch.rand(*cells.shape[:2], SEEN)], -1), text, mask
+    return torch.cat([cells, torch.rand(*cells.shape[:2], DETECTIONS)], -1), text, mask
 
 
 def test_it_starts_as_the_dense_fusion_of_a_checkpoint(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_it_starts_as_the_dense_fusion_of_a_checkpoint(tmp_path: Path) -> None:
 def test_it_trains_on_labels_instances_and_names(tmp_path: Path) -> None:
     run = trainer(tmp_path, "run", fusion="comparing", epochs=10, lr=3e-3)
     batch = next(iter(run.batches.epoch(0, 4)))
-    run.model.learning(True)
+    run.model.train()
     before = {name: float(value.detach()) for name, value in run.loss(batch).items()}
     assert {"instances", "names"} < before.keys()
     for _ in range(5):

@@ -13,7 +13,7 @@ from train.build import build_model
 from train.checkpoint import load_checkpoint, load_parameters
 from train.data.coco import COCO_CLASSES, UNKNOWN, class_of
 from train.data.samples import Expression
-from train.detector import main, seeing_loss
+from train.detector import detection_distillation_loss, main
 from train.encoders.esnet import ESNet
 from train.encoders.picodet import (
     convs_in_call_order,
@@ -98,7 +98,7 @@ def test_a_cell_has_the_places_that_lie_in_it(
     seen = head(maps).unflatten(2, (PLACES, CLASSES + 4))
     grid = side // 16
     assert seen.shape == (1, grid * grid, PLACES, CLASSES + 4)
-    levels = head.see(maps)
+    levels = head.predict_levels(maps)
     for row in range(grid):
         for column in range(grid):
             cell = seen[0, row * grid + column]
@@ -182,11 +182,14 @@ def test_classes_are_those_of_labels_and_of_people() -> None:
 @torch.no_grad()
 def test_the_teachers_own_answer_costs_least(detector: tuple[ESNet, DetectionHead]) -> None:
     encoder, head = detector
-    taught = head.see(neck_maps(encoder, torch.randn(2, 3, 64, 64)))
-    least = seeing_loss(taught, taught)
-    blind = [(logits - 3, sides) for logits, sides in taught]
-    elsewhere = [(logits, sides + 1) for logits, sides in taught]
-    assert seeing_loss(blind, taught) > least and seeing_loss(elsewhere, taught) > least
+    teacher = head.predict_levels(neck_maps(encoder, torch.randn(2, 3, 64, 64)))
+    least = detection_distillation_loss(teacher, teacher)
+    blind = [(logits - 3, sides) for logits, sides in teacher]
+    elsewhere = [(logits, sides + 1) for logits, sides in teacher]
+    assert (
+        detection_distillation_loss(blind, teacher) > least
+        and detection_distillation_loss(elsewhere, teacher) > least
+    )
 
 
 def test_the_command_teaches_the_head_and_nothing_else(
@@ -196,18 +199,18 @@ def test_the_command_teaches_the_head_and_nothing_else(
     teacher = write_onnx(tmp_path / "picodet.onnx", *detector)
     flags = ["--picodet", str(teacher), "--data", str(tiny_data(tmp_path)), "--batch-photos", "4"]
 
-    def taught(steps: int) -> tuple[float, dict[str, torch.Tensor]]:
+    def train(steps: int) -> tuple[float, dict[str, torch.Tensor]]:
         out = tmp_path / f"{steps}.safetensors"
         assert main([str(checkpoint), *flags, "--steps", str(steps), "--out", str(out)]) == 0
         groups, config, _ = load_checkpoint(out)
         load_parameters(build_model(config), groups["average"])
         return float(capsys.readouterr().out.split("loss ")[1].split()[0]), groups["average"]
 
-    first, values = taught(1)
+    first, values = train(1)
     start = {f"detector.{name}": value for name, value in detector[1].state_dict().items()}
     for name, value in start.items():
         assert torch.allclose(values[name], value, atol=1e-4), name  # starts as the teacher's own
-    loss, values = taught(40)
+    loss, values = train(40)
     assert loss < 0.97 * first
     assert not all(torch.allclose(values[name], value, atol=1e-4) for name, value in start.items())
     before = load_checkpoint(checkpoint)[0]["average"]

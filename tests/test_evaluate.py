@@ -101,9 +101,11 @@ def test_a_distractor_is_another_box_of_the_same_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("company", "side", "asked"),
+    ("num_instances", "side", "asked"),
     [(2, 0.5, True), (4, 0.23, True), (2, 0.22, False), (5, 0.5, False), (1, 0.5, False)],
 )
-def test_prominent_is_what_refcocog_would_ask_for(company: int, side: float, asked: bool) -> None:
+def test_prominent_is_what_refcocog_would_ask_for(
+    num_instances: int, side: float, asked: bool
+) -> None:
     box = (0.1, 0.1, 0.1 + side, 0.1 + side)
-    assert is_prominent(Expression("the left dog", (box,), company=company)) is asked
+    assert is_prominent(Expression("the left dog", (box,), num_instances=num_instances)) is asked

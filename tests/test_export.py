@@ -236,8 +236,14 @@ def test_a_reduced_form_is_kept_only_if_faster_and_as_accurate() -> None:
 def answers(captions: list[bool], contrastive: list[bool]) -> Answers:
     box = (0.0, 0.0, 1.0, 1.0)
     outcomes = [
-        Outcome(Expression("x", (box,), company=company), Photo(Path("x.jpg")), box, float(r), 0.5)
-        for company, rights in ((0, captions), (2, contrastive))
+        Outcome(
+            Expression("x", (box,), num_instances=num_instances),
+            Photo(Path("x.jpg")),
+            box,
+            float(r),
+            0.5,
+        )
+        for num_instances, rights in ((0, captions), (2, contrastive))
         for r in rights
     ]
     return Answers(outcomes, Recorder(lambda photo, texts: pytest.fail("nothing is asked")))

@@ -96,10 +96,10 @@ def test_company_counts_the_instances_of_the_class() -> None:
     dogs = [dog_at(0.3 * i, size=0.1 + 0.06 * i, colour=c) for i, c in enumerate(("red", "blue"))]
     speck, cat = dog_at(0.9, size=0.01), replace(dog_at(0.5, y=0.7), label="cat")
     found = expressions_for(photo_of(*dogs, speck, cat), random.Random(0))
-    assert {e.company for e in found if "cat" in e.text} == {1}
-    assert {e.company for e in found if "dog" in e.text} == {3}
+    assert {e.num_instances for e in found if "cat" in e.text} == {1}
+    assert {e.num_instances for e in found if "dog" in e.text} == {3}
     assert {e.kind for e in found} >= {"single", "left/right", "size"}
-    assert Expression("a dog", (cat.box,)).company == 0  # nobody counted
+    assert Expression("a dog", (cat.box,)).num_instances == 0  # nobody counted
 
 
 def test_a_single_instance_is_named_without_contrast() -> None:

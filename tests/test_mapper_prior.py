@@ -152,7 +152,7 @@ def test_a_run_with_a_clip_folder_trains_no_part_of_it(folder: Path, tmp_path: P
     model = tiny_model(tmp_path, method="mapper", prior=str(folder))
     assert isinstance(model.text.prior, ClipPrior)
     assert not any(name.startswith("text.prior.") for name in model.adapter_state())
-    model.learning(True)
+    model.train()
     assert not model.text.prior.net.training
     tokens = model.encode_text(*encode("red", "a"))
     tokens.sum().backward()

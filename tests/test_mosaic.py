@@ -74,12 +74,12 @@ def test_a_class_counts_only_where_all_parts_are_labelled_completely(across: boo
 def test_two_photos_of_one_dog_ask_which_dog() -> None:
     image = np.zeros((16, 16, 3), np.uint8)
     dogs = [photo(name, "dog", known={"dog"}) for name in ("a.jpg", "b.jpg")]
-    assert all(e.company == 1 for p in dogs for e in expressions_for(p, random.Random(0)))
+    assert all(e.num_instances == 1 for p in dogs for e in expressions_for(p, random.Random(0)))
     for across, words in ((True, {"left", "right"}), (False, {"top", "bottom"})):
         joined, _ = join(dogs, [image, image], across=across)
         asked = expressions_for(joined, random.Random(0))
         assert {word for e in asked for word in words if word in e.text} == words
-        assert all(e.company == 2 for e in asked)
+        assert all(e.num_instances == 2 for e in asked)
 
 
 def drawn(photos: list[Photo], photo: Photo) -> list[list[str]]:

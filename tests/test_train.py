@@ -23,7 +23,7 @@ from train.checkpoint import (
 from train.config import TrainConfig
 from train.data.readers import read_detection, read_flickr30k
 from train.encoders.vision import CompactVision
-from train.features import KeptText, KeptVision, LiveText
+from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens
 from train.freeze import main as freeze
 from train.methods import DUAL_METHODS
 from train.trainer import Trainer
@@ -81,8 +81,8 @@ def test_training_learns_and_moves_only_what_should_move(
     run = trainer(tmp_path, "run", **settings)
     frozen = {n: p.clone() for n, p in run.model.named_parameters() if not p.requires_grad}
     trained = {n: p.clone() for n, p in run.params.items()}
-    assert any(n.startswith("vision.") for n in trained) != run.config.keeps_vision
-    assert any(n.startswith("text.") for n in trained) != run.config.keeps_text
+    assert any(n.startswith("vision.") for n in trained) != run.config.caches_vision
+    assert any(n.startswith("text.") for n in trained) != run.config.caches_text
     passes = [sum(steps(run, run.per_epoch)) for _ in range(10)]
     assert passes[-1] < 0.85 * passes[0]
     now = dict(run.model.named_parameters())
@@ -94,14 +94,14 @@ def test_kept_features_equal_fresh_ones(tmp_path: Path) -> None:
     run = trainer(tmp_path, "run")
     photos = read_flickr30k(tmp_path / "data", "val")[:2]
     vision = run.model.vision
-    assert isinstance(vision, CompactVision) and isinstance(run.kept_vision, KeptVision)
+    assert isinstance(vision, CompactVision) and isinstance(run.cached_vision, CachedVisionFeatures)
     fresh = [
         vision.features(torch.from_numpy(run.preprocess.tensor(run._store[p]))) for p in photos
     ]
-    for kept, *new in zip(run.kept_vision(photos), *fresh, strict=True):
+    for kept, *new in zip(run.cached_vision(photos), *fresh, strict=True):
         torch.testing.assert_close(kept, torch.cat(new).half().float())
-    assert isinstance(run.texts, KeptText)
-    live = LiveText(run.texts._tokenizer)
+    assert isinstance(run.texts, CachedTextFeatures)
+    live = TextTokens(run.texts._tokenizer)
     texts = ["a dog", "the dog on the left", "a dog"]
     (kept_taps, mask), (ids, live_mask) = run.texts(texts), live(texts)
     assert torch.equal(mask, live_mask)
@@ -210,7 +210,7 @@ def test_every_setting_is_a_flag_with_help() -> None:
     text = build_parser().format_help()
     for field in dataclasses.fields(TrainConfig):
         assert f"--{field.name.replace('_', '-')}" in text
-    assert "--no-fast-math" in text and "Peak learning rate" in text
+    assert "--fast-math" in text and "Peak learning rate" in text
 
 
 def test_a_run_does_not_continue_on_other_frozen_encoders(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_run_does_not_continue_in_another_number_of_processes(tmp_path: Path) 
     [
         ({}, True, True),
         ({"augment": True}, False, True),
-        ({"keep": False}, False, False),
+        ({"cache_features": False}, False, False),
         ({"method": "full"}, False, False),
         ({"method": "mapper"}, False, False),
         ({"unfreeze_vision": True}, False, True),
@@ -250,11 +250,11 @@ def test_only_what_never_changes_is_kept(
     tmp_path: Path, changes: dict[str, object], vision: bool, text: bool
 ) -> None:
     config = tiny_config(tmp_path, **changes)
-    assert (config.keeps_vision, config.keeps_text) == (vision, text)
+    assert (config.caches_vision, config.caches_text) == (vision, text)
 
 
 def test_computing_anew_gives_what_keeping_gives(tmp_path: Path) -> None:
-    kept, anew = trainer(tmp_path, "kept-run"), trainer(tmp_path, "anew", keep=False)
+    kept, anew = trainer(tmp_path, "kept-run"), trainer(tmp_path, "anew", cache_features=False)
     batch = next(kept.batches.epoch(0, 2))
     again = next(anew.batches.epoch(0, 2))
     assert batch.texts == again.texts and batch.images is None and again.images is not None
@@ -267,5 +267,5 @@ def test_a_disk_too_small_for_kept_features_is_said_before_they_are_computed(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(ValueError, match="train with --no-keep"):
+    with pytest.raises(ValueError, match="train with --no-cache-features"):
         trainer(tmp_path, "run")

@@ -79,7 +79,7 @@ def tiny_config(folder: Path, **changes: Any) -> TrainConfig:
         "dim": 16,
         "bottleneck": 8,
         "layers": 2,
-        "fast_math": False,
+        "fast_math": "off",
     }
     return TrainConfig(**(settings | changes))
 

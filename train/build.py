@@ -172,7 +172,7 @@ def assemble(
         return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
     detector = load_detector(config) if config.fusion == "comparing" else None
     fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
-    fusion.recompute = config.recompute
+    fusion.activation_checkpointing = config.activation_checkpointing
     return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector)
 
 

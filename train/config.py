@@ -6,8 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from train.fast_math import FAST_MATH
 from train.fusion import FUSIONS
 from train.methods import INSIDE_METHODS, METHODS, VARIANTS
+
+
+def runtime(default: Any) -> Any:
+    """A field that says how a run is computed and not what: a checkpoint does not hold it."""
+    return dataclasses.field(default=default, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,6 @@ class TrainConfig:
     """Batches whose gradients are added up for one optimiser step."""
     augment: bool = False
     """Mirror, crop, join and degrade photos; a frozen encoder's features cannot be kept then."""
-    keep: bool = True
-    """Compute what frozen encoders give once; off where it takes too much disk or memory."""
-    recompute: bool = False
-    """Compute the fusion's layers again in the backward pass: far less memory, more time."""
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
@@ -77,16 +79,26 @@ class TrainConfig:
     """Use only this many caption photos (a quick try); 0 = all."""
     seed: int = 0
     """Seed of initialisation, order, phrases and augmentation."""
-    fast_math: bool = True
-    """Run the fusion and products in bfloat16: pays where the CPU has units for it."""
+    cache_features: bool = runtime(True)
+    """Compute what frozen encoders give once; off where it takes too much disk or memory."""
+    activation_checkpointing: bool = runtime(False)
+    """Compute the fusion's layers again in the backward pass: far less memory, more time."""
+    fast_math: str = runtime("auto")
+    """Fusion and products in bfloat16: "on", "off", or "auto", where the processor has units for
+    it."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"--method: expected one of {', '.join(METHODS)}, got {self.method!r}")
-        for name, known in (("variant", VARIANTS), ("fusion", FUSIONS)):
+        for name, known in (
+            ("variant", VARIANTS),
+            ("fusion", FUSIONS),
+            ("fast_math", FAST_MATH),
+        ):
             if getattr(self, name) not in known:
                 got = getattr(self, name)
-                raise ValueError(f"--{name}: expected one of {', '.join(known)}, got {got!r}")
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag}: expected one of {', '.join(known)}, got {got!r}")
         positive = ("image_size", "dim", "bottleneck", "layers", "epochs", "batch_photos")
         for name in (*positive, "phrases_per_photo", "accumulate"):
             if getattr(self, name) <= 0:
@@ -103,8 +115,10 @@ class TrainConfig:
             )
         if self.fusion == "comparing" and self.vision != "compact":
             raise ValueError("--fusion comparing: expected --vision compact, whose neck it reads")
-        if self.method == "unipt_joint" and (self.fusion != "dense" or self.recompute):
-            flag = "--recompute" if self.recompute else "--fusion"
+        if self.method == "unipt_joint" and (
+            self.fusion != "dense" or self.activation_checkpointing
+        ):
+            flag = "--activation-checkpointing" if self.activation_checkpointing else "--fusion"
             raise ValueError(f"{flag}: unipt_joint has a fusion of its own; leave it out")
         if not 0 <= self.negatives <= 1:
             raise ValueError(f"--negatives: expected a probability, got {self.negatives}")
@@ -120,16 +134,16 @@ class TrainConfig:
         return self.method == "full"
 
     @property
-    def keeps_vision(self) -> bool:
+    def caches_vision(self) -> bool:
         """Whether a photo's features never change, and are computed once."""
         inside = self.trains_vision or self.method in INSIDE_METHODS
-        return self.keep and not (inside or self.augment)
+        return self.cache_features and not (inside or self.augment)
 
     @property
-    def keeps_text(self) -> bool:
+    def caches_text(self) -> bool:
         """Whether a phrase's taps never change, and are computed once."""
-        return self.keep and not (self.trains_text or self.method in INSIDE_METHODS)
+        return self.cache_features and not (self.trains_text or self.method in INSIDE_METHODS)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return dataclasses.asdict(self)
+        """Plain JSON types, without `runtime` fields."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.compare}

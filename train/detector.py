@@ -44,8 +44,8 @@ from train.data.readers import data_root, read_detection, read_expressions
 from train.data.samples import DataError
 from train.encoders.esnet import ESNet
 from train.encoders.picodet import from_picodet, neck_maps
-from train.fast_math import use_fast_math
-from train.fusion.detections import DetectionHead
+from train.fast_math import chosen_fast_math, use_fast_math
+from train.fusion.detections import DetectionHead, LevelOutputs
 from train.schedule import warm_cosine
 
 PEAK = 1e-3
@@ -55,20 +55,19 @@ WARM_UP = 50
 LEAST_SIDE = 0.5
 """Smallest crop, of each side of the photo."""
 
-Seen = Sequence[tuple[Tensor, Tensor]]
-"""Per level class logits and distances, see `DetectionHead.see`."""
 
-
-def seeing_loss(seen: Seen, taught: Seen) -> Tensor:
+def detection_distillation_loss(
+    student: Sequence[LevelOutputs], teacher: Sequence[LevelOutputs]
+) -> Tensor:
     """How far a head is from its teacher in its classes and its distances.
 
     Classes by a focal loss as in arXiv:2006.04388 with beta 1, distances by a smooth L1 loss.
-    Distances count as much as the teacher believes that something is there; all of it is divided by
-    how much it sees in all.
+    Distances are weighted by the teacher's best class probability; the sum is divided by the sum of
+    these.
     """
     total = torch.zeros(())
     most = torch.zeros(())
-    for (logits, sides), (teacher_logits, teacher_sides) in zip(seen, taught, strict=True):
+    for (logits, sides), (teacher_logits, teacher_sides) in zip(student, teacher, strict=True):
         wanted = teacher_logits.sigmoid()
         focal = (logits.sigmoid().detach() - wanted).abs()
         bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
@@ -120,16 +119,17 @@ def teach(
     steps: int,
 ) -> float:
     """Train `head` on the frozen `encoder`; returns the mean loss of the steps' last tenth."""
-    his_encoder, his_head = teacher
+    teacher_encoder, teacher_head = teacher
     optimizer = torch.optim.AdamW(head.parameters(), weight_decay=0.01)
     last: list[float] = []
     bar = tqdm(range(steps), desc="teaching the head", unit="batch")
     for step in bar:
         images = next(batches)
         with torch.no_grad():
-            taught = his_head.see(neck_maps(his_encoder, images))
+            goal = teacher_head.predict_levels(neck_maps(teacher_encoder, images))
         optimizer.param_groups[0]["lr"] = PEAK * warm_cosine(step + 1, steps, WARM_UP)
-        loss = seeing_loss(head.see(neck_maps(encoder, images)), taught)
+        levels = head.predict_levels(neck_maps(encoder, images))
+        loss = detection_distillation_loss(levels, goal)
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 5.0)
         optimizer.step()
@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
         model.detector.load_state_dict(teacher[1].state_dict())  # unless the checkpoint has one
         values = starting_values(model, groups["average"], config.fusion, before)
         load_parameters(model, values)
-        use_fast_math(config.fast_math)
+        use_fast_math(chosen_fast_math(config.fast_math, torch.device("cpu")))
         paths = photo_paths(data_root(args.data))
         batches = draw(paths, preprocess_for(config), args.batch_photos, args.seed)
         loss = teach(model.detector, model.vision.net, teacher, batches, args.steps)

@@ -49,7 +49,7 @@ def load_teacher(
             f"with cells of its own, at --image-size {config.image_size}"
         )
     load_parameters(teacher, groups["average"])
-    teacher.learning(False)
+    teacher.eval()
     return teacher.requires_grad_(False).to(device)
 
 

@@ -64,7 +64,7 @@ def report(
     contrast = evaluate(predict, contrastive_questions(root), progress=progress)
     absent = evaluate(predict, absent_questions(root), progress=progress)
     single = [o for o in captions if o.expression.single]
-    few = [o for o in contrast if o.expression.company <= 3]
+    few = [o for o in contrast if o.expression.num_instances <= 3]
     # One absent phrase per captioned photo is the mix that the calibration is for.
     mixed = [*single, *(o for o in absent if o.photo.expressions)]
     return {
@@ -72,7 +72,9 @@ def report(
         "val_distractor": section([o for o in single if has_distractor(o.photo, o.expression)]),
         "val_all_union": section(captions),
         "contrastive_two_or_three": section(few),
-        "contrastive_four_or_more": section([o for o in contrast if o.expression.company > 3]),
+        "contrastive_four_or_more": section(
+            [o for o in contrast if o.expression.num_instances > 3]
+        ),
         "contrastive_prominent": section([o for o in contrast if is_prominent(o.expression)]),
         "contrastive_by_area": by_area(few),
         "absent": {

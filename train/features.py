@@ -39,7 +39,7 @@ def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> Non
                 raise DataError(f"{photo.path}: {error}") from error
 
 
-class KeptText:
+class CachedTextFeatures:
     """Taps of phrases through a frozen text encoder, half precision, each computed once."""
 
     def __init__(self, encoder: TransformersText, tokenizer: WordPieceTokenizer) -> None:
@@ -70,8 +70,8 @@ class KeptText:
         return list(out), mask
 
 
-class LiveText:
-    """The counterpart of `KeptText` where gradients enter the encoder: tokens, no taps."""
+class TextTokens:
+    """In place of `CachedTextFeatures` where gradients enter the encoder: tokens, no taps."""
 
     def __init__(self, tokenizer: WordPieceTokenizer) -> None:
         self._tokenizer = tokenizer
@@ -92,7 +92,7 @@ def pad(encoded: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
-class KeptVision:
+class CachedVisionFeatures:
     """Feature maps of photos through a frozen vision encoder, in one file of half floats.
 
     The file is keyed by the encoder's weights, the preprocessing and the photos: another encoder
@@ -138,7 +138,7 @@ class KeptVision:
         if needed > free:
             raise ValueError(
                 f"keeping the features of {shape[0]:,} photos takes {needed / 1e9:.1f} GB, and "
-                f"{path.parent} has {free / 1e9:.1f} GB: train with --no-keep"
+                f"{path.parent} has {free / 1e9:.1f} GB: train with --no-cache-features"
             )
         with replacing(path) as temporary:
             maps = np.memmap(temporary, np.float16, "w+", shape=shape)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from train.fusion.detections import SEEN, DetectionHead
+from train.fusion.detections import DETECTIONS, DetectionHead
 
 
 class GroundingModel(nn.Module):
@@ -20,7 +20,7 @@ class GroundingModel(nn.Module):
     Args:
         visual_tokens: N, what the vision encoder gives for the image size of the run.
         dim: D, the width of the fusion.
-        detector: reads the encoder's neck; what it sees is appended to the visual tokens.
+        detector: reads the encoder's neck; its detections are appended to the visual tokens.
     """
 
     def __init__(
@@ -37,21 +37,23 @@ class GroundingModel(nn.Module):
         self.vision, self.text, self.method = vision, text, method
         self.detector = detector
         self.dim = dim
-        self.visual_shape = (visual_tokens, dim if detector is None else dim + SEEN)
+        self.visual_shape = (visual_tokens, dim if detector is None else dim + DETECTIONS)
         self.fusion = fusion
-        self.learning(False)
+        self.eval()
 
-    def learning(self, mode: bool) -> None:
+    def train(self, mode: bool = True) -> GroundingModel:
         """Training or evaluation mode of what was added; the encoders themselves stay as they are.
 
         Dropout and batch statistics of pretrained encoders are never on, as their taps are kept.
         """
-        self.eval()
+        super().train(False)
+        self.training = mode
         set_mode(self.method, mode)
         set_mode(self.fusion, mode)
         for module in self.modules():
             if isinstance(module, _BatchNorm) and module.weight.requires_grad:
                 module.train(mode)
+        return self
 
     def encode_vision(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> visual tokens (B, N, Dv)."""
@@ -59,10 +61,12 @@ class GroundingModel(nn.Module):
 
     def join_vision(self, features: Sequence[Tensor]) -> Tensor:
         """Kept feature maps -> visual tokens (B, N, Dv): the trained part of `encode_vision`."""
-        return torch.cat([self.fusion.prepare(self.join_taps(features)), *self.see(features)], -1)
+        return torch.cat(
+            [self.fusion.prepare(self.join_taps(features)), *self.detect(features)], -1
+        )
 
-    def see(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """What the detector reads of feature maps, one (B, N, SEEN); nothing without one."""
+    def detect(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Detections of feature maps, one (B, N, DETECTIONS); an empty list without a detector."""
         return [] if self.detector is None else [self.detector(self.vision.neck(features))]
 
     def join_taps(self, features: Sequence[Tensor]) -> Tensor:
@@ -104,9 +108,9 @@ class GroundingModel(nn.Module):
         device = mask.device.type
         with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
             features = self.vision.features(photos) if isinstance(photos, Tensor) else photos
-            visual, seen = self.join_taps(features), self.see(features)
+            visual, detections = self.join_taps(features), self.detect(features)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math):
-            visual = torch.cat([self.fusion.prepare(visual), *seen], -1)
+            visual = torch.cat([self.fusion.prepare(visual), *detections], -1)
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
             answers = self.fusion(visual[photo_of], tokens, mask.bool())

@@ -87,7 +87,7 @@ def paper_config(case: str) -> TrainConfig:
         dim=256,
         bottleneck=128,
         layers=4 if dense else 6,
-        recompute="recompute" in case,
+        activation_checkpointing="recompute" in case,
         image_size=518 if case in DINOV2_CASES else 640,
     )
 

@@ -31,7 +31,7 @@ def contrastive_questions(root: Path) -> Asked:
     """Generated expressions on held-back detection photos, two or more instances of the class."""
     photos = read_detection(root, "val")
     made = [(p, expressions_for(p, random.Random(f"{SEED}/{p.path.name}"))) for p in photos]
-    return [(p, [e for e in found if e.company > 1]) for p, found in made]
+    return [(p, [e for e in found if e.num_instances > 1]) for p, found in made]
 
 
 def is_prominent(expression: Expression) -> bool:
@@ -39,7 +39,7 @@ def is_prominent(expression: Expression) -> bool:
 
     Two to four of a kind in the photo, and a box of at least a twentieth of it.
     """
-    return 2 <= expression.company <= 4 and area(expression.boxes[0]) >= 0.05
+    return 2 <= expression.num_instances <= 4 and area(expression.boxes[0]) >= 0.05
 
 
 def absent_questions(root: Path) -> Asked:

@@ -39,8 +39,8 @@ from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import Photo
 from train.distill import load_teacher
 from train.evaluator import evaluate
-from train.fast_math import use_fast_math
-from train.features import KeptText, KeptVision, LiveText, check_phrases
+from train.fast_math import chosen_fast_math, use_fast_math
+from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
 from train.objective import objective
 from train.runlog import ACCURACY, LOSS, RunLog
 from train.schedule import warm_cosine
@@ -83,24 +83,27 @@ class Trainer:
         self.teacher = load_teacher(config, self.model, self.device)
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
         check_phrases([*train_photos, *val_photos], tokenizer)
-        keep_text = config.keeps_text
-        self.texts = KeptText(self.model.text, tokenizer) if keep_text else LiveText(tokenizer)
-        self.kept_vision: KeptVision | None = None
+        cache_text = config.caches_text
+        self.texts = (
+            CachedTextFeatures(self.model.text, tokenizer) if cache_text else TextTokens(tokenizer)
+        )
+        self.cached_vision: CachedVisionFeatures | None = None
         use_fast_math(False)  # kept vision features are exact
-        if config.keeps_vision:
+        if config.caches_vision:
             photos = [*train_photos, *val_photos]
             with self.accelerator.main_process_first():
-                self.kept_vision = KeptVision(
+                self.cached_vision = CachedVisionFeatures(
                     self.model.vision, self.preprocess, photos, out.parent / "kept"
                 )
-        use_fast_math(config.fast_math)
+        self.fast_math = chosen_fast_math(config.fast_math, self.device)
+        use_fast_math(self.fast_math)
         self.batches = BatchMaker(
             self.preprocess,
             train_photos,
             phrases_per_photo=config.phrases_per_photo,
             negatives=config.negatives,
             seed=config.seed,
-            with_images=self.kept_vision is None,
+            with_images=self.cached_vision is None,
             augment=config.augment,
             teacher=bool(config.teacher),
         )
@@ -220,7 +223,7 @@ class Trainer:
         rate = warm_cosine(self.step, self.total_steps, self.config.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
-        self.model.learning(True)
+        self.model.train()
         with self.accelerator.accumulate(self.network):
             terms = self.loss(batch)
             self.accelerator.backward(terms["total"])
@@ -235,11 +238,11 @@ class Trainer:
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The forward pass: loss terms of a batch."""
         text, mask = self.texts(batch.texts)
-        photos = batch.images if self.kept_vision is None else self.kept_vision(batch.photos)
+        photos = batch.images if self.cached_vision is None else self.cached_vision(batch.photos)
         if self.teacher is not None and isinstance(photos, Tensor):
             photos = self.model.vision.features(photos.to(self.device))  # frozen: once for both
         inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
-        answers = self.network(*inputs, self.config.fast_math)
+        answers = self.network(*inputs, self.fast_math)
         ask = None if self.teacher is None else partial(self._ask_teacher, *inputs)
         return objective(answers, batch, self.model.fusion.centers, ask)
 
@@ -254,7 +257,7 @@ class Trainer:
     ) -> tuple[Tensor, ...]:
         """The teacher's boxes and logits for some of the phrases."""
         text = text[rows] if isinstance(text, Tensor) else [tap[rows] for tap in text]
-        return self.teacher(photos, photo_of[rows], text, mask[rows], self.config.fast_math)
+        return self.teacher(photos, photo_of[rows], text, mask[rows], self.fast_math)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -284,9 +287,9 @@ class Trainer:
         self, photo: Photo, texts: Sequence[str]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """An evaluator's `Predict` with the model as it is."""
-        self.model.learning(False)
-        if self.kept_vision is not None:
-            photos = self.kept_vision([photo])
+        self.model.eval()
+        if self.cached_vision is not None:
+            photos = self.cached_vision([photo])
         else:
             photos = torch.from_numpy(self.preprocess.tensor(self._store[photo]))
         text, mask = self.texts(texts)

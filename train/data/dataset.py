@@ -141,7 +141,7 @@ class BatchMaker:
                 texts.append(vary(expression.text, rng))
                 photo_of.append(index)
                 boxes.append(expression.boxes[0] if expression.boxes else ABSENT)
-                instances.append(company_of(expression, photo))
+                instances.append(instances_of(expression, photo))
                 classes.append(class_of(expression))
                 labelled.append(is_labelled(expression))
         padded, real = pad_boxes(instances)
@@ -165,14 +165,14 @@ class BatchMaker:
         """
         captions = [e for e in photo.expressions if e.single]
         made = expressions_for(photo, rng)
-        contrast = [e for e in made if e.company > 1]
+        contrast = [e for e in made if e.num_instances > 1]
         if captions:
             chosen = contrast[: rng.randrange(MOST_CONTRAST_WITH_CAPTIONS + 1)]
             chosen = chosen[: self.phrases_per_photo]
             room = self.phrases_per_photo - len(chosen)
             chosen += rng.sample(captions, min(room, len(captions)))
         else:
-            labels = [e for e in made if e.company == 1]
+            labels = [e for e in made if e.num_instances == 1]
             chosen = (contrast + labels[:1])[: self.phrases_per_photo]
         if rng.random() < self.negatives:
             absent = absent_phrases(photo, self._foreign, rng)
@@ -196,11 +196,11 @@ class BatchMaker:
         chosen = self._choose(photo, rng)
         targets = augment.all_boxes([e.boxes[0] for e in chosen if e.boxes])
         placed_by_caption = any(
-            e.company == 0 and is_labelled(e) and augment.is_relative(e.text) for e in chosen
+            e.num_instances == 0 and is_labelled(e) and augment.is_relative(e.text) for e in chosen
         )
         if rng.random() < 0.6 and not placed_by_caption:
             # What an expression compares must stay in view: then its order and sizes stay true.
-            compared = photo.instances if any(e.company > 1 for e in chosen) else ()
+            compared = photo.instances if any(e.num_instances > 1 for e in chosen) else ()
             keep = np.concatenate([targets, augment.all_boxes([i.box for i in compared])])
             image, keep = augment.crop_keeping(image, keep, rng, least=0.5)
             targets, moved = keep[: len(targets)], keep[len(targets) :].tolist()
@@ -224,9 +224,9 @@ def is_labelled(expression: Expression) -> bool:
     return expression.kind != BORROWED
 
 
-def company_of(expression: Expression, photo: Photo) -> Sequence[Box]:
+def instances_of(expression: Expression, photo: Photo) -> Sequence[Box]:
     """Boxes of everything of the class that a contrastive expression names, else its own."""
-    if expression.company > 1:
+    if expression.num_instances > 1:
         return [i.box for i in photo.instances if i.label == expression.label]
     return expression.boxes
 

@@ -20,7 +20,7 @@ POSITION_MARGIN = 0.08
 SIZE_RATIO = 1.5
 """Least ratio of two areas to be told apart by size."""
 LEAST_AREA = 0.004
-"""Instances below this fraction of the photo are not referred to; they still count as company."""
+"""Instances below this fraction of the photo are not referred to; they still count as instances."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 SIDE_FORMS = ("the {{noun}} on the {side}", "the {side} {{noun}}", "the {side}most {{noun}}")
 COLOURLESS = frozenset({"person", "man", "woman", "boy", "girl"})

@@ -20,14 +20,15 @@ class DataError(Exception):
 class Expression:
     """A referring expression. `boxes` are xyxy fractions of the photo; none = it is not there.
 
-    `company`: how many instances of the named class it has to be told from, itself included; 0 for
-    a caption's phrase, where nobody counted. `label`: that class, empty for a caption's phrase.
+    `num_instances`: how many instances of the named class the photo holds, the one that is meant
+    included; 0 for a caption's phrase, where nobody counted. `label`: that class, empty for a
+    caption's phrase.
     """
 
     text: str
     boxes: tuple[Box, ...]
     kind: str = "other"
-    company: int = 0
+    num_instances: int = 0
     label: str = ""
 
     @property

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.activation_checkpointing import run
 from train.fusion.dense import Attention, SceneLayer, cell_centers, start_head, to_boxes
-from train.recompute import run
 
 QUERIES, MAPS = 8, 4
 """Learned tokens beside the words, and how many maps of the cells each of them draws."""
@@ -79,7 +79,7 @@ class DecoderFusion(nn.Module):
         logits: (P, N), how much each cell believes that its box is the one.
     """
 
-    recompute = False
+    activation_checkpointing = False
     """Compute the layers again in the backward pass."""
 
     def __init__(self, dim: int, grid: int, layers: int = 4) -> None:
@@ -99,14 +99,14 @@ class DecoderFusion(nn.Module):
         """Visual tokens (B, N, D) -> the scene (B, N, D): all that no phrase is needed for."""
         visual = visual + self.positions
         for layer in self.scene:
-            visual = run(layer, visual, recompute=self.recompute)
+            visual = run(layer, visual, checkpointing=self.activation_checkpointing)
         return self.norm_scene(visual)
 
     def forward(self, scene: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
         tokens = torch.cat([self.queries.expand(text.shape[0], -1, -1), text], dim=1)
         seen = F.pad(text_mask, (QUERIES, 0), value=True)
         for layer in self.layers:
-            tokens = run(layer, tokens, seen, scene, recompute=self.recompute)
+            tokens = run(layer, tokens, seen, scene, checkpointing=self.activation_checkpointing)
         queries = self.norm(tokens[:, :QUERIES])
-        logits, sides = run(self.head, scene, queries, recompute=self.recompute)
+        logits, sides = run(self.head, scene, queries, checkpointing=self.activation_checkpointing)
         return to_boxes(self.centers, sides), logits

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.recompute import run
+from train.activation_checkpointing import run
 
 
 class WordAttention(nn.Module):
@@ -142,7 +142,7 @@ class DenseFusion(nn.Module):
         logits: (P, N), how much each cell believes that its box is the one.
     """
 
-    recompute = False
+    activation_checkpointing = False
     """Compute the layers again in the backward pass."""
 
     def __init__(self, dim: int, grid: int, layers: int = 4, heads: int = 4) -> None:
@@ -176,7 +176,7 @@ class DenseFusion(nn.Module):
     ) -> Tensor:
         """The cells (P, N, D) after some of the layers."""
         for layer in layers:
-            cells = run(layer, cells, text, text_mask, recompute=self.recompute)
+            cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
         return cells
 
     def answer(self, cells: Tensor) -> tuple[Tensor, Tensor]:

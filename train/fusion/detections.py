@@ -11,6 +11,7 @@ are brought to the grid of the fusion: a cell has seven, four of stride 8 and on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,18 @@ CLASSES = len(COCO_CLASSES)
 BINS = 8
 """A distance is the mean of a distribution over 0, 1, ... 7 steps of its stride."""
 PLACES = 7
-SEEN = PLACES * (CLASSES + 4)
+DETECTIONS = PLACES * (CLASSES + 4)
 """Channels of `DetectionHead.forward`."""
+
+
+class LevelOutputs(NamedTuple):
+    """What the head predicts on one level."""
+
+    logits: Tensor
+    """(B, CLASSES, h, w)."""
+    sides: Tensor
+    """(B, 4, h, w), from the middle of the cell to the left, top, right and bottom edge of the box,
+    in steps of the level's stride."""
 
 
 class LevelHead(nn.Sequential):
@@ -49,19 +60,16 @@ class DetectionHead(nn.Module):
         self.levels = nn.ModuleList(LevelHead(channels) for _ in range(4))
         self.register_buffer("bins", torch.arange(BINS).float(), persistent=False)
 
-    def see(self, maps: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Per level class logits (B, CLASSES, h, w) and distances (B, 4, h, w) in steps.
-
-        The distances go from the middle of the place to the left, top, right and bottom edge.
-        """
+    def predict_levels(self, maps: Sequence[Tensor]) -> list[LevelOutputs]:
+        """Neck maps -> predictions on strides 8, 16, 32 and 64."""
         p3, p4, p5, input5 = maps
         p6 = self.down_in(input5) + self.down_out(p5)
-        seen = []
+        levels = []
         for head, level in zip(self.levels, (p3, p4, p5, p6), strict=True):
             logits, bins = head(level).split([CLASSES, 4 * BINS], dim=1)
             shares = bins.unflatten(1, (4, BINS)).softmax(2)
-            seen.append((logits, (shares * self.bins[:, None, None]).sum(2)))
-        return seen
+            levels.append(LevelOutputs(logits, (shares * self.bins[:, None, None]).sum(2)))
+        return levels
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """(B, N, PLACES * (CLASSES + 4)): probabilities and box of a cell's places, cell by cell.
@@ -71,7 +79,7 @@ class DetectionHead(nn.Module):
         finest = maps[0].shape[-1]
         d3, d4, d5, d6 = (
             torch.cat([logits.sigmoid(), as_boxes(sides, 2**level / finest)], dim=1)
-            for level, (logits, sides) in enumerate(self.see(maps))
+            for level, (logits, sides) in enumerate(self.predict_levels(maps))
         )
         side = d4.shape[-1]
         quarters = [d3[:, :, row::2, column::2] for row in range(2) for column in range(2)]

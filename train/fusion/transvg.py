@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.recompute import run
+from train.activation_checkpointing import run
 
 HEADS, FEED_FORWARD, DROPOUT = 8, 2048, 0.1
 """As published."""
@@ -53,7 +53,7 @@ class TransVGFusion(nn.Module):
         logits: (P, 1).
     """
 
-    recompute = False
+    activation_checkpointing = False
     """Compute the layers again in the backward pass."""
 
     def __init__(self, dim: int, visual_tokens: int, text_tokens: int, layers: int = 6) -> None:
@@ -85,8 +85,8 @@ class TransVGFusion(nn.Module):
         seen = tokens.new_zeros(tokens.shape[:2], dtype=torch.bool)
         hidden = torch.cat([seen[:, :1], ~text_mask, seen[:, 1 + length :]], dim=1)
         *layers, last = self.layers
-        context, again = (positions, hidden), self.recompute
+        context, again = (positions, hidden), self.activation_checkpointing
         for layer in layers:
-            tokens = run(layer, tokens, *context, tokens.shape[1], recompute=again)
-        reg = run(last, tokens, *context, 1, recompute=again)  # nothing else is read below
+            tokens = run(layer, tokens, *context, tokens.shape[1], checkpointing=again)
+        reg = run(last, tokens, *context, 1, checkpointing=again)  # nothing else is read below
         return F.sigmoid(self.box(reg)), self.score(reg).squeeze(-1)
