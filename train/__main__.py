@@ -21,8 +21,9 @@ from sdk.errors import GroundingError
 from train.build import DEFAULT_VOCAB
 from train.checkpoint import CheckpointError
 from train.config import TrainConfig
-from train.data.readers import data_root, read_detection, read_expressions
-from train.data.samples import DataError, spread
+from train.data.readers import data_root, read_expressions
+from train.data.samples import DataError
+from train.data.training import training_photos
 from train.plots import plot_run
 from train.trainer import Trainer
 
@@ -68,9 +69,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = TrainConfig(**args)
         root = data_root(data)
-        photos = spread(read_expressions(root, "train"), config.limit)
-        if config.detection_photos:
-            photos += spread(read_detection(root, "train"), config.detection_photos)
+        photos = training_photos(
+            root,
+            limit=config.limit,
+            detection_photos=config.detection_photos,
+            pseudo_labels=config.pseudo_labels,
+        )
         trainer = Trainer(config, photos, read_expressions(root, "val"), vocab, out)
         trained = sum(p.numel() for p in trainer.params.values())
         total = sum(p.numel() for p in trainer.model.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +24,7 @@ from train.encoders.transformer import (
     vision_kind,
 )
 from train.encoders.vision import CompactVision, frozen
-from train.fusion import build_fusion
+from train.fusion import DETECTING_FUSIONS, build_fusion
 from train.fusion.detections import DetectionHead
 from train.methods import Vision, adapt, build_method, reads_sublayers
 from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior
@@ -170,13 +171,20 @@ def assemble(
     if isinstance(vision, DetrBackbone):
         fusion = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
         return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
-    detector = load_detector(config) if config.fusion == "comparing" else None
+    detector = load_detector(config) if config.fusion in DETECTING_FUSIONS else None
+    neck = copy.deepcopy(vision.net.neck).requires_grad_(True) if config.second_neck else None
     fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
     fusion.activation_checkpointing = config.activation_checkpointing
-    return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector)
+    return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector, neck)
 
 
 def load_detector(config: TrainConfig) -> DetectionHead:
-    """A detection head: PicoDet's own where the encoder starts from one, else a random one."""
+    """A detection head: PicoDet's own where the encoder starts from one, else a random one.
+
+    It is frozen with an encoder that is a detector's as it came: the two belong together.
+    """
     path = Path(config.vision_weights)
-    return from_picodet(path)[1] if path.suffix == ".onnx" else DetectionHead()
+    if path.suffix != ".onnx":
+        return DetectionHead()
+    head = from_picodet(path)[1]
+    return head if config.trains_vision or config.fusion == "comparing" else frozen(head)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from train.fast_math import FAST_MATH
-from train.fusion import FUSIONS
+from train.fusion import DETECTING_FUSIONS, FUSIONS
 from train.methods import INSIDE_METHODS, METHODS, VARIANTS
 
 
@@ -27,14 +27,16 @@ class TrainConfig:
     prior: str = "self"
     """Of mapper: "self" (the text encoder's own output), or a CLIP text tower by folder or name."""
     fusion: str = "dense"
-    """dense (every cell reads the words), comparing (dense, told of detections), decoder (phrase
-    tokens read the scene) or transvg."""
+    """candidates (the best cells are compared), dense (every cell reads the words), comparing
+    (dense, told of detections), decoder (phrase tokens read the scene) or transvg."""
     vision: str = "compact"
     """Vision encoder: "compact", or DINOv2, CLIP, SigLIP or DETR by folder or hub name."""
     unfreeze_vision: bool = False
     """Train the vision encoder along with the side network: how the default's encoder was made."""
     vision_weights: str = "default"
     """Weights of the compact encoder: "default", a .safetensors, a PicoDet-S .onnx, or "random"."""
+    second_neck: bool = False
+    """Train a copy of the compact encoder's neck beside it, on the same frozen stages."""
     side_weights: str = ""
     """Checkpoint to start side network and fusion (if it is the same) from; empty = random."""
     teacher: str = ""
@@ -51,6 +53,8 @@ class TrainConfig:
     """Fusion layers."""
     epochs: int = 6
     """Passes over the photos."""
+    steps: int = 0
+    """Optimiser steps in all, in place of whole passes; 0 = as many as `epochs` has."""
     batch_photos: int = 16
     """Photos in a batch of each process."""
     accumulate: int = 1
@@ -60,7 +64,7 @@ class TrainConfig:
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
-    """Probability of adding a phrase that names nothing in the photo."""
+    """Phrases that name nothing in the photo, on average, at most 2."""
     lr: float = 7e-4
     """Peak learning rate of everything outside the encoders."""
     encoder_lr: float = 3e-4
@@ -75,6 +79,10 @@ class TrainConfig:
     """Decay of the averaged weights that are evaluated and exported."""
     detection_photos: int = 3500
     """Labelled photos in each run, for contrastive expressions; 0 = none."""
+    pseudo_labels: str = runtime("")
+    """File of `python -m train.data.pseudo_labels`, for labels of photos without; empty = none."""
+    detection_weight: float = 0.0
+    """Weight of staying the detector that a trained encoder started from; 0 = it may forget."""
     limit: int = 0
     """Use only this many caption photos (a quick try); 0 = all."""
     seed: int = 0
@@ -103,7 +111,7 @@ class TrainConfig:
         for name in (*positive, "phrases_per_photo", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number")
-        for name in ("warmup_steps", "detection_photos", "limit"):
+        for name in ("steps", "warmup_steps", "detection_photos", "limit", "detection_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected 0 or more")
         if self.dim % 8:
@@ -113,15 +121,16 @@ class TrainConfig:
                 f"--unfreeze-vision: {self.method} adapts frozen encoders; use --method full to "
                 "train them"
             )
-        if self.fusion == "comparing" and self.vision != "compact":
-            raise ValueError("--fusion comparing: expected --vision compact, whose neck it reads")
+        if (self.fusion in DETECTING_FUSIONS or self.second_neck) and self.vision != "compact":
+            flag = "--second-neck" if self.second_neck else f"--fusion {self.fusion}"
+            raise ValueError(f"{flag}: expected --vision compact, whose neck it reads")
         if self.method == "unipt_joint" and (
             self.fusion != "dense" or self.activation_checkpointing
         ):
             flag = "--activation-checkpointing" if self.activation_checkpointing else "--fusion"
             raise ValueError(f"{flag}: unipt_joint has a fusion of its own; leave it out")
-        if not 0 <= self.negatives <= 1:
-            raise ValueError(f"--negatives: expected a probability, got {self.negatives}")
+        if not 0 <= self.negatives <= 2:
+            raise ValueError(f"--negatives: expected a number from 0 to 2, got {self.negatives}")
 
     @property
     def trains_vision(self) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from train.encoders.esnet import CSPPAN
 from train.fusion.detections import DETECTIONS, DetectionHead
 
 
@@ -21,6 +23,7 @@ class GroundingModel(nn.Module):
         visual_tokens: N, what the vision encoder gives for the image size of the run.
         dim: D, the width of the fusion.
         detector: reads the encoder's neck; its detections are appended to the visual tokens.
+        second_neck: trains beside the encoder's own neck, whose place it takes among the taps.
     """
 
     def __init__(
@@ -32,10 +35,11 @@ class GroundingModel(nn.Module):
         visual_tokens: int,
         dim: int,
         detector: DetectionHead | None = None,
+        second_neck: CSPPAN | None = None,
     ) -> None:
         super().__init__()
         self.vision, self.text, self.method = vision, text, method
-        self.detector = detector
+        self.detector, self.second_neck = detector, second_neck
         self.dim = dim
         self.visual_shape = (visual_tokens, dim if detector is None else dim + DETECTIONS)
         self.fusion = fusion
@@ -71,20 +75,24 @@ class GroundingModel(nn.Module):
 
     def join_taps(self, features: Sequence[Tensor]) -> Tensor:
         """What the method makes of feature maps: (B, N, D)."""
-        return self.method.encode_vision(self.vision.taps(list(features)))
+        features = list(features)
+        if self.second_neck is not None:
+            features = [*features[:3], *self.second_neck(*features[:3])]
+        return self.method.encode_vision(self.vision.taps(features))
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(P, L) ids and mask -> text tokens (P, L, D)."""
         taps = self.text.taps(input_ids, attention_mask)
         return self.method.encode_text(taps, attention_mask.bool())
 
-    def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> boxes (P, C, 4), logits (P, C).
 
-        C candidates: one a cell, a single one with TransVG's fusion.
+        C candidates: one a cell, a single one with TransVG's fusion. `CandidatesFusion` adds the
+        logits (P, C) of being one of several that are meant.
         """
-        boxes, logits, *_ = self.fusion(visual, text, attention_mask.bool())
-        return boxes, logits
+        answers: tuple[Tensor, ...] = self.fusion(visual, text, attention_mask.bool())
+        return answers
 
     def forward(
         self,
@@ -93,10 +101,9 @@ class GroundingModel(nn.Module):
         text: Tensor | Sequence[Tensor],
         mask: Tensor,
         fast_math: bool = False,
-    ) -> tuple[Tensor, ...]:
-        """A training step's forward pass: float32 boxes and logits as `fuse` gives them.
-
-        In training mode `ComparingFusion` adds what it thinks half-way, see there.
+        wanted: Tensor | None = None,
+    ) -> Any:
+        """A training step's forward pass: what the fusion gives in training mode, in float32.
 
         Args:
             photos: images (B, 3, H, W), or their kept features.
@@ -104,17 +111,20 @@ class GroundingModel(nn.Module):
             text: (P, L) ids, or kept taps. mask: (P, L), 1 = token.
             fast_math: run in bfloat16; on a CPU all but the vision encoder and the detector, whose
                 depthwise convolutions have no fast backward pass in it.
+            wanted: (P, N) cells to choose as candidates, see `CandidatesFusion`.
         """
         device = mask.device.type
         with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
             features = self.vision.features(photos) if isinstance(photos, Tensor) else photos
             visual, detections = self.join_taps(features), self.detect(features)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math):
-            visual = torch.cat([self.fusion.prepare(visual), *detections], -1)
+            parts = [part[photo_of] for part in (self.fusion.prepare(visual), *detections)]
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
-            answers = self.fusion(visual[photo_of], tokens, mask.bool())
-        return tuple(answer.float() for answer in answers)
+            more = () if wanted is None else (wanted,)
+            visual = parts if self.fusion.reads_parts else torch.cat(parts, -1)
+            answers = self.fusion(visual, tokens, mask.bool(), *more)
+        return as_float(answers)
 
     def adapter_params(self) -> dict[str, nn.Parameter]:
         """Name -> parameter of everything that trains."""
@@ -128,6 +138,14 @@ class GroundingModel(nn.Module):
                 state[f"{name}.running_mean"] = module.running_mean
                 state[f"{name}.running_var"] = module.running_var
         return state
+
+
+def as_float(values: Any) -> Any:
+    """Tensors, in tuples of any kind, in float32; integers stay as they are."""
+    if isinstance(values, Tensor):
+        return values.float() if values.is_floating_point() else values
+    parts = [as_float(value) for value in values]
+    return type(values)(*parts) if hasattr(values, "_fields") else tuple(parts)
 
 
 def set_mode(module: nn.Module, mode: bool) -> None:

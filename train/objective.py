@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor
 
+from train.candidate_loss import candidates_loss
 from train.data.dataset import Batch
 from train.distill import distillation_loss
+from train.fusion.candidates import Matches
 from train.losses import grounding_loss, instance_loss, naming_loss
 
 Ask = Callable[[Tensor], Sequence[Tensor]]
@@ -15,15 +18,19 @@ Ask = Callable[[Tensor], Sequence[Tensor]]
 
 
 def objective(
-    answers: Sequence[Tensor], batch: Batch, centers: Tensor | None, ask: Ask | None
+    answers: Sequence[Any], batch: Batch, centers: Tensor | None, ask: Ask | None
 ) -> dict[str, Tensor]:
     """Loss terms of a batch, and their sum as "total".
 
     Args:
         answers: boxes (P, N, 4) and logits (P, N), then what the fusion thinks half-way, if it
-            says so: proposals in the same form, and the classes (P, C) that the phrase names.
+            says so: proposals in the same form, and the classes (P, C) that the phrase names. Of
+            the candidates fusion its `Matches` and `Comparison`.
         centers: (N, 2) cell centres, None for candidates without a place of their own.
     """
+    if isinstance(answers[0], Matches):
+        matches, comparison = answers
+        return candidates_loss(matches, comparison, batch, centers)
     device = answers[0].device
     known = batch.labelled.to(device)
     labels = (batch.boxes, batch.present, batch.instances, batch.real, batch.classes)

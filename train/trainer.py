@@ -24,6 +24,7 @@ from sdk.boxes import cxcywh_to_xyxy
 from sdk.decode import best_boxes
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
+from train.candidate_loss import wanted_cells
 from train.checkpoint import (
     ENCODER_PREFIXES,
     CheckpointError,
@@ -37,10 +38,13 @@ from train.checkpoint import (
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import Photo
+from train.detector import detection_distillation_loss
 from train.distill import load_teacher
+from train.encoders.picodet import from_picodet, neck_maps
 from train.evaluator import evaluate
 from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
+from train.fusion.candidates import CandidatesFusion
 from train.objective import objective
 from train.runlog import ACCURACY, LOSS, RunLog
 from train.schedule import warm_cosine
@@ -81,6 +85,9 @@ class Trainer:
         self._frozen_sha256 = frozen_sha256(self.model)
         self.model.to(self.device)
         self.teacher = load_teacher(config, self.model, self.device)
+        self.detector = None
+        if config.detection_weight and config.trains_vision:
+            self.detector = from_picodet(Path(config.vision_weights))
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
         check_phrases([*train_photos, *val_photos], tokenizer)
         cache_text = config.caches_text
@@ -106,6 +113,7 @@ class Trainer:
             with_images=self.cached_vision is None,
             augment=config.augment,
             teacher=bool(config.teacher),
+            several=isinstance(self.model.fusion, CandidatesFusion),
         )
         self.per_epoch = self.batches.batches_per_epoch(config.batch_photos, self.world)
         if not self.per_epoch:
@@ -113,7 +121,7 @@ class Trainer:
                 f"--batch-photos: expected at most the {len(train_photos) // self.world} training "
                 f"photos of a process, got {config.batch_photos}"
             )
-        self.total_steps = self.per_epoch * config.epochs
+        self.total_steps = config.steps or self.per_epoch * config.epochs
         self._store = PhotoStore()
         self.log = RunLog(out)
         if config.side_weights:
@@ -206,6 +214,8 @@ class Trainer:
                     self.log.add(LOSS, {"step": self.step, **terms})
                 if self.step % CHECKPOINT_EVERY == 0:
                     self.save()
+                if self.step == self.total_steps:
+                    break
             bar.close()
             reached, phrases = self.validate()
             if self.accelerator.is_main_process:
@@ -239,12 +249,24 @@ class Trainer:
         """The forward pass: loss terms of a batch."""
         text, mask = self.texts(batch.texts)
         photos = batch.images if self.cached_vision is None else self.cached_vision(batch.photos)
-        if self.teacher is not None and isinstance(photos, Tensor):
-            photos = self.model.vision.features(photos.to(self.device))  # frozen: once for both
+        images = photos
+        if isinstance(photos, Tensor) and (self.teacher or self.detector):
+            photos = self.model.vision.features(photos.to(self.device))  # once for both
         inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
-        answers = self.network(*inputs, self.fast_math)
+        wanted = None
+        if isinstance(self.model.fusion, CandidatesFusion):
+            wanted = wanted_cells(batch, self.model.fusion.centers)
+        answers = self.network(*inputs, self.fast_math, wanted)
         ask = None if self.teacher is None else partial(self._ask_teacher, *inputs)
-        return objective(answers, batch, self.model.fusion.centers, ask)
+        terms = objective(answers, batch, self.model.fusion.centers, ask)
+        if self.detector is not None:
+            levels = self.model.detector.predict_levels(self.model.vision.neck(photos))
+            with torch.no_grad():
+                encoder, head = self.detector
+                goal = head.predict_levels(neck_maps(encoder, images))
+            kept = self.config.detection_weight * detection_distillation_loss(levels, goal)
+            terms = terms | {"detection": kept, "total": terms["total"] + kept}
+        return terms
 
     @torch.no_grad()
     def _ask_teacher(
@@ -294,6 +316,6 @@ class Trainer:
             photos = torch.from_numpy(self.preprocess.tensor(self._store[photo]))
         text, mask = self.texts(texts)
         inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
-        boxes, logits = self.model(*send_to_device(inputs, self.device))
+        boxes, logits, *_ = self.model(*send_to_device(inputs, self.device))
         chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
         return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))

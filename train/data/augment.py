@@ -44,7 +44,12 @@ def is_relative(text: str) -> bool:
 def flip(photo: Photo, image: NDArray[np.uint8]) -> tuple[Photo, NDArray[np.uint8]]:
     """The photo and its (H, W, 3) image mirrored left to right, words included."""
     expressions = tuple(
-        replace(e, text=swap_sides(e.text), boxes=tuple(map(mirror, e.boxes)))
+        replace(
+            e,
+            text=swap_sides(e.text),
+            boxes=tuple(map(mirror, e.boxes)),
+            context=tuple(map(mirror, e.context)),
+        )
         for e in photo.expressions
     )
     instances = tuple(replace(i, box=mirror(i.box)) for i in photo.instances)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from train.data.coco import class_of
 from train.data.degrade import degrade
 from train.data.expressions import expressions_for
 from train.data.negatives import ForeignPhrases, absent_phrases
+from train.data.relations import RELATION
 from train.data.samples import Box, Expression, Photo
 from train.data.wording import vary
 
@@ -29,10 +31,10 @@ DEGRADED = 0.25
 """Probability of blur, low light, compression or fewer pixels."""
 MOST_CONTRAST_WITH_CAPTIONS = 2
 """Most contrastive expressions of one photo that has captions to draw from."""
+MOST_SINGLE = 3
+"""Most expressions for the only instance of a class in a photo without captions."""
 NOTHING = Expression("nothing", (), "absent")
 """Asked of a batch in which no labelled phrase can be made of any photo: every batch has a loss."""
-ABSENT: Box = (0.0, 0.0, 0.0, 0.0)
-"""The box of what is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,11 @@ class Batch:
 
     images: (B, 3, H, W) float32, or None where features are kept; photo_of: (P,) index into B;
     boxes: (P, 4) cxcywh fractions of the network input; present: (P,) False = not in the photo;
+    answers: (P, A, 4) cxcywh, all that the phrase means; is_answer: (P, A) False = padding;
+    counted: (P,) False where it may mean more than has a box;
+    context: (P, C, 4) cxcywh, what it names beside that; is_context: (P, C) False = padding;
     instances: (P, K, 4) cxcywh, everything of the class that the phrase singles out one of, for
-    other phrases the box alone; real: (P, K) False = padding;
+    other phrases their own boxes; real: (P, K) False = padding;
     classes: (P,) index into COCO_CLASSES of what the phrase names, or UNKNOWN;
     labelled: (P,) False = only a teacher knows the answer.
     """
@@ -53,6 +58,11 @@ class Batch:
     photo_of: Tensor
     boxes: Tensor
     present: Tensor
+    answers: Tensor
+    is_answer: Tensor
+    counted: Tensor
+    context: Tensor
+    is_context: Tensor
     instances: Tensor
     real: Tensor
     classes: Tensor
@@ -77,7 +87,7 @@ class BatchMaker:
 
     Every random choice comes from (seed, epoch, photo), so an interrupted run resumes with the
     batches it would have had. `with_images=False` leaves pixels out: the vision features of the
-    plain photo are kept elsewhere.
+    plain photo are kept elsewhere. With `several`, phrases that mean several things are drawn too.
     """
 
     def __init__(
@@ -91,6 +101,7 @@ class BatchMaker:
         with_images: bool,
         augment: bool,
         teacher: bool = False,
+        several: bool = False,
     ) -> None:
         self.preprocess = preprocess
         self.photos = list(photos)
@@ -99,6 +110,7 @@ class BatchMaker:
         self.seed = seed
         self.with_images = with_images
         self.augment = augment
+        self.several = several
         self._foreign = ForeignPhrases(photos)
         self._borrowed = BorrowedPhrases(photos if teacher else ())
         self._partners = mosaic.Partners(photos)
@@ -123,9 +135,9 @@ class BatchMaker:
 
     def batch(self, photos: Sequence[Photo], epoch: int) -> Batch:
         """One batch; photos for which no phrase can be made stay without one."""
-        images, texts, photo_of, boxes = [], [], [], []
+        images, texts, photo_of = [], [], []
+        asked: list[Expression] = []
         instances: list[Sequence[Box]] = []
-        classes, labelled = [], []
         for index, photo in enumerate(photos):
             rng = random.Random(f"{self.seed}/{epoch}/{photo.path.name}")
             if self.augment:
@@ -135,48 +147,58 @@ class BatchMaker:
                 chosen = self._choose(photo, rng)
                 if self.with_images:
                     images.append(self.preprocess.tensor(self._store[photo]))
-            if index == len(photos) - 1 and not any([*labelled, *map(is_labelled, chosen)]):
+            if index == len(photos) - 1 and not any(map(is_labelled, [*asked, *chosen])):
                 chosen = [*chosen, NOTHING]
-            for expression in chosen:
-                texts.append(vary(expression.text, rng))
-                photo_of.append(index)
-                boxes.append(expression.boxes[0] if expression.boxes else ABSENT)
-                instances.append(instances_of(expression, photo))
-                classes.append(class_of(expression))
-                labelled.append(is_labelled(expression))
+            asked += chosen
+            texts += [vary(expression.text, rng) for expression in chosen]
+            photo_of += [index] * len(chosen)
+            instances += [instances_of(expression, photo) for expression in chosen]
+        answers, is_answer = pad_boxes([e.boxes for e in asked])
+        context, is_context = pad_boxes([e.context for e in asked])
         padded, real = pad_boxes(instances)
         return Batch(
             photos=list(photos),
             images=torch.from_numpy(np.concatenate(images)) if images else None,
             texts=texts,
             photo_of=torch.tensor(photo_of, dtype=torch.long),
-            boxes=torch.from_numpy(xyxy_to_cxcywh(augment.all_boxes(boxes))),
-            present=torch.tensor([box is not ABSENT for box in boxes], dtype=torch.bool),
-            instances=torch.from_numpy(xyxy_to_cxcywh(padded)),
-            real=torch.from_numpy(real),
-            classes=torch.tensor(classes, dtype=torch.long),
-            labelled=torch.tensor(labelled, dtype=torch.bool),
+            boxes=answers[:, 0],
+            present=is_answer.any(1),
+            answers=answers,
+            is_answer=is_answer,
+            counted=torch.tensor([e.num_instances > 0 or not e.boxes for e in asked]),
+            context=context,
+            is_context=is_context,
+            instances=padded,
+            real=real,
+            classes=torch.tensor([class_of(e) for e in asked], dtype=torch.long),
+            labelled=torch.tensor([is_labelled(e) for e in asked]),
         )
 
     def _choose(self, photo: Photo, rng: random.Random) -> list[Expression]:
-        """At most `phrases_per_photo` expressions with one box, often one more that is absent.
+        """At most `phrases_per_photo` expressions, and some that are absent.
 
-        Contrast comes first where a photo has labels only, and up to twice where it has captions.
+        Contrast comes first where a photo has labels only. Of a photo with captions up to two are
+        contrastive and one is a label; of its captions a third are whole expressions.
         """
-        captions = [e for e in photo.expressions if e.single]
-        made = expressions_for(photo, rng)
+        captions = [e for e in photo.expressions if e.single or (self.several and e.boxes)]
+        made = expressions_for(photo, rng, several=self.several)
         contrast = [e for e in made if e.num_instances > 1]
+        labels = [e for e in made if e.num_instances == 1]
         if captions:
-            chosen = contrast[: rng.randrange(MOST_CONTRAST_WITH_CAPTIONS + 1)]
+            chosen = contrast[: rng.randrange(MOST_CONTRAST_WITH_CAPTIONS + 1)] + labels[:1]
             chosen = chosen[: self.phrases_per_photo]
             room = self.phrases_per_photo - len(chosen)
-            chosen += rng.sample(captions, min(room, len(captions)))
+            whole = [e for e in captions if e.kind == RELATION]
+            chosen += rng.sample(whole, min(len(whole), (room + 1) // 3))
+            room = self.phrases_per_photo - len(chosen)
+            bare = [e for e in captions if e.kind != RELATION]
+            chosen += rng.sample(bare, min(room, len(bare)))
         else:
-            labels = [e for e in made if e.num_instances == 1]
-            chosen = (contrast + labels[:1])[: self.phrases_per_photo]
-        if rng.random() < self.negatives:
+            chosen = (contrast + labels[:MOST_SINGLE])[: self.phrases_per_photo]
+        most = int(self.negatives + rng.random())  # whose mean is `negatives`
+        if most:
             absent = absent_phrases(photo, self._foreign, rng)
-            chosen += absent if len(absent) < 2 else [rng.choice(absent)]
+            chosen += rng.sample(absent, min(most, len(absent)))
         borrowed = self._borrowed.draw(photo, rng)
         return [*chosen, borrowed] if borrowed else chosen
 
@@ -185,7 +207,7 @@ class BatchMaker:
     ) -> tuple[NDArray[np.float32], list[Expression], Photo]:
         """Pixels, expressions, and the photo they are of, after mosaic, mirror, crop and camera."""
         image = self._store[photo]
-        if rng.random() < MOSAIC:
+        if rng.random() < MOSAIC and not photo.expressions:
             photos = [photo, *self._partners.draw(photo, rng)]
             if len(photos) > 1:
                 rng.shuffle(photos)
@@ -194,28 +216,31 @@ class BatchMaker:
         if rng.random() < 0.5:
             photo, image = augment.flip(photo, image)
         chosen = self._choose(photo, rng)
-        targets = augment.all_boxes([e.boxes[0] for e in chosen if e.boxes])
         placed_by_caption = any(
             e.num_instances == 0 and is_labelled(e) and augment.is_relative(e.text) for e in chosen
         )
         if rng.random() < 0.6 and not placed_by_caption:
             # What an expression compares must stay in view: then its order and sizes stay true.
-            compared = photo.instances if any(e.num_instances > 1 for e in chosen) else ()
-            keep = np.concatenate([targets, augment.all_boxes([i.box for i in compared])])
+            labels = {e.label for e in chosen if e.num_instances > 1}
+            compared = [i for i in photo.instances if i.label in labels]
+            named = [box for e in chosen for box in (*e.boxes, *e.context)]
+            keep = augment.all_boxes([*named, *(i.box for i in compared)])
             image, keep = augment.crop_keeping(image, keep, rng, least=0.5)
-            targets, moved = keep[: len(targets)], keep[len(targets) :].tolist()
-            photo = replace(
-                photo,
-                instances=tuple(
-                    replace(i, box=tuple(b)) for i, b in zip(compared, moved, strict=True)
-                ),
-            )
+            moved: Iterator[Box] = map(tuple, keep.tolist())
+            chosen = [
+                replace(
+                    e,
+                    boxes=tuple(islice(moved, len(e.boxes))),
+                    context=tuple(islice(moved, len(e.context))),
+                )
+                for e in chosen
+            ]
+            instances = tuple(replace(i, box=next(moved)) for i in compared)
+            photo = replace(photo, instances=instances)
         if rng.random() < 0.5:
             image = augment.jitter(image, rng)
         if rng.random() < DEGRADED:
             image = degrade(image, rng)
-        found = iter(targets.tolist())
-        chosen = [replace(e, boxes=(tuple(next(found)),)) if e.boxes else e for e in chosen]
         return self.preprocess.tensor(image), chosen, photo
 
 
@@ -233,12 +258,12 @@ def instances_of(expression: Expression, photo: Photo) -> Sequence[Box]:
 
 def pad_boxes(
     lists: Sequence[Sequence[Box]],
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """P lists of boxes -> (P, K, 4) float32, K >= 1, and (P, K) False = padding."""
+) -> tuple[Tensor, Tensor]:
+    """P lists of xyxy boxes -> (P, K, 4) float32 cxcywh, K >= 1, and (P, K) False = padding."""
     most = max(1, *(len(boxes) for boxes in lists))
     padded = np.zeros((len(lists), most, 4), np.float32)
     real = np.zeros((len(lists), most), bool)
     for row, boxes in enumerate(lists):
         padded[row, : len(boxes)] = augment.all_boxes(boxes)
         real[row, : len(boxes)] = True
-    return padded, real
+    return torch.from_numpy(xyxy_to_cxcywh(padded)), torch.from_numpy(real)

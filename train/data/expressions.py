@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
@@ -22,6 +23,11 @@ SIZE_RATIO = 1.5
 LEAST_AREA = 0.004
 """Instances below this fraction of the photo are not referred to; they still count as instances."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
+NUMBERS = ("two", "three", "four", "five", "six")
+IRREGULAR = {
+    **{"person": "people", "man": "men", "woman": "women", "mouse": "mice", "knife": "knives"},
+    **{name: name for name in ("sheep", "skis", "scissors", "broccoli")},
+}
 SIDE_FORMS = ("the {{noun}} on the {side}", "the {side} {{noun}}", "the {side}most {{noun}}")
 COLOURLESS = frozenset({"person", "man", "woman", "boy", "girl"})
 """Classes that nobody names by the colour of most of their pixels."""
@@ -125,13 +131,43 @@ def _by_colour(group: Sequence[Instance], rng: random.Random, make: Make) -> Ite
             yield make(rng.choice(forms), instance, "colour")
 
 
-def expressions_for(photo: Photo, rng: random.Random) -> list[Expression]:
-    """Every contrastive expression of a labelled photo, in random order."""
+def plural_expression(
+    label: str, group: Sequence[Instance], rng: random.Random
+) -> Expression | None:
+    """An expression that means all of `group`, two or more instances; None for many."""
+    if len(group) > len(NUMBERS) + 1:
+        return None
+    nouns, number = plural(noun_for(label, rng)), NUMBERS[len(group) - 2]
+    forms = ("the {}", "{}", "all the {}", "all {}", f"{number} {{}}", f"the {number} {{}}")
+    boxes = tuple(instance.box for instance in group)
+    return Expression(rng.choice(forms).format(nouns), boxes, "several", len(group), label)
+
+
+def plural(noun: str) -> str:
+    """The plural of a class name or of a synonym."""
+    first, _, last = noun.rpartition(" ")
+    if last in IRREGULAR:
+        many = IRREGULAR[last]
+    elif re.search(r"(s|x|ch|sh)$", last):
+        many = f"{last}es"
+    else:
+        many = f"{last}s"
+    return f"{first} {many}".strip()
+
+
+def expressions_for(photo: Photo, rng: random.Random, *, several: bool = False) -> list[Expression]:
+    """Every contrastive expression of a labelled photo, in random order.
+
+    With `several` also expressions that mean all instances of a class.
+    """
     groups: dict[str, list[Instance]] = defaultdict(list)
     for instance in photo.instances:
         groups[instance.label].append(instance)
     found = [e for label, g in groups.items() for e in contrastive_expressions(label, g, rng)]
-    found = [e for e in found if area(e.boxes[0]) >= LEAST_AREA]
+    if several:
+        many = {k: g for k, g in groups.items() if len(g) > 1 and k in photo.known_labels}
+        found += [e for k, g in many.items() if (e := plural_expression(k, g, rng))]
+    found = [e for e in found if min(map(area, e.boxes)) >= LEAST_AREA]
     rng.shuffle(found)
     return found
 

@@ -57,7 +57,7 @@ class ForeignPhrases:
 
 
 def absent_phrases(photo: Photo, foreign: ForeignPhrases, rng: random.Random) -> list[Expression]:
-    """What is not in the photo: as its data says, else one made phrase, or none."""
+    """What is not in the photo: as its data says, else up to two phrases that are made."""
     said = [e for e in photo.expressions if not e.boxes]
-    made = absent_expression(photo, rng) or foreign.draw(photo, rng)
-    return said or ([made] if made else [])
+    made = (absent_expression(photo, rng), foreign.draw(photo, rng))
+    return said or [expression for expression in made if expression]

@@ -22,7 +22,7 @@ class Expression:
 
     `num_instances`: how many instances of the named class the photo holds, the one that is meant
     included; 0 for a caption's phrase, where nobody counted. `label`: that class, empty for a
-    caption's phrase.
+    caption's phrase. `context`: boxes of what else the expression names, to tell it by.
     """
 
     text: str
@@ -30,6 +30,7 @@ class Expression:
     kind: str = "other"
     num_instances: int = 0
     label: str = ""
+    context: tuple[Box, ...] = ()
 
     @property
     def single(self) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
+from train.fusion.candidates import CandidatesFusion
 from train.fusion.comparing import ComparingFusion
 from train.fusion.decoder import DecoderFusion
 from train.fusion.dense import DenseFusion
 from train.fusion.transvg import TransVGFusion
 
-FUSIONS = ("comparing", "decoder", "dense", "transvg")
+FUSIONS = ("candidates", "comparing", "decoder", "dense", "transvg")
+DETECTING_FUSIONS = ("candidates", "comparing")
+"""Those that read a detector's boxes behind the visual tokens."""
 
 
 def build_fusion(
@@ -20,6 +23,8 @@ def build_fusion(
     Raises:
         ValueError: unknown name.
     """
+    if name == "candidates":
+        return CandidatesFusion(dim, grid)
     if name == "comparing":
         return ComparingFusion(dim, grid, layers)
     if name == "decoder":
@@ -32,7 +37,9 @@ def build_fusion(
 
 
 __all__ = [
+    "DETECTING_FUSIONS",
     "FUSIONS",
+    "CandidatesFusion",
     "ComparingFusion",
     "DecoderFusion",
     "DenseFusion",

@@ -79,6 +79,7 @@ class DecoderFusion(nn.Module):
         logits: (P, N), how much each cell believes that its box is the one.
     """
 
+    reads_parts = False
     activation_checkpointing = False
     """Compute the layers again in the backward pass."""
 

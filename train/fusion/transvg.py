@@ -53,6 +53,7 @@ class TransVGFusion(nn.Module):
         logits: (P, 1).
     """
 
+    reads_parts = False
     activation_checkpointing = False
     """Compute the layers again in the backward pass."""
 

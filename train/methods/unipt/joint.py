@@ -59,6 +59,7 @@ class JointUniPT(nn.Module):
         logits: (P, Q).
     """
 
+    reads_parts = False
     centers = None
     """A query answers for no fixed place: the loss matches one to the box."""
 

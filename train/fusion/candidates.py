@@ -1,0 +1,253 @@
+"""Candidates fusion: cells find what a phrase names, and the best of them are compared.
+
+    once a frame   side network's cells -> positions -> scene layers      detector's boxes
+                                             |                                 |
+    once a phrase  cells + boxes of the classes that the phrase names <--------+
+                   [ words -> cells | feed-forward ] x 2     light: half the width, no mixing
+                        -> every cell: box, "one of what the noun names", "named beside it"
+                   the best cells, a few dozen candidates
+                   [ candidates <-> candidates | words -> candidates | feed-forward ] x 2
+                        -> box, "the one that is meant", "one of those that are meant"
+
+"The bigger dog next to the bench" is a comparison of a few things with their boxes in view, so all
+that compares is computed on candidates, and what does not depend on the phrase once a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.activation_checkpointing import run
+from train.fusion.dense import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
+from train.fusion.detections import NamedDetections
+
+SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 3, 2, 2
+HEADS = 4
+CANDIDATES, CONTEXTS = 24, 8
+"""Cells that the answer is chosen from, and cells of what the phrase names beside it."""
+PAIR_FEATURES = 7
+
+
+class Matches(NamedTuple):
+    """What every cell says of a phrase, before cells are compared."""
+
+    boxes: Tensor
+    """(P, N, 4) cxcywh, fractions of the network input."""
+    named: Tensor
+    """(P, N) logits: one of what the phrase's noun names."""
+    context: Tensor
+    """(P, N) logits: something that the phrase names beside it."""
+    classes: Tensor
+    """(P, CLASSES) logits: the detector's classes that the phrase names."""
+
+
+class Comparison(NamedTuple):
+    """The candidates of a phrase, best cells first."""
+
+    boxes: Tensor
+    """(P, K, 4) cxcywh, fractions of the network input."""
+    logits: Tensor
+    """(P, K): the one that is meant."""
+    members: Tensor
+    """(P, K) logits: one of those that are meant ("the dogs")."""
+    cells: Tensor
+    """(P, K) int64, the cells that they are of."""
+
+
+class MatchLayer(nn.Module):
+    """Words are read by cells (P, N, D), which are then transformed with their neighbours."""
+
+    def __init__(self, dim: int, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+        half = dim // 2
+        self.norm_words, self.norm_ffn = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.words = WordAttention(dim, HEADS)
+        self.rise, self.fall = nn.Linear(dim, half), nn.Linear(half, dim)
+        self.local = nn.Conv2d(half, half, 3, padding=1, groups=half)
+
+    def forward(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        cells = cells + self.words(self.norm_words(cells), text, text_mask)
+        hidden = F.relu(self.rise(self.norm_ffn(cells)))
+        image = hidden.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        return cells + self.fall(F.relu(hidden + self.local(image).flatten(2).transpose(1, 2)))
+
+
+class CompareLayer(nn.Module):
+    """Pre-norm layer over candidates (P, K, D): each other, then the words, then a feed-forward."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm_self, self.norm_words, self.norm_ffn = (nn.LayerNorm(dim) for _ in range(3))
+        self.each_other = PairAttention(dim)
+        self.words = Attention(dim, HEADS)
+        self.ffn = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
+
+    def forward(self, things: Tensor, pairs: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        things = things + self.each_other(self.norm_self(things), pairs)
+        things = things + self.words(self.norm_words(things), text, text_mask)
+        return things + self.ffn(self.norm_ffn(things))
+
+
+class PairAttention(nn.Module):
+    """Self-attention of candidates (P, K, D) with a bias from how two boxes lie to each other."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.bias = nn.Sequential(nn.Linear(PAIR_FEATURES, 32), nn.ReLU(), nn.Linear(32, HEADS))
+
+    def forward(self, things: Tensor, pairs: Tensor) -> Tensor:
+        """`pairs` (P, K, K, PAIR_FEATURES), see `pair_features`."""
+        q, k, v = self.query_key_value(things).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (P, heads, K, K)
+        scores = scores + self.bias(pairs).permute(0, 3, 1, 2)
+        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+def pair_features(boxes: Tensor) -> Tensor:
+    """(P, K, 4) cxcywh -> (P, K, K, PAIR_FEATURES): how the second box lies to the first.
+
+    Offset in fractions of the image and of the first box, ratio of the sides, overlap of both.
+    """
+    one, other = boxes[:, :, None], boxes[:, None]
+    offset = other[..., :2] - one[..., :2]
+    size, other_size = one[..., 2:].clamp(min=0.01), other[..., 2:].clamp(min=0.01)
+    low = torch.maximum(one[..., :2] - size / 2, other[..., :2] - other_size / 2)
+    high = torch.minimum(one[..., :2] + size / 2, other[..., :2] + other_size / 2)
+    shared = (high - low).clamp(min=0).prod(-1, keepdim=True)
+    iou = shared / (size.prod(-1, keepdim=True) + other_size.prod(-1, keepdim=True) - shared)
+    return torch.cat(
+        [offset, (offset / size).clamp(-4, 4), (other_size / size).log().clamp(-3, 3), iou], dim=-1
+    )
+
+
+class CandidatesFusion(nn.Module):
+    """Over a square grid of `grid` x `grid` cells, with a detector's boxes behind their features.
+
+    Returns:
+        boxes (P, K, 4), logits (P, K), members (P, K), see `Comparison`; in training mode the
+        `Matches` and the `Comparison` themselves.
+    """
+
+    reads_parts = True
+    """In training cells and detections come apart: no gradient is made for the latter."""
+    activation_checkpointing = False
+    """Compute the layers over cells again in the backward pass."""
+
+    def __init__(self, dim: int, grid: int) -> None:
+        super().__init__()
+        self.dim, self.grid = dim, grid
+        self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
+        self.scene = nn.ModuleList(
+            SceneLayer(dim, HEADS, grid, mix_globally=index > 0) for index in range(SCENE_LAYERS)
+        )
+        self.detections = NamedDetections(dim)
+        self.match = nn.ModuleList(MatchLayer(dim, grid) for _ in range(MATCH_LAYERS))
+        self.norm = nn.LayerNorm(dim)
+        self.match_head = nn.Sequential(nn.Linear(dim, dim // 2), nn.ReLU(), nn.Linear(dim // 2, 6))
+        self.place = nn.Sequential(nn.Linear(8, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.roles = nn.Parameter(torch.empty(2, dim).normal_(std=0.02))
+        self.compare = nn.ModuleList(CompareLayer(dim) for _ in range(COMPARE_LAYERS))
+        self.norm_out = nn.LayerNorm(dim)
+        self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 6))
+        self.presence = nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU(), nn.Linear(dim, 1))
+        start_candidates(self.match_head, self.head, self.presence)
+        self.register_buffer("centers", cell_centers(grid), persistent=False)
+
+    def prepare(self, visual: Tensor) -> Tensor:
+        """Visual tokens (B, N, D) -> the scene (B, N, D): all that no phrase is needed for."""
+        visual = visual + self.positions
+        for layer in self.scene:
+            visual = run(layer, visual, checkpointing=self.activation_checkpointing)
+        return visual
+
+    def forward(
+        self,
+        visual: Tensor | Sequence[Tensor],
+        text: Tensor,
+        text_mask: Tensor,
+        wanted: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor] | tuple[Matches, Comparison]:
+        """`wanted` (P, N) bool: cells that are candidates whatever they say, in training."""
+        if isinstance(visual, Tensor):
+            visual = visual.split([self.dim, visual.shape[-1] - self.dim], dim=-1)
+        cells, matches, sides = self.find(*visual, text, text_mask)
+        comparison = self.choose(cells, matches, sides, text, text_mask, wanted)
+        return (matches, comparison) if self.training else comparison[:3]
+
+    def find(
+        self, cells: Tensor, detections: Tensor, text: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Matches, Tensor]:
+        """Cells (P, N, D) that have read the phrase, what they say, sides before their sigmoid."""
+        told, classes = self.detections(detections, text, text_mask, self.centers)
+        cells = cells + told
+        for layer in self.match:
+            cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
+        cells = self.norm(cells)
+        named, context, sides = self.match_head(cells).split([1, 1, 4], dim=-1)
+        boxes = to_boxes(self.centers, sides)
+        return cells, Matches(boxes, named.squeeze(-1), context.squeeze(-1), classes), sides
+
+    def choose(
+        self,
+        cells: Tensor,
+        matches: Matches,
+        sides: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        wanted: Tensor | None,
+    ) -> Comparison:
+        """Compare the best cells with each other."""
+        rank = self.peaks(matches.named).detach()
+        if wanted is not None:
+            rank = rank.masked_fill(wanted, 1e5)
+        best = rank.topk(CANDIDATES, dim=1).indices
+        beside = self.peaks(matches.context).detach().topk(CONTEXTS, dim=1).indices
+        chosen = torch.cat([best, beside], dim=1)  # (P, K + contexts)
+        boxes = taken(matches.boxes, chosen)
+        logits = torch.stack([matches.named, matches.context], dim=-1)
+        about = torch.cat([boxes, boxes[..., 2:].clamp(min=1e-3).log(), taken(logits, chosen)], -1)
+        things = taken(cells, chosen) + self.place(about.detach())
+        things = things + self.roles.repeat_interleave(
+            torch.tensor([CANDIDATES, CONTEXTS], device=things.device), dim=0
+        )
+        pairs = pair_features(boxes.detach())
+        for layer in self.compare:
+            things = layer(things, pairs, text, text_mask)
+        things = self.norm_out(things[:, :CANDIDATES])
+        one, member, moved = self.head(things).split([1, 1, 4], dim=-1)
+        # Is it here at all? One more logit from what is looked at and from the whole phrase.
+        looked = (one.softmax(1) * things).sum(1)
+        present = self.presence(torch.cat([looked, text[:, 0]], dim=-1))
+        return Comparison(
+            to_boxes(self.centers[best], taken(sides, best) + moved),
+            one.squeeze(-1) + present,
+            member.squeeze(-1) + present,
+            best,
+        )
+
+    def peaks(self, logits: Tensor) -> Tensor:
+        """(P, N) -> the same, cells with a better neighbour put last: one thing has few cells."""
+        image = logits.unflatten(1, (1, self.grid, self.grid))
+        peak = F.max_pool2d(image, 3, stride=1, padding=1) == image
+        return torch.where(peak.flatten(1), logits, logits - 1e3)
+
+
+def taken(values: Tensor, index: Tensor) -> Tensor:
+    """(P, N, C) and (P, K) -> (P, K, C): the rows of `values` that `index` names."""
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def start_candidates(match: nn.Sequential, head: nn.Sequential, presence: nn.Sequential) -> None:
+    """Start from boxes of a third of the image, which nothing moves, and "probably not here"."""
+    for last, sides in ((match[-1], -1.6), (head[-1], 0.0), (presence[-1], 0.0)):
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, sides)
+    nn.init.constant_(match[-1].bias[:2], -4.0)
+    nn.init.constant_(head[-1].bias[:2], -2.0)
