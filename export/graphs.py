@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from sdk.contract import FUSION, GRAPHS, TEXT, VISION
+from sdk.contract import FUSION, GRAPHS, TAUGHT_PER_CALL, TEXT, VISION, GraphSpec
 from train.build import MAX_TOKENS, build_model, preprocess_for
 from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
@@ -59,8 +59,8 @@ class _Part(nn.Module):
         self.model = model
         self.function = function
 
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        result: Tensor | tuple[Tensor, Tensor] = getattr(self.model, self.function)(*inputs)
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        result: Tensor | tuple[Tensor, ...] = getattr(self.model, self.function)(*inputs)
         return result
 
 
@@ -81,8 +81,8 @@ def export_graphs(model: GroundingModel, config: TrainConfig, folder: Path) -> d
                 inputs,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=graph.input_names,
-                output_names=graph.output_names,
+                input_names=graph.input_names[: len(inputs)],
+                output_names=output_names(model, graph),
                 dynamic_shapes=(dynamic,),
                 verbose=False,
             )
@@ -91,6 +91,12 @@ def export_graphs(model: GroundingModel, config: TrainConfig, folder: Path) -> d
         onnx.save(stripped(program.model_proto), path)
         files[graph.name] = path
     return files
+
+
+def output_names(model: GroundingModel, graph: GraphSpec) -> list[str]:
+    """Of the graph's outputs those that the model gives."""
+    everything = graph is not FUSION or bool(model.nothing_taught())
+    return [t.name for t in graph.outputs if everything or not t.optional]
 
 
 def _example(
@@ -109,7 +115,10 @@ def _example(
     visual = torch.zeros(1, *model.visual_shape)
     text = torch.zeros(count, length, model.dim)
     mask = torch.ones(count, length, dtype=torch.long)
-    return (visual, text, mask), ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens})
+    inputs = (visual, text, mask, *model.nothing_taught())
+    words = {0: torch.export.Dim("M", min=1, max=TAUGHT_PER_CALL)}
+    dynamic = ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens}, words, words, {}, {})
+    return inputs, dynamic[: len(inputs)]
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -20,6 +20,7 @@ from sdk.contract import (
     TEXT_TOKENS,
     VISION,
     VISUAL_TOKENS,
+    nothing_taught,
 )
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
@@ -60,10 +61,12 @@ class Samples:
         else:
             vision = open_session(files[VISION.name], "cpu")
             text = open_session(files[TEXT.name], "cpu")
+            lessons = nothing_taught(open_session(files[graph], "cpu").inputs)
             for photo in bar:
                 words = text.run(self._phrase(photo))
                 visual = vision.run({IMAGE: self._image(photo)})
-                yield {VISUAL_TOKENS: visual[VISUAL_TOKENS], **padded(list(words[TEXT_TOKENS]))}
+                asked = padded(list(words[TEXT_TOKENS])) | lessons
+                yield {VISUAL_TOKENS: visual[VISUAL_TOKENS], **asked}
 
     def _image(self, photo: Photo) -> NDArray[np.float32]:
         return self.preprocess.tensor(as_bgr(photo.path))

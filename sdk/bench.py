@@ -39,6 +39,7 @@ from sdk.contract import (
     TEXT_TOKENS,
     VISION,
     VISUAL_TOKENS,
+    nothing_taught,
 )
 from sdk.errors import GroundingError
 from sdk.frames import as_bgr
@@ -152,6 +153,7 @@ def _calls(
         tokens, mask = pad_tokens(encoded[:number])
         joint: dict[str, NDArray[Any]] = {TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
         joint[VISUAL_TOKENS] = visual_tokens
+        joint |= nothing_taught(fusion.inputs)
         yield f"fusion, {some_phrases(number)}", partial(fusion.run, joint)
 
     def ask(asked: Sequence[str]) -> object:

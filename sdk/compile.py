@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdk.contract import GRAPHS, PHRASES_PER_CALL
+from sdk.contract import GRAPHS, PHRASES_PER_CALL, TAUGHT_PER_CALL
 from sdk.engines.builder import Progress, Sizes, build_engine
 from sdk.engines.cache import Engine, EngineCache, EngineKey, Refusal
 from sdk.engines.library import Library, Target, load_library
@@ -122,6 +122,7 @@ def profiles_for(graph: str, manifest: Manifest) -> Mapping[str, Sizes]:
     tokens, image = manifest.tokenizer.max_tokens, manifest.preprocess
     sizes = {
         "P": (1, 1, PHRASES_PER_CALL),
+        "M": (1, 1, TAUGHT_PER_CALL),
         "L": (2, min(_TYPICAL_TOKENS, tokens), tokens),
         "H": (image.height,) * 3,
         "W": (image.width,) * 3,

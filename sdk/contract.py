@@ -1,16 +1,21 @@
 """The three graphs of a bundle: their tensors, as training, export and runtime agree on them.
 
     image ──> VISION ──> visual_tokens ──┐
-                                         ├──> FUSION ──> boxes, logits
+                                         ├──> FUSION ──> boxes, logits, member_logits
     input_ids ──> TEXT ──> text_tokens ──┘
+                            lessons ─────┘
 
 Nothing that VISION computes depends on the phrase: it runs once per frame, TEXT once per phrase.
 TEXT takes one phrase at a time, unpadded, so that a dynamically quantised graph cannot give a
 phrase another encoding because of its neighbours; phrases are padded to one length for FUSION.
+What was taught after the export enters FUSION as arrays, so that a lesson needs no new graph.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sdk.errors import BundleMismatchError
 
@@ -19,8 +24,13 @@ VISUAL_TOKENS = "visual_tokens"
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
 TEXT_TOKENS = "text_tokens"
+TAUGHT_WORDS = "taught_words"
+TAUGHT_CELLS = "taught_cells"
+DELTA_DOWN = "delta_down"
+DELTA_UP = "delta_up"
 BOXES = "boxes"
 LOGITS = "logits"
+MEMBER_LOGITS = "member_logits"
 
 
 @dataclass(frozen=True)
@@ -28,13 +38,15 @@ class TensorSpec:
     """One input or output.
 
     `shape` holds sizes, or symbols for sizes: H, W network input; N visual tokens, Dv their width;
-    Dt width of the text tokens; K candidates per phrase. A symbol is one size in all graphs. P
-    (phrases) and L (text tokens) change from call to call.
+    Dt width of the text tokens; K candidates per phrase; R rank of a lesson. A symbol is one size
+    in all graphs. P (phrases), L (text tokens) and M (taught words) change from call to call. A
+    graph may leave an `optional` tensor out.
     """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,19 +88,42 @@ FUSION = GraphSpec(
         TensorSpec(VISUAL_TOKENS, "float32", (1, "N", "Dv")),
         TensorSpec(TEXT_TOKENS, "float32", ("P", "L", "Dt")),
         TensorSpec(ATTENTION_MASK, "int64", ("P", "L")),
+        TensorSpec(TAUGHT_WORDS, "float32", ("M", "Dt"), optional=True),
+        TensorSpec(TAUGHT_CELLS, "float32", ("M", "Dt"), optional=True),
+        TensorSpec(DELTA_DOWN, "float32", ("Dt", "R"), optional=True),
+        TensorSpec(DELTA_UP, "float32", ("R", "Dt"), optional=True),
     ),
     outputs=(
         TensorSpec(BOXES, "float32", ("P", "K", 4)),
         TensorSpec(LOGITS, "float32", ("P", "K")),
+        TensorSpec(MEMBER_LOGITS, "float32", ("P", "K"), optional=True),
     ),
 )
-"""`attention_mask`: 0 = padding. `boxes`: cxcywh, fractions of the network input."""
+"""`attention_mask`: 0 = padding. `boxes`: cxcywh, fractions of the network input. `logits`: the
+candidate is the one that is meant; `member_logits`: it is one of those that are meant.
+`taught_words` and `taught_cells`: what a taught word looks like as text and in a picture;
+`delta_down` and `delta_up`: a low-rank addition to the candidates. All zeros = nothing is taught.
+"""
 
 GRAPHS = (VISION, TEXT, FUSION)
+TAUGHT_PER_CALL = 256
+"""Most taught words of one call of FUSION."""
 PHRASES_PER_CALL = 32
 """Most phrases of one call of FUSION: bounds its memory, and what engines are compiled for."""
-DYNAMIC_SIZES = ("P", "L")
+DYNAMIC_SIZES = ("P", "L", "M")
 """Sizes that a graph must leave open."""
+
+
+def nothing_taught(inputs: Iterable[TensorSpec]) -> dict[str, NDArray[np.float32]]:
+    """Zeros for the optional inputs among those that a graph declares."""
+    optional = {tensor.name for tensor in FUSION.inputs if tensor.optional}
+    return {
+        tensor.name: np.zeros(
+            [size if isinstance(size, int) else 1 for size in tensor.shape], np.float32
+        )
+        for tensor in inputs
+        if tensor.name in optional
+    }
 
 
 def check_graphs(graphs: Iterable[GraphSpec], sizes: Mapping[str, int]) -> None:
@@ -112,10 +147,11 @@ def _check_tensors(
     known: dict[str, int],
 ) -> None:
     by_name = {tensor.name: tensor for tensor in got}
+    needed = {tensor.name for tensor in expected if not tensor.optional}
     names = [tensor.name for tensor in expected]
-    if sorted(by_name) != sorted(names):
+    if not needed <= by_name.keys() <= set(names):
         raise _mismatch(role, names, list(by_name))
-    for want in expected:
+    for want in (tensor for tensor in expected if tensor.name in by_name):
         have = by_name[want.name]
         matches = have.dtype == want.dtype and len(have.shape) == len(want.shape)
         shape = [known.get(size, size) if isinstance(size, str) else size for size in want.shape]

@@ -16,6 +16,7 @@ from sdk.contract import (
     PHRASES_PER_CALL,
     TEXT_TOKENS,
     VISUAL_TOKENS,
+    nothing_taught,
 )
 from sdk.decode import best_boxes, check_alternatives, next_best
 from sdk.errors import BackendError, FrameError
@@ -73,9 +74,9 @@ class FrameView(Closing):
 
     def _answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
         tokens, mask = pad_tokens([phrase.tokens for phrase in phrases])
-        outputs = self._grounder.sessions[FUSION.name].run(
-            {VISUAL_TOKENS: self.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
-        )
+        fusion = self._grounder.sessions[FUSION.name]
+        asked = {VISUAL_TOKENS: self.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
+        outputs = fusion.run(asked | nothing_taught(fusion.inputs))
         fractions, logits = best_boxes(outputs[BOXES], outputs[LOGITS])
         if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
             raise BackendError(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from train.encoders.esnet import CSPPAN
+from train.fusion.candidates import CandidatesFusion, Lessons
 from train.fusion.detections import DETECTIONS, DetectionHead
 
 
@@ -85,14 +86,23 @@ class GroundingModel(nn.Module):
         taps = self.text.taps(input_ids, attention_mask)
         return self.method.encode_text(taps, attention_mask.bool())
 
-    def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+    def fuse(
+        self, visual: Tensor, text: Tensor, attention_mask: Tensor, *lessons: Tensor
+    ) -> tuple[Tensor, ...]:
         """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> boxes (P, C, 4), logits (P, C).
 
         C candidates: one a cell, a single one with TransVG's fusion. `CandidatesFusion` adds the
-        logits (P, C) of being one of several that are meant.
+        logits (P, C) of being one of several that are meant, and takes `Lessons`.
         """
-        answers: tuple[Tensor, ...] = self.fusion(visual, text, attention_mask.bool())
+        more = (None, Lessons(*lessons)) if lessons else ()
+        answers: tuple[Tensor, ...] = self.fusion(visual, text, attention_mask.bool(), *more)
         return answers
+
+    def nothing_taught(self) -> tuple[Tensor, ...]:
+        """What `fuse` takes as lessons when there are none; empty where it takes none."""
+        if isinstance(self.fusion, CandidatesFusion):
+            return self.fusion.nothing_taught(self.dim)
+        return ()
 
     def forward(
         self,

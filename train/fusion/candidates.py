@@ -31,6 +31,11 @@ HEADS = 4
 CANDIDATES, CONTEXTS = 24, 8
 """Cells that the answer is chosen from, and cells of what the phrase names beside it."""
 PAIR_FEATURES = 7
+LESSON_RANK = 8
+SAME_WORD, SAME_LOOK = 0.8, 0.5
+"""Cosine from which a token is a taught word, and a cell looks like one."""
+TAUGHT_GAIN = 8.0
+"""Logits that a cell gains which looks exactly like a word that is exactly said."""
 
 
 class Matches(NamedTuple):
@@ -57,6 +62,31 @@ class Comparison(NamedTuple):
     """(P, K) logits: one of those that are meant ("the dogs")."""
     cells: Tensor
     """(P, K) int64, the cells that they are of."""
+
+
+class Lessons(NamedTuple):
+    """What was taught after the training, see `sdk.contract`: zeros for nothing."""
+
+    words: Tensor
+    """(M, D) text tokens of taught words."""
+    cells: Tensor
+    """(M, D) features of cells that show them."""
+    down: Tensor
+    """(D, R), with `up` a low-rank addition to the candidates' last features."""
+    up: Tensor
+    """(R, D)."""
+
+    def hits(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """(P, N): how much each cell (P, N, D) looks like a taught word that the phrase has."""
+        alike = (unit(text) @ unit(self.words).t()).masked_fill(~text_mask[..., None], -1)
+        said = ((alike.amax(1) - SAME_WORD) / (1 - SAME_WORD)).clamp(min=0)  # (P, M)
+        shown = ((unit(cells) @ unit(self.cells).t() - SAME_LOOK) / (1 - SAME_LOOK)).clamp(min=0)
+        return TAUGHT_GAIN * (shown * said[:, None]).amax(-1)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """(..., D) vectors scaled to length one; zeros stay zeros."""
+    return vectors * (vectors.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
 
 
 class MatchLayer(nn.Module):
@@ -167,18 +197,29 @@ class CandidatesFusion(nn.Module):
             visual = run(layer, visual, checkpointing=self.activation_checkpointing)
         return visual
 
+    @staticmethod
+    def nothing_taught(dim: int) -> Lessons:
+        """Lessons that change nothing."""
+        word, rank = torch.zeros(1, dim), torch.zeros(dim, LESSON_RANK)
+        return Lessons(word, word.clone(), rank, rank.t().clone())
+
     def forward(
         self,
         visual: Tensor | Sequence[Tensor],
         text: Tensor,
         text_mask: Tensor,
         wanted: Tensor | None = None,
+        lessons: Lessons | None = None,
     ) -> tuple[Tensor, Tensor, Tensor] | tuple[Matches, Comparison]:
         """`wanted` (P, N) bool: cells that are candidates whatever they say, in training."""
         if isinstance(visual, Tensor):
             visual = visual.split([self.dim, visual.shape[-1] - self.dim], dim=-1)
         cells, matches, sides = self.find(*visual, text, text_mask)
-        comparison = self.choose(cells, matches, sides, text, text_mask, wanted)
+        taught = None
+        if lessons is not None:
+            taught = lessons.hits(visual[0], text, text_mask)
+            matches = matches._replace(named=matches.named + taught)
+        comparison = self.choose(cells, matches, sides, text, text_mask, wanted, lessons, taught)
         return (matches, comparison) if self.training else comparison[:3]
 
     def find(
@@ -202,8 +243,10 @@ class CandidatesFusion(nn.Module):
         text: Tensor,
         text_mask: Tensor,
         wanted: Tensor | None,
+        lessons: Lessons | None,
+        taught: Tensor | None,
     ) -> Comparison:
-        """Compare the best cells with each other."""
+        """Compare the best cells with each other; `taught` (P, N) is added to their logits."""
         rank = self.peaks(matches.named).detach()
         if wanted is not None:
             rank = rank.masked_fill(wanted, 1e5)
@@ -221,10 +264,14 @@ class CandidatesFusion(nn.Module):
         for layer in self.compare:
             things = layer(things, pairs, text, text_mask)
         things = self.norm_out(things[:, :CANDIDATES])
+        if lessons is not None:
+            things = things + things @ lessons.down @ lessons.up
         one, member, moved = self.head(things).split([1, 1, 4], dim=-1)
         # Is it here at all? One more logit from what is looked at and from the whole phrase.
         looked = (one.softmax(1) * things).sum(1)
         present = self.presence(torch.cat([looked, text[:, 0]], dim=-1))
+        if taught is not None:
+            present = present + taught.gather(1, best)
         return Comparison(
             to_boxes(self.centers[best], taken(sides, best) + moved),
             one.squeeze(-1) + present,
