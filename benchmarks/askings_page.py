@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from benchmarks.asked import (
     ABSENT_FOUND,
     LEAST_OVERLAP,
@@ -18,7 +20,8 @@ from benchmarks.asked import (
     Picture,
     report,
 )
-from sdk.drawing import WHITE, Colour, Image, draw, draw_dashed, write_image
+from sdk.drawing import WHITE, Colour, Image, draw, draw_dashed
+from sdk.frames import as_bgr
 
 PAGE = ROOT / "docs/askings.md"
 PICTURES = ROOT / "docs/images/askings"
@@ -68,13 +71,13 @@ def drawn(picture: Picture, answers: Sequence[Answer]) -> Image:
     Raises:
         FrameError: the picture cannot be read.
     """
-    # Only found results have a box, and so a colour; the others are lines of text.
-    colours = [COLOURS.get(answer.outcome, WHITE) for answer in answers]
-    image = draw(ROOT / picture.image, [answer.result for answer in answers], colours=colours)
+    image = as_bgr(ROOT / picture.image).copy()
     for answer in answers:
         for box in answer.asking.boxes:
             draw_dashed(image, box, WHITE)
-    return image
+    # Only found results have a box, and so a colour; the others are lines of text.
+    colours = [COLOURS.get(answer.outcome, WHITE) for answer in answers]
+    return draw(image, [answer.result for answer in answers], colours=colours)
 
 
 def caption(answer: Answer) -> str:
@@ -103,13 +106,15 @@ def write_page(
         record: with "machine", "bundle" and "counts" as in the JSON.
 
     Raises:
-        GroundingError: a picture cannot be read or written.
-        OSError: the page cannot be written.
+        FrameError: a picture cannot be read.
+        OSError: a picture or the page cannot be written.
     """
     PICTURES.mkdir(parents=True, exist_ok=True)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 80]  # OpenCV's own choice makes files of twice the size
     sections = []
     for picture, given in zip(pictures, answers, strict=True):
-        write_image(PICTURES / Path(picture.image).with_suffix(".jpg").name, drawn(picture, given))
+        _, data = cv2.imencode(".jpg", drawn(picture, given), quality)
+        (PICTURES / Path(picture.image).name).write_bytes(data.tobytes())
         sections.append(section(picture, given))
     source = f"<sub>bundle {record['bundle']}, commit {record['machine']['commit']}</sub>"
     parts = [INTRODUCTION.rstrip(), report(record["counts"]), source, *sections]
