@@ -53,7 +53,7 @@ The boxes of the answers are green where they are right, red where they are wron
 thing is not there. White dashes are the true boxes. A line at the bottom names what was not found.
 
 One phrase in sixty is two points: these pictures show how the model fails, and the
-[figures](results.md) how often. The [credits](../benchmarks/askings/CREDITS.md) say which pictures
+[figures](results.md) how often. `benchmarks/askings/CREDITS.md` says which pictures
 are photos and which are rendered.
 """
 
