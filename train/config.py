@@ -68,7 +68,7 @@ class TrainConfig:
     lr: float = 7e-4
     """Peak learning rate of everything outside the encoders."""
     encoder_lr: float = 3e-4
-    """Peak learning rate inside the encoders: their own weights, or adapters there."""
+    """Peak learning rate inside the encoders: their own weights, a second neck, or adapters."""
     weight_decay: float = 0.02
     """AdamW's decoupled weight decay."""
     warmup_steps: int = 200

@@ -42,7 +42,8 @@ class GroundingModel(nn.Module):
         self.vision, self.text, self.method = vision, text, method
         self.detector, self.second_neck = detector, second_neck
         self.dim = dim
-        self.visual_shape = (visual_tokens, dim if detector is None else dim + DETECTIONS)
+        width = fusion.scene_dim if isinstance(fusion, CandidatesFusion) else dim
+        self.visual_shape = (visual_tokens, width if detector is None else width + DETECTIONS)
         self.fusion = fusion
         self.eval()
 

@@ -135,8 +135,9 @@ class Trainer:
         self._resume()
 
     def _optimizer(self) -> torch.optim.AdamW:
-        encoders = [p for n, p in self.params.items() if n.startswith(ENCODER_PREFIXES)]
-        rest = [p for n, p in self.params.items() if not n.startswith(ENCODER_PREFIXES)]
+        pretrained = (*ENCODER_PREFIXES, "second_neck.")
+        encoders = [p for n, p in self.params.items() if n.startswith(pretrained)]
+        rest = [p for n, p in self.params.items() if not n.startswith(pretrained)]
         groups = [
             {"params": rest, "peak": self.config.lr},
             {"params": encoders, "peak": self.config.encoder_lr},

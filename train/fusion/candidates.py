@@ -1,9 +1,9 @@
 """Candidates fusion: cells find what a phrase names, and the best of them are compared.
 
-    once a frame   side network's cells -> positions -> scene layers      detector's boxes
-                                             |                                 |
-    once a phrase  cells + boxes of the classes that the phrase names <--------+
-                   [ words -> cells | feed-forward ] x 2     light: half the width, no mixing
+    once a frame   side network's cells -> positions -> scene layers -> half the width
+                                                                    |    detector's boxes
+    once a phrase  cells + boxes of the classes that the phrase names <---------+
+                   [ words -> cells | feed-forward ] x 2
                         -> every cell: box, "one of what the noun names", "named beside it"
                    the best cells, a few dozen candidates
                    [ candidates <-> candidates | words -> candidates | feed-forward ] x 2
@@ -90,22 +90,17 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 class MatchLayer(nn.Module):
-    """Words are read by cells (P, N, D), which are then transformed with their neighbours."""
+    """Words are read by cells (P, N, D), each of which is then transformed."""
 
-    def __init__(self, dim: int, grid: int) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.grid = grid
-        half = dim // 2
         self.norm_words, self.norm_ffn = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.words = WordAttention(dim, HEADS)
-        self.rise, self.fall = nn.Linear(dim, half), nn.Linear(half, dim)
-        self.local = nn.Conv2d(half, half, 3, padding=1, groups=half)
+        self.ffn = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
     def forward(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
         cells = cells + self.words(self.norm_words(cells), text, text_mask)
-        hidden = F.relu(self.rise(self.norm_ffn(cells)))
-        image = hidden.transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        return cells + self.fall(F.relu(hidden + self.local(image).flatten(2).transpose(1, 2)))
+        return cells + self.ffn(self.norm_ffn(cells))
 
 
 class CompareLayer(nn.Module):
@@ -173,14 +168,18 @@ class CandidatesFusion(nn.Module):
     def __init__(self, dim: int, grid: int) -> None:
         super().__init__()
         self.dim, self.grid = dim, grid
+        half = dim // 2
+        self.scene_dim = dim + half
         self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
         self.scene = nn.ModuleList(
             SceneLayer(dim, HEADS, grid, mix_globally=index > 0) for index in range(SCENE_LAYERS)
         )
-        self.detections = NamedDetections(dim)
-        self.match = nn.ModuleList(MatchLayer(dim, grid) for _ in range(MATCH_LAYERS))
-        self.norm = nn.LayerNorm(dim)
-        self.match_head = nn.Sequential(nn.Linear(dim, dim // 2), nn.ReLU(), nn.Linear(dim // 2, 6))
+        self.narrow, self.narrow_text = nn.Linear(dim, half), nn.Linear(dim, half)
+        self.detections = NamedDetections(half, dim)
+        self.match = nn.ModuleList(MatchLayer(half) for _ in range(MATCH_LAYERS))
+        self.norm = nn.LayerNorm(half)
+        self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))
+        self.gather = nn.Linear(half + dim, dim)
         self.place = nn.Sequential(nn.Linear(8, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.roles = nn.Parameter(torch.empty(2, dim).normal_(std=0.02))
         self.compare = nn.ModuleList(CompareLayer(dim) for _ in range(COMPARE_LAYERS))
@@ -191,11 +190,11 @@ class CandidatesFusion(nn.Module):
         self.register_buffer("centers", cell_centers(grid), persistent=False)
 
     def prepare(self, visual: Tensor) -> Tensor:
-        """Visual tokens (B, N, D) -> the scene (B, N, D): all that no phrase is needed for."""
+        """Visual tokens (B, N, D) -> the scene (B, N, D + D / 2): its cells, and narrow ones."""
         visual = visual + self.positions
         for layer in self.scene:
             visual = run(layer, visual, checkpointing=self.activation_checkpointing)
-        return visual
+        return torch.cat([visual, self.narrow(visual)], dim=-1)
 
     @staticmethod
     def nothing_taught(dim: int) -> Lessons:
@@ -213,21 +212,24 @@ class CandidatesFusion(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor] | tuple[Matches, Comparison]:
         """`wanted` (P, N) bool: cells that are candidates whatever they say, in training."""
         if isinstance(visual, Tensor):
-            visual = visual.split([self.dim, visual.shape[-1] - self.dim], dim=-1)
+            others = visual.shape[-1] - self.scene_dim
+            visual = visual.split([self.scene_dim, others], dim=-1)
         cells, matches, sides = self.find(*visual, text, text_mask)
         taught = None
         if lessons is not None:
-            taught = lessons.hits(visual[0], text, text_mask)
+            taught = lessons.hits(visual[0][..., : self.dim], text, text_mask)
             matches = matches._replace(named=matches.named + taught)
+        scene = visual[0][..., : self.dim].expand(text.shape[0], -1, -1)
+        cells = (scene, cells)
         comparison = self.choose(cells, matches, sides, text, text_mask, wanted, lessons, taught)
         return (matches, comparison) if self.training else comparison[:3]
 
     def find(
-        self, cells: Tensor, detections: Tensor, text: Tensor, text_mask: Tensor
+        self, scene: Tensor, detections: Tensor, text: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, Matches, Tensor]:
-        """Cells (P, N, D) that have read the phrase, what they say, sides before their sigmoid."""
+        """Cells (P, N, D / 2) that have read the phrase, what they say, sides before a sigmoid."""
         told, classes = self.detections(detections, text, text_mask, self.centers)
-        cells = cells + told
+        cells, text = scene[..., self.dim :] + told, self.narrow_text(text)
         for layer in self.match:
             cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
         cells = self.norm(cells)
@@ -237,7 +239,7 @@ class CandidatesFusion(nn.Module):
 
     def choose(
         self,
-        cells: Tensor,
+        cells: Sequence[Tensor],
         matches: Matches,
         sides: Tensor,
         text: Tensor,
@@ -256,7 +258,8 @@ class CandidatesFusion(nn.Module):
         boxes = taken(matches.boxes, chosen)
         logits = torch.stack([matches.named, matches.context], dim=-1)
         about = torch.cat([boxes, boxes[..., 2:].clamp(min=1e-3).log(), taken(logits, chosen)], -1)
-        things = taken(cells, chosen) + self.place(about.detach())
+        things = self.gather(torch.cat([taken(part, chosen) for part in cells], -1))
+        things = things + self.place(about.detach())
         things = things + self.roles.repeat_interleave(
             torch.tensor([CANDIDATES, CONTEXTS], device=things.device), dim=0
         )

@@ -99,9 +99,9 @@ def as_boxes(sides: Tensor, step: float) -> Tensor:
 class NamedDetections(nn.Module):
     """Which of the detections the phrase names, as something to add to each cell (P, N, D)."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, text_dim: int) -> None:
         super().__init__()
-        self.name = nn.Linear(dim, CLASSES)
+        self.name = nn.Linear(text_dim, CLASSES)
         self.tell = nn.Sequential(nn.Linear(9 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
         nn.init.constant_(self.name.bias, -3.0)
         nn.init.zeros_(self.tell[-1].weight)
@@ -113,7 +113,7 @@ class NamedDetections(nn.Module):
         """What to add, and how much the words name each class: logits (P, CLASSES).
 
         Args:
-            seen: (1|P, N, PLACES * (CLASSES + 4)), see `DetectionHead`. text: (P, L, D).
+            seen: (1|P, N, PLACES * (CLASSES + 4)), see `DetectionHead`. text: (P, L, Dt).
             text_mask: (P, L), True for words. centers: (N, 2) of the cells.
         """
         names = self.name(text).masked_fill(~text_mask[..., None], -1e4).amax(1)
