@@ -119,7 +119,7 @@ def test_a_cell_has_the_places_that_lie_in_it(
 def named_detections() -> NamedDetections:
     """Word k, one-hot, names class k and no other."""
     torch.manual_seed(0)
-    module = NamedDetections(DIM, DIM)
+    module = NamedDetections(DIM, DIM, absolute=True)
     nn.init.normal_(module.tell[-1].weight)
     with torch.no_grad():
         module.name.weight.zero_()
@@ -145,7 +145,7 @@ def test_a_phrase_is_told_of_the_class_that_it_names_and_of_no_other() -> None:
 
 
 def test_at_the_start_nothing_is_told() -> None:
-    module = NamedDetections(DIM, DIM)
+    module = NamedDetections(DIM, DIM, absolute=True)
     text, mask = torch.randn(2, 3, DIM), torch.ones(2, 3, dtype=torch.bool)
     seen = torch.rand(2, GRID**2, PLACES * (CLASSES + 4))
     assert not module(seen, text, mask, cell_centers(GRID))[0].any()

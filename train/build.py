@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 from sdk.grounder import DEFAULT_BUNDLE
 from sdk.preprocess import Preprocess
 from train.config import TrainConfig
+from train.encoders.esnet import SecondNeck
 from train.encoders.picodet import encoder_from_picodet, from_picodet
 from train.encoders.text import TransformersText
 from train.encoders.transformer import (
@@ -172,7 +172,7 @@ def assemble(
         fusion = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
         return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
     detector = load_detector(config) if config.fusion in DETECTING_FUSIONS else None
-    neck = copy.deepcopy(vision.net.neck).requires_grad_(True) if config.second_neck else None
+    neck = SecondNeck(vision.net.neck) if config.second_neck else None
     fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
     fusion.activation_checkpointing = config.activation_checkpointing
     return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector, neck)

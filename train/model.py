@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from train.encoders.esnet import CSPPAN
+from train.encoders.esnet import SecondNeck
 from train.fusion.candidates import CandidatesFusion, Lessons
 from train.fusion.detections import DETECTIONS, DetectionHead
 
@@ -24,7 +24,7 @@ class GroundingModel(nn.Module):
         visual_tokens: N, what the vision encoder gives for the image size of the run.
         dim: D, the width of the fusion.
         detector: reads the encoder's neck; its detections are appended to the visual tokens.
-        second_neck: trains beside the encoder's own neck, whose place it takes among the taps.
+        second_neck: trains beside the encoder's own neck, whose p4 and p5 it replaces as taps.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class GroundingModel(nn.Module):
         visual_tokens: int,
         dim: int,
         detector: DetectionHead | None = None,
-        second_neck: CSPPAN | None = None,
+        second_neck: SecondNeck | None = None,
     ) -> None:
         super().__init__()
         self.vision, self.text, self.method = vision, text, method
@@ -79,7 +79,8 @@ class GroundingModel(nn.Module):
         """What the method makes of feature maps: (B, N, D)."""
         features = list(features)
         if self.second_neck is not None:
-            features = [*features[:3], *self.second_neck(*features[:3])]
+            _, c4, c5, p3, *_ = features
+            features[4:6] = self.second_neck(c4, c5, p3)
         return self.method.encode_vision(self.vision.taps(features))
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

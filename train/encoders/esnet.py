@@ -14,6 +14,8 @@ normalisation is already folded in (see `picodet.py`).
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -135,6 +137,26 @@ class CSPPAN(nn.Module):
         p4 = self.bottom_up4(torch.cat([self.down3(p3), t4], dim=1))
         p5 = self.bottom_up5(torch.cat([self.down4(p4), c5], dim=1))
         return p3, p4, p5, c5
+
+
+class SecondNeck(nn.Module):
+    """The neck's strides 16 and 32 once more, to train beside the frozen one, which it starts as.
+
+    Its stride 8 stays the frozen neck's: three quarters of a neck's work are there.
+    """
+
+    def __init__(self, neck: CSPPAN) -> None:
+        super().__init__()
+        parts = ("lateral4", "lateral5", "top_down4", "down3", "bottom_up4", "down4", "bottom_up5")
+        for name in parts:
+            setattr(self, name, copy.deepcopy(getattr(neck, name)).requires_grad_(True))
+
+    def forward(self, c4: Tensor, c5: Tensor, p3: Tensor) -> tuple[Tensor, Tensor]:
+        """-> p4, p5."""
+        c4, c5 = self.lateral4(c4), self.lateral5(c5)
+        t4 = self.top_down4(torch.cat([F.interpolate(c5, scale_factor=2.0), c4], dim=1))
+        p4 = self.bottom_up4(torch.cat([self.down3(p3), t4], dim=1))
+        return p4, self.bottom_up5(torch.cat([self.down4(p4), c5], dim=1))
 
 
 class ESNet(nn.Module):

@@ -26,7 +26,7 @@ from train.activation_checkpointing import run
 from train.fusion.dense import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
 from train.fusion.detections import NamedDetections
 
-SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 3, 2, 2
+SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
 HEADS = 4
 CANDIDATES, CONTEXTS = 24, 8
 """Cells that the answer is chosen from, and cells of what the phrase names beside it."""
@@ -175,7 +175,7 @@ class CandidatesFusion(nn.Module):
             SceneLayer(dim, HEADS, grid, mix_globally=index > 0) for index in range(SCENE_LAYERS)
         )
         self.narrow, self.narrow_text = nn.Linear(dim, half), nn.Linear(dim, half)
-        self.detections = NamedDetections(half, dim)
+        self.detections = NamedDetections(half, dim, absolute=False)
         self.match = nn.ModuleList(MatchLayer(half) for _ in range(MATCH_LAYERS))
         self.norm = nn.LayerNorm(half)
         self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))

@@ -55,7 +55,7 @@ class ComparingFusion(DenseFusion):
             if layer.whole is not None and not DenseFusion.mixes_globally(index):
                 nn.init.zeros_(layer.whole.out.weight)  # starts as the dense fusion
                 nn.init.zeros_(layer.whole.out.bias)
-        self.detections = NamedDetections(dim, dim)
+        self.detections = NamedDetections(dim, dim, absolute=True)
         self.proposals = Proposals(dim)
 
     @staticmethod

@@ -97,12 +97,19 @@ def as_boxes(sides: Tensor, step: float) -> Tensor:
 
 
 class NamedDetections(nn.Module):
-    """Which of the detections the phrase names, as something to add to each cell (P, N, D)."""
+    """Which of the detections the phrase names, as something to add to each cell (P, N, D).
 
-    def __init__(self, dim: int, text_dim: int) -> None:
+    A place tells its class's probability and its box as seen from the cell, with `absolute` also as
+    it lies in the image.
+    """
+
+    def __init__(self, dim: int, text_dim: int, *, absolute: bool) -> None:
         super().__init__()
+        self.absolute = absolute
         self.name = nn.Linear(text_dim, CLASSES)
-        self.tell = nn.Sequential(nn.Linear(9 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.tell = nn.Sequential(
+            nn.Linear((9 if absolute else 5) * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim)
+        )
         nn.init.constant_(self.name.bias, -3.0)
         nn.init.zeros_(self.tell[-1].weight)
         nn.init.zeros_(self.tell[-1].bias)
@@ -122,4 +129,5 @@ class NamedDetections(nn.Module):
         hits = probabilities.flatten(1, 2) @ named[..., None].to(seen.dtype)
         hits = hits.unflatten(1, (-1, PLACES))  # (P, N, PLACES, 1)
         nearby = torch.cat([boxes[..., :2] - centers[:, None], boxes[..., 2:]], dim=-1)
-        return self.tell(torch.cat([hits, hits * boxes, hits * nearby], dim=-1).flatten(2)), names
+        told = [hits, *([hits * boxes] if self.absolute else []), hits * nearby]
+        return self.tell(torch.cat(told, dim=-1).flatten(2)), names
