@@ -28,7 +28,7 @@ from train.fusion.detections import NamedDetections
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
 HEADS = 4
-CANDIDATES, CONTEXTS = 24, 8
+CANDIDATES, CONTEXTS = 20, 6
 """Cells that the answer is chosen from, and cells of what the phrase names beside it."""
 PAIR_FEATURES = 7
 LESSON_RANK = 8
@@ -113,26 +113,24 @@ class CompareLayer(nn.Module):
         self.words = Attention(dim, HEADS)
         self.ffn = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
 
-    def forward(self, things: Tensor, pairs: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        things = things + self.each_other(self.norm_self(things), pairs)
+    def forward(self, things: Tensor, bias: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        things = things + self.each_other(self.norm_self(things), bias)
         things = things + self.words(self.norm_words(things), text, text_mask)
         return things + self.ffn(self.norm_ffn(things))
 
 
 class PairAttention(nn.Module):
-    """Self-attention of candidates (P, K, D) with a bias from how two boxes lie to each other."""
+    """Self-attention of candidates (P, K, D) that knows how two boxes lie to each other."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.bias = nn.Sequential(nn.Linear(PAIR_FEATURES, 32), nn.ReLU(), nn.Linear(32, HEADS))
 
-    def forward(self, things: Tensor, pairs: Tensor) -> Tensor:
-        """`pairs` (P, K, K, PAIR_FEATURES), see `pair_features`."""
+    def forward(self, things: Tensor, bias: Tensor) -> Tensor:
+        """`bias` (P, heads, K, K) is added to the scores."""
         q, k, v = self.query_key_value(things).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (P, heads, K, K)
-        scores = scores + self.bias(pairs).permute(0, 3, 1, 2)
-        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return self.out(((scores + bias).softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
 def pair_features(boxes: Tensor) -> Tensor:
@@ -182,6 +180,9 @@ class CandidatesFusion(nn.Module):
         self.gather = nn.Linear(half + dim, dim)
         self.place = nn.Sequential(nn.Linear(8, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.roles = nn.Parameter(torch.empty(2, dim).normal_(std=0.02))
+        self.pairs = nn.Sequential(
+            nn.Linear(PAIR_FEATURES, 16), nn.ReLU(), nn.Linear(16, COMPARE_LAYERS * HEADS)
+        )
         self.compare = nn.ModuleList(CompareLayer(dim) for _ in range(COMPARE_LAYERS))
         self.norm_out = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 6))
@@ -263,9 +264,9 @@ class CandidatesFusion(nn.Module):
         things = things + self.roles.repeat_interleave(
             torch.tensor([CANDIDATES, CONTEXTS], device=things.device), dim=0
         )
-        pairs = pair_features(boxes.detach())
-        for layer in self.compare:
-            things = layer(things, pairs, text, text_mask)
+        biases = self.pairs(pair_features(boxes.detach())).permute(0, 3, 1, 2)
+        for layer, bias in zip(self.compare, biases.split(HEADS, dim=1), strict=True):
+            things = layer(things, bias, text, text_mask)
         things = self.norm_out(things[:, :CANDIDATES])
         if lessons is not None:
             things = things + things @ lessons.down @ lessons.up
