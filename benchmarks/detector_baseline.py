@@ -38,10 +38,10 @@ from train.config import TrainConfig  # noqa: E402
 from train.data.coco import COCO_CLASSES  # noqa: E402
 from train.data.expressions import ORDINALS  # noqa: E402
 from train.data.readers import data_root  # noqa: E402
-from train.data.samples import DataError  # noqa: E402
+from train.data.samples import Asked, DataError  # noqa: E402
 from train.encoders.picodet import from_picodet, neck_maps  # noqa: E402
 from train.fusion.detections import as_boxes  # noqa: E402
-from train.questions import Asked, contrastive_questions  # noqa: E402
+from train.questions import contrastive_questions  # noqa: E402
 
 SIZES = {"320": 320, "416": 416}
 """In a detector's file name -> the input that it was trained for."""

@@ -21,7 +21,6 @@ from onnx import numpy_helper
 
 from export import pipeline
 from export.build_engine import main
-from export.graphs import load_model
 from sdk import Grounder
 from sdk.backends import open_session
 from sdk.boxes import iou_xyxy
@@ -35,6 +34,7 @@ from train.build import MAX_TOKENS, preprocess_for
 from train.data.dataset import BatchMaker
 from train.data.readers import read_flickr30k
 from train.features import pad
+from train.inference import load_model
 
 ROOT = Path(__file__).parents[1]
 PHRASES = ["the car on the left", "a bush", "the biggest dog in the middle of things", "apple"]

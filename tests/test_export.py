@@ -24,7 +24,7 @@ from export.calibrate import (
     threshold_for,
 )
 from export.gate import LEAST_GAIN, GraphFigures, best_that_holds, holds, may_pay
-from export.graphs import export_graphs, load_model
+from export.graphs import export_graphs
 from export.measure import Answers, Recorder, points_lost, sure_gain
 from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
 from export.plan import check_replaceable
@@ -43,6 +43,7 @@ from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_mod
 from train.checkpoint import CheckpointError
 from train.data.samples import Expression, Photo, spread
 from train.evaluator import Outcome
+from train.inference import load_model
 from train.model import GroundingModel
 
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
