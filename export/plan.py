@@ -19,7 +19,12 @@ from train.data.readers import read_expressions
 from train.data.samples import Photo, spread
 from train.inference import load_model
 from train.methods.mapper.prior import PRIOR_SELF
-from train.questions import absent_questions, caption_questions, contrastive_questions
+from train.questions import (
+    absent_questions,
+    caption_questions,
+    contrastive_questions,
+    named_questions,
+)
 
 VOCAB_NAME = "vocab.txt"
 WORDS_NAME = "words.txt"
@@ -67,10 +72,16 @@ class Inputs:
         self.words = common_words(photos)
         photos = spread(photos, plan.calibration_photos)
         captions = spread(caption_questions(plan.data), plan.eval_photos)
-        asked = {photo.path for photo, _ in captions}
-        self.absent = [q for q in absent_questions(plan.data) if q[0].path in asked]
-        contrastive = [q for q in contrastive_questions(plan.data) if q[1]]
+        named = [q for q in named_questions(plan.data) if q[1]]
+        named = spread(named, plan.eval_photos)
+        asked = {photo.path for photo, _ in captions + named}
+        absent = absent_questions(plan.data, yardstick_photos=False)
+        self.for_calibration = named + [q for q in absent if q[0].path in asked]
+        """Asked beside the captions."""
+        contrastive = contrastive_questions(plan.data, yardstick_photos=False)
+        contrastive = [q for q in contrastive if q[1]]
         self.questions = captions + spread(contrastive, plan.eval_photos)
+        """What reduced forms are judged by."""
         self.model, self.config = load_model(plan.checkpoint)
         check_exportable(self.config, plan.checkpoint)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)

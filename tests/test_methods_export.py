@@ -44,7 +44,7 @@ def flags(folder: Path, checkpoint: Path) -> list[str]:
     """A quick build: FP32 alone, few photos."""
     inputs = {
         "checkpoint": checkpoint,
-        "data": tiny_data(folder),
+        "data": tiny_data(folder, own=True),
         "vocab": folder / "text-encoder" / "vocab.txt",
         "out": folder / "bundle",
     }

@@ -6,6 +6,7 @@ made from its validation split.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 from sdk.boxes import iou_xyxy
@@ -21,13 +22,21 @@ def caption_questions(root: Path) -> Asked:
     return generated.captions(root) if has_own(root) else frozen_questions(root, CAPTIONS)
 
 
-def contrastive_questions(root: Path) -> Asked:
-    """Expressions on held-back labelled photos that single out one of several instances."""
-    return generated.contrastive(root) if has_own(root) else frozen_questions(root, CONTRASTIVE)
+def contrastive_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
+    """Expressions on held-back labelled photos that single out one of several instances.
+
+    Without `yardstick_photos` to choose by, see `frozen_questions`.
+    """
+    if has_own(root):
+        return generated.contrastive(root)
+    return frozen_questions(root, CONTRASTIVE, yardstick_photos=yardstick_photos)
 
 
 def absent_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
-    """What is not there, on all these photos; see `frozen_questions` for `yardstick_photos`."""
+    """What is not there, on all these photos.
+
+    Without `yardstick_photos` to calibrate on, see `frozen_questions`.
+    """
     if has_own(root):
         return generated.absent(root)
     return frozen_questions(root, ABSENT, yardstick_photos=yardstick_photos)
@@ -36,6 +45,14 @@ def absent_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
 def named_questions(root: Path) -> Asked:
     """Class names of which a held-back labelled photo shows one instance; of no yardstick photo."""
     return generated.named(root) if has_own(root) else frozen_questions(root, NAMED)
+
+
+def in_fitting_half(photo: Photo) -> bool:
+    """Whether scores are calibrated on this photo; the figures come from the others.
+
+    Photos are split by their name, so that every build splits alike.
+    """
+    return sha256(photo.path.name.encode()).digest()[0] % 2 == 0
 
 
 def single_box(asked: Asked) -> Asked:

@@ -1,13 +1,15 @@
 """`python -m train.yardsticks BUNDLE_OR_CHECKPOINT`: where a model stands.
 
-Asks it questions that never change (docs/yardsticks.md) and prints every figure with its number of
-questions and its 95% interval; with --against, beside another model's and the difference.
+Asks it questions that never change (docs/yardsticks.md) and prints every figure with its 95%
+interval and its number of questions, beside two baselines; with --against also beside another
+model's, with the interval of the difference.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from train import needs_torch  # noqa: F401
@@ -16,22 +18,36 @@ from train import needs_torch  # noqa: F401
 
 import torch
 
+from benchmarks.machine import describe
 from sdk.errors import GroundingError
 from train.build import DEFAULT_VOCAB
 from train.checkpoint import CheckpointError
+from train.contact_sheet import write_mistakes
 from train.data.readers import data_root
 from train.data.samples import DataError
 from train.evaluate import write_json
-from train.yardsticks.answers import Answers
+from train.yardsticks.answers import Lists, Outcomes, ask
+from train.yardsticks.baselines import told_questions, told_the_class, whole_image
 from train.yardsticks.models import Model, load
 from train.yardsticks.report import Sections, as_json, table
-from train.yardsticks.sections import Lists, figures, read_lists
+from train.yardsticks.sections import figures, judged, read_lists
 
 
-def measure(model: Model, lists: Lists) -> Sections:
-    """Ask a model everything."""
-    answers = Answers(model.predict, lists.values(), model.name)
-    return figures(answers, lists, model.threshold)
+def baselines(picodet: Sequence[Path], lists: Lists) -> dict[str, Sections]:
+    """Name -> figures: the whole image, and detectors where there are everyday questions."""
+    whole = whole_image()
+    found = {whole.name: figures(ask(whole.predict, lists, whole.name), None)}
+    for detector in map(told_the_class, picodet if "everyday" in lists else ()):
+        told = {"everyday": told_questions(lists["everyday"])}
+        found[detector.name] = figures(ask(detector.predict, told, detector.name), None)
+    return found
+
+
+def draw(outcomes: Outcomes, folder: Path) -> None:
+    """Contact sheets of the surest mistakes of every list."""
+    for name, found in judged(outcomes).items():
+        write_mistakes(found, folder, f"{name}-")
+    print(f"mistakes drawn in {folder}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,28 +55,37 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m train.yardsticks", description=__doc__)
     parser.add_argument("model", type=Path, help="a bundle's folder or a .safetensors checkpoint")
     parser.add_argument("--against", type=Path, help="another one, to compare with")
+    parser.add_argument("--picodet", type=Path, nargs="+", default=(), help="detectors, .onnx")
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--sheets", type=Path, help="draw the surest mistakes into this folder")
     parser.add_argument("--limit", type=int, default=0, help="photos of each list, 0 = all")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="CPU threads of a checkpoint; 0 = all"
-    )
     parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB, help="of a checkpoint")
+    parser.add_argument("--threads", type=int, default=0, help="of a checkpoint; 0 = all cores")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
     try:
         lists = read_lists(data_root(args.data), args.limit)
-        own = measure(load(args.model, args.vocab), lists)
-        against = measure(load(args.against, args.vocab), lists) if args.against else None
-        report = as_json(own, against, {})
+        models = [load(path, args.vocab) for path in (args.model, args.against) if path]
+        others = baselines(args.picodet, lists)
+        outcomes = [ask(model.predict, lists, model.name) for model in models]
+        measured = [_figures(*pair) for pair in zip(models, outcomes, strict=True)]
+        report = as_json(measured[0], measured[1] if args.against else None, others)
         print(table(report))
+        if args.sheets:
+            draw(outcomes[0], args.sheets)
         if args.json:
-            write_json(args.json, report)
+            names = dict(zip(("model", "against"), (model.name for model in models), strict=False))
+            write_json(args.json, {"machine": describe(), **names, "sections": report})
     except (CheckpointError, DataError, GroundingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _figures(model: Model, outcomes: Outcomes) -> Sections:
+    return figures(outcomes, model.threshold)
 
 
 if __name__ == "__main__":

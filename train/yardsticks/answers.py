@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +12,34 @@ from tqdm import tqdm
 
 from sdk.boxes import iou_xyxy
 from train.data.samples import Asked, Photo
-from train.evaluator import Outcome, Predict
+from train.evaluator import Outcome, Predict, evaluate
 from train.yardsticks.intervals import Rows
+
+Lists = Mapping[str, Asked]
+"""Name of a list -> its questions."""
+Outcomes = Mapping[str, Sequence[Outcome]]
+"""Name of a list -> what came of its questions."""
+
+
+def ask(predict: Predict, lists: Lists, name: str) -> Outcomes:
+    """Ask a model all lists: a photo that several of them hold is still encoded once.
+
+    Args:
+        name: of the model, for the progress bar.
+    """
+    answers = Answers(predict, lists, name)
+    return {key: evaluate(answers, asked, progress=False) for key, asked in lists.items()}
 
 
 class Answers:
     """A `Predict` that was asked everything beforehand, all phrases of a photo in one call."""
 
-    def __init__(self, predict: Predict, lists: Iterable[Asked], name: str) -> None:
-        phrases: dict[Path, dict[str, None]] = {}
-        for asked in lists:
-            for photo, expressions in asked:
-                phrases.setdefault(photo.path, {}).update(
-                    dict.fromkeys(e.text for e in expressions)
-                )
+    def __init__(self, predict: Predict, lists: Lists, name: str) -> None:
+        phrases: dict[Path, dict[str, None]] = {}  # in their order, each once
+        for photo, expressions in (question for asked in lists.values() for question in asked):
+            phrases.setdefault(photo.path, {}).update((e.text, None) for e in expressions)
         self._found: dict[tuple[Path, str], tuple[NDArray[np.float32], float]] = {}
         for path, texts in tqdm(phrases.items(), desc=name, unit="photo"):
-            if not texts:
-                continue
             boxes, scores = predict(Photo(path), list(texts))
             for text, box, score in zip(texts, boxes, scores, strict=True):
                 self._found[path, text] = box, float(score)
@@ -52,14 +62,11 @@ def to_nearest(outcome: Outcome) -> Outcome:
 
 def as_rows(outcomes: Sequence[Outcome]) -> Rows:
     """The outcomes as columns, in their order."""
-    numbers = {path: number for number, path in enumerate(dict.fromkeys(_paths(outcomes)))}
+    paths = [outcome.photo.path for outcome in outcomes]
+    numbers = {path: number for number, path in enumerate(dict.fromkeys(paths))}
     return Rows(
-        np.array([numbers[path] for path in _paths(outcomes)], np.intp),
+        np.array([numbers[path] for path in paths], np.intp),
         np.array([bool(o.expression.boxes) for o in outcomes], bool),
         np.array([o.right for o in outcomes], bool),
         np.array([o.score for o in outcomes], float),
     )
-
-
-def _paths(outcomes: Sequence[Outcome]) -> list[Path]:
-    return [outcome.photo.path for outcome in outcomes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,25 +11,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.samples import Asked, spread
-from train.evaluator import Outcome, evaluate
+from train.data.samples import spread
+from train.evaluator import Outcome
 from train.metrics import auroc, calibration_error
 from train.questions import (
     absent_questions,
     caption_questions,
     contrastive_questions,
+    in_fitting_half,
     is_prominent,
 )
-from train.yardsticks.answers import Answers, as_rows, to_nearest
+from train.yardsticks.answers import Lists, Outcomes, as_rows, to_nearest
 from train.yardsticks.intervals import Interval, Rows, bootstrap, paired_bootstrap, wilson
 from train.yardsticks.lists import APART, everyday_questions, relation_questions
 
 REJECTED = 0.1
 """Share of the right unique boxes that is given up to reject absent things."""
 OTHER_NOUN = "other_noun"
-
-Lists = dict[str, Asked]
-"""Name of a list -> its questions; lists that the data folder has not are left out."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def calibration(rows: Rows) -> float:
 
 
 def read_lists(root: Path, limit: int = 0) -> Lists:
-    """All lists of a data folder; with `limit`, so many photos of each, evenly spaced.
+    """The lists that a data folder has; with `limit`, so many photos of each, evenly spaced.
 
     Raises:
         DataError: see `train.yardsticks.lists`.
@@ -125,16 +123,11 @@ def read_lists(root: Path, limit: int = 0) -> Lists:
     return {name: spread(asked, limit) for name, asked in kept.items() if asked}
 
 
-def figures(
-    answers: Answers, lists: Lists, threshold: float | None
-) -> dict[str, dict[str, Figure]]:
-    """Section -> name -> figure; sections whose lists are missing are left out.
+def figures(outcomes: Outcomes, threshold: float | None) -> dict[str, dict[str, Figure]]:
+    """Section -> name -> figure; sections whose lists were not asked are left out.
 
-    Args:
-        answers: the model's, to all of `lists`.
-        threshold: from which score on it finds things; without one these figures are left out.
+    `threshold`: from which score on the model finds things; without one these figures are left out.
     """
-    outcomes = {name: evaluate(answers, asked, progress=False) for name, asked in lists.items()}
     sections = {
         "everyday": partial(everyday, threshold=threshold),
         "relations": relations,
@@ -145,15 +138,17 @@ def figures(
     return {name: make(outcomes) for name, make in sections.items() if name in outcomes}
 
 
-Outcomes = Mapping[str, Sequence[Outcome]]
-"""Name of a list -> what came of it."""
+def judged(outcomes: Outcomes) -> Outcomes:
+    """Name of a list -> outcomes whose `right` is what the figures count."""
+    found = {name: list(of_list) for name, of_list in outcomes.items() if name != OTHER_NOUN}
+    # Of several boxes one that is right is enough: F1@0.5 over all of them has its place here once
+    # a phrase is answered with several boxes.
+    return found | {"everyday": [to_nearest(o) for o in found.get("everyday", ())]}
 
 
 def everyday(outcomes: Outcomes, threshold: float | None) -> dict[str, Figure]:
     """Things of COCO's classes, named as everybody would."""
-    # Of several boxes one that is right is enough: F1@0.5 over all of them has its place here once
-    # a phrase is answered with several boxes.
-    found = [to_nearest(o) for o in outcomes["everyday"]]
+    found = judged(outcomes)["everyday"]
     kinds = {o.expression.kind for o in found}
     titles = {
         "unique": "the only one of its class",
@@ -191,13 +186,14 @@ def relations(outcomes: Outcomes) -> dict[str, Figure]:
 
 
 def captions(outcomes: Outcomes) -> dict[str, Figure]:
-    """Phrases of the validation captions."""
-    single = as_rows([o for o in outcomes["captions"] if o.expression.single])
+    """Phrases of the validation captions; calibration on the half that is not fitted on."""
+    single = [o for o in outcomes["captions"] if o.expression.single]
     union = as_rows(outcomes["captions"])
+    held_out = as_rows(_not_fitted_on(single))
     return {
-        "single_box": Figure("phrases with one box, Acc@0.5", single, right),
+        "single_box": Figure("phrases with one box, Acc@0.5", as_rows(single), right),
         "union_box": Figure("all phrases, union of the boxes, Acc@0.5", union, right),
-        "calibration_error": Figure("calibration error, one box", single, calibration),
+        "calibration_error": Figure("calibration error, one box", held_out, calibration),
     }
 
 
@@ -212,11 +208,16 @@ def contrastive(outcomes: Outcomes) -> dict[str, Figure]:
 
 
 def absent(outcomes: Outcomes, threshold: float | None) -> dict[str, Figure]:
-    """What is not there, against the captions' phrases with one box."""
+    """What is not there, against the captions' phrases with one box.
+
+    The threshold is judged on the half of the photos that it is not fitted on.
+    """
     single = [o for o in outcomes["captions"] if o.expression.single]
-    both = as_rows([*single, *outcomes["absent"]])
-    made = {"auroc": Figure("AUROC, captions against absent", both, separation)}
-    return made if threshold is None else made | _at_threshold(both, threshold)
+    both = [*single, *outcomes["absent"]]
+    made = {"auroc": Figure("AUROC, captions against absent", as_rows(both), separation)}
+    if threshold is not None:
+        made |= _at_threshold(as_rows(_not_fitted_on(both)), threshold)
+    return made
 
 
 def _at_threshold(rows: Rows, threshold: float) -> dict[str, Figure]:
@@ -232,6 +233,10 @@ def _at_threshold(rows: Rows, threshold: float) -> dict[str, Figure]:
             partial(right_rejected, threshold=threshold),
         ),
     }
+
+
+def _not_fitted_on(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [o for o in outcomes if not in_fitting_half(o.photo)]
 
 
 def _of(outcomes: Sequence[Outcome], *kinds: str) -> list[Outcome]:
