@@ -30,13 +30,19 @@ from train.yardsticks.answers import Lists, Outcomes, ask
 from train.yardsticks.baselines import told_questions, told_the_class, whole_image
 from train.yardsticks.models import Model, load
 from train.yardsticks.report import Sections, as_json, table
-from train.yardsticks.sections import figures, judged, read_lists
+from train.yardsticks.sections import figures, judged, read_lists, right
 
 
 def baselines(picodet: Sequence[Path], lists: Lists) -> dict[str, Sections]:
-    """Name -> figures: the whole image, and detectors where there are everyday questions."""
+    """Name -> figures: the whole image's boxes, and detectors for the everyday questions."""
     whole = whole_image()
-    found = {whole.name: figures(ask(whole.predict, lists, whole.name), None)}
+    sections = figures(ask(whole.predict, lists, whole.name), None)
+    found: dict[str, Sections] = {
+        whole.name: {
+            section: {name: figure for name, figure in rows.items() if figure.measure is right}
+            for section, rows in sections.items()
+        }
+    }
     for detector in map(told_the_class, picodet if "everyday" in lists else ()):
         told = {"everyday": told_questions(lists["everyday"])}
         found[detector.name] = figures(ask(detector.predict, told, detector.name), None)

@@ -56,7 +56,7 @@ class Detector:
 
 
 def whole_image() -> Model:
-    """Always answers the full frame, and is always sure."""
+    """Always answers the full frame; its scores mean nothing."""
 
     def predict(
         photo: Photo, texts: Sequence[str]
