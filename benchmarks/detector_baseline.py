@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -29,56 +28,22 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.machine import describe  # noqa: E402
 from benchmarks.markdown import table  # noqa: E402
 from benchmarks.record import save  # noqa: E402
-from sdk.boxes import cxcywh_to_xyxy, iou_xyxy  # noqa: E402
+from sdk.boxes import iou_xyxy  # noqa: E402
 from sdk.decode import suppress  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
 from sdk.frames import as_bgr  # noqa: E402
-from train.build import preprocess_for  # noqa: E402
-from train.config import TrainConfig  # noqa: E402
 from train.data.coco import COCO_CLASSES  # noqa: E402
 from train.data.expressions import ORDINALS  # noqa: E402
 from train.data.readers import data_root  # noqa: E402
-from train.data.samples import DataError  # noqa: E402
-from train.encoders.picodet import from_picodet, neck_maps  # noqa: E402
-from train.fusion.detections import as_boxes  # noqa: E402
-from train.questions import Asked, contrastive_questions  # noqa: E402
+from train.data.samples import Asked, DataError  # noqa: E402
+from train.questions import contrastive_questions  # noqa: E402
+from train.yardsticks.baselines import Detector  # noqa: E402
 
-SIZES = {"320": 320, "416": 416}
-"""In a detector's file name -> the input that it was trained for."""
 KEPT = 10
 """Boxes of a class that are kept after suppression, the most probable first."""
 RANKS = (1, 3, 5, 10)
 LEAST_PROBABILITIES = (0.2, 0.3, 0.4)
 TOLD = "rule, told how many there are"
-
-
-class Detector:
-    """A PicoDet-S at its own input size.
-
-    Raises:
-        ValueError: no such file, or not a PicoDet-S whose name says its size.
-    """
-
-    def __init__(self, path: Path) -> None:
-        sizes = [size for name, size in SIZES.items() if name in path.stem]
-        if not path.is_file():
-            raise ValueError(f"expected a PicoDet-S .onnx, got {path}, which does not exist")
-        if len(sizes) != 1:
-            raise ValueError(f"expected 320 or 416 in the detector's name, got {path.name}")
-        self.name = path.stem
-        self.encoder, self.head = (part.eval() for part in from_picodet(path))
-        self.preprocess = preprocess_for(TrainConfig(image_size=sizes[0]))
-
-    @torch.no_grad()
-    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(H, W, 3) BGR -> boxes (M, 4) xyxy fractions, probabilities (M, classes)."""
-        maps = neck_maps(self.encoder, torch.from_numpy(self.preprocess.tensor(image)))
-        finest = maps[0].shape[-1]
-        boxes, probabilities = [], []
-        for level, (logits, sides) in enumerate(self.head.predict_levels(maps)):
-            boxes.append(as_boxes(sides, 2**level / finest)[0].flatten(1).T.numpy())
-            probabilities.append(logits[0].sigmoid().flatten(1).T.numpy())
-        return cxcywh_to_xyxy(np.concatenate(boxes)).clip(0, 1), np.concatenate(probabilities)
 
 
 def by_rule(text: str, boxes: NDArray[Any]) -> int:

@@ -28,7 +28,7 @@ from tqdm import tqdm  # noqa: E402
 
 from benchmarks.machine import describe  # noqa: E402
 from benchmarks.markdown import replaced, table  # noqa: E402
-from export.graphs import export_graphs, load_model  # noqa: E402
+from export.graphs import export_graphs  # noqa: E402
 from export.half import to_half  # noqa: E402
 from export.quantize import Calibrated, Feed  # noqa: E402
 from sdk.contract import (  # noqa: E402
@@ -46,6 +46,7 @@ from sdk.engines.library import TENSORRT_RTX, load_library  # noqa: E402
 from sdk.errors import EngineBuildError  # noqa: E402
 from train.build import MAX_TOKENS  # noqa: E402
 from train.config import TrainConfig  # noqa: E402
+from train.inference import load_model  # noqa: E402
 from train.model import GroundingModel  # noqa: E402
 from train.papers import paper_config, paper_model  # noqa: E402
 

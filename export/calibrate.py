@@ -1,8 +1,9 @@
 """From the best candidate's logit to the probability that its box is right, and the threshold.
 
-Fitted on one half of the validation photos and measured on the other. The phrases are those of the
-captions, plus one per photo that names nothing in it: where absent things are asked for more often,
-scores are too high.
+Fitted on one half of the validation photos and of the held-back labelled photos that are in no
+split of `train.yardsticks`, and measured on the other half. The phrases are those of the captions
+and the names of classes of which a photo shows one, plus one a photo that names nothing in it:
+where absent things are asked for more often, scores are too high. The manifest states the mix.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk.manifest import Calibration
-from train.data.samples import Photo
 from train.evaluator import Outcome
 from train.metrics import expected_calibration_error, percent_below
+from train.questions import in_fitting_half
 
 IDENTITY = Calibration(scale=1.0, bias=0.0)
 RIGHT_BOXES_LOST = 0.08
@@ -28,6 +28,8 @@ RIGHT_BOXES_LOST = 0.08
 A higher threshold tells more absent things from present ones and hides more right boxes; the box is
 returned either way, so a missed rejection is the dearer mistake up to about one box in twelve.
 """
+FITTED_HALF = "photos with an even first byte of the SHA-256 of their file name"
+"""`in_fitting_half` in words, for the manifest."""
 _NEWTON_STEPS = 100
 
 
@@ -39,11 +41,6 @@ def logit(score: float) -> float:
     """The inverse of the sigmoid, finite for every float."""
     clipped = min(max(score, 1e-12), 1 - 1e-12)
     return math.log(clipped) - math.log1p(-clipped)
-
-
-def in_fitting_half(photo: Photo) -> bool:
-    """Photos are split by their name, so that every build splits alike."""
-    return sha256(photo.path.name.encode()).digest()[0] % 2 == 0
 
 
 def fit(outcomes: Sequence[Outcome]) -> Calibration:
@@ -109,6 +106,14 @@ def calibrated(outcomes: Sequence[Outcome], calibration: Calibration) -> list[Ou
     return [dataclasses.replace(o, score=calibration.score(logit(o.score))) for o in outcomes]
 
 
+def mix(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many phrases there are of each sort."""
+    present = [o.expression for o in outcomes if o.expression.boxes]
+    named = sum(expression.num_instances > 0 for expression in present)
+    absent = len(outcomes) - len(present)
+    return {"captions": len(present) - named, "class_names": named, "absent": absent}
+
+
 def calibrate(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
     """Calibration, threshold and figures from raw outcomes of present and absent phrases.
 
@@ -122,8 +127,9 @@ def calibrate(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict[str
     right = [o for o in held_out if o.right]
     absent = [o for o in held_out if not o.expression.boxes]
     figures = {
-        "fitted_on_phrases": len(fitting),
-        "measured_on_phrases": len(held_out),
+        "fitted_half": FITTED_HALF,
+        "fitted_on_phrases": mix(fitting),
+        "measured_on_phrases": mix(held_out),
         "calibration_error": expected_calibration_error(held_out) if held_out else None,
         "right_boxes_lost": percent_below(right, threshold),
         "absent_rejected": percent_below(absent, threshold),

@@ -1,8 +1,7 @@
-"""A checkpoint's model, and its three graphs as ONNX files with the names of `sdk.contract`."""
+"""A model's three graphs as ONNX files with the names of `sdk.contract`."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,40 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from sdk.contract import FUSION, GRAPHS, TAUGHT_PER_CALL, TEXT, VISION, GraphSpec
-from train.build import MAX_TOKENS, build_model, preprocess_for
-from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
+from train.build import MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
-from train.methods.lora import fold_lora
-from train.methods.mapper.prior import PRIOR_SELF
 from train.model import GroundingModel
 
 OPSET = 20
 """Read by ONNX Runtime from 1.18 on, which is older than any supported, and by TensorRT 10."""
 MOST_PHRASES = 256
 """Upper bound of the dynamic phrase axis, for TensorRT's optimisation profiles."""
-
-
-def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
-    """The model with the averaged weights of a training run, in eval mode.
-
-    An encoder that trained is in the checkpoint; a frozen one is loaded from its own file.
-
-    Raises:
-        CheckpointError: no checkpoint, or one that does not fit its own settings.
-        ValueError, OSError: an encoder's weights cannot be had, or the prior cannot be exported.
-    """
-    groups, config, state = load_checkpoint(checkpoint)
-    if config.method == "mapper" and config.prior != PRIOR_SELF:
-        raise ValueError(
-            f"{checkpoint} was trained with the prior {config.prior}, whose own tokenizer cannot "
-            "be part of a graph; train with --prior self to build a bundle"
-        )
-    weights = "random" if config.trains_vision else config.vision_weights
-    model = build_model(dataclasses.replace(config, vision_weights=weights))
-    check_frozen(frozen_sha256(model), state, checkpoint)
-    load_parameters(model, groups["average"])
-    fold_lora(model)
-    return model.eval(), config
 
 
 class _Part(nn.Module):

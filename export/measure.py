@@ -17,9 +17,8 @@ from sdk import Grounder
 from sdk.backends import Session
 from sdk.boxes import iou_xyxy
 from sdk.manifest import Calibration
-from train.data.samples import Photo
+from train.data.samples import Asked, Photo
 from train.evaluator import Outcome, Predict, accuracy, bundle_predict, evaluate
-from train.questions import Asked
 
 ROUNDS = 60
 

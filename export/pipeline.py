@@ -177,9 +177,10 @@ class _Build:
         default = self._default_precision(answers)
         raw = answers[default]
         present = raw.single(contrastive=False)
-        absent = ask(self.bundle, default, self.inputs.absent, self.plan.target.device).outcomes
+        device = self.plan.target.device
+        others = ask(self.bundle, default, self.inputs.for_calibration, device).outcomes
         try:
-            calibration, threshold, figures = calibrate([*present, *absent])
+            calibration, threshold, figures = calibrate([*present, *others])
         except CalibrationError as error:
             print(f"warning: scores stay uncalibrated, the validation photos gave {error}")
             calibration, threshold, figures = IDENTITY, threshold_for(present), {}

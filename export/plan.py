@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.graphs import load_model
 from export.samples import Samples
 from export.targets import Target
 from sdk.engines.cache import ENGINES_FOLDER
@@ -15,9 +14,17 @@ from sdk.manifest import MANIFEST_NAME, sha256_file
 from sdk.spelling import WORD
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, check_vocab, preprocess_for
+from train.config import TrainConfig
 from train.data.readers import read_expressions
 from train.data.samples import Photo, spread
-from train.questions import absent_questions, caption_questions, contrastive_questions
+from train.inference import load_model
+from train.methods.mapper.prior import PRIOR_SELF
+from train.questions import (
+    absent_questions,
+    caption_questions,
+    contrastive_questions,
+    named_questions,
+)
 
 VOCAB_NAME = "vocab.txt"
 WORDS_NAME = "words.txt"
@@ -65,15 +72,31 @@ class Inputs:
         self.words = common_words(photos)
         photos = spread(photos, plan.calibration_photos)
         captions = spread(caption_questions(plan.data), plan.eval_photos)
-        asked = {photo.path for photo, _ in captions}
-        self.absent = [q for q in absent_questions(plan.data) if q[0].path in asked]
-        contrastive = [q for q in contrastive_questions(plan.data) if q[1]]
+        named = [q for q in named_questions(plan.data) if q[1]]
+        named = spread(named, plan.eval_photos)
+        asked = {photo.path for photo, _ in captions + named}
+        absent = absent_questions(plan.data, yardstick_photos=False)
+        self.for_calibration = named + [q for q in absent if q[0].path in asked]
+        """Asked beside the captions."""
+        contrastive = contrastive_questions(plan.data, yardstick_photos=False)
+        contrastive = [q for q in contrastive if q[1]]
         self.questions = captions + spread(contrastive, plan.eval_photos)
+        """What reduced forms are judged by."""
         self.model, self.config = load_model(plan.checkpoint)
+        check_exportable(self.config, plan.checkpoint)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)
         check_vocab(self.model, plan.vocab)
         self.samples = Samples(photos, preprocess_for(self.config), tokenizer)
+
+
+def check_exportable(config: TrainConfig, checkpoint: Path) -> None:
+    """Raises ValueError for a prior that cannot be exported."""
+    if config.method == "mapper" and config.prior != PRIOR_SELF:
+        raise ValueError(
+            f"{checkpoint} was trained with the prior {config.prior}, whose own tokenizer cannot "
+            "be part of a graph; train with --prior self to build a bundle"
+        )
 
 
 def common_words(photos: Iterable[Photo]) -> list[str]:

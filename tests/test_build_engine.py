@@ -21,7 +21,6 @@ from onnx import numpy_helper
 
 from export import pipeline
 from export.build_engine import main
-from export.graphs import load_model
 from sdk import Grounder
 from sdk.backends import open_session
 from sdk.boxes import iou_xyxy
@@ -33,8 +32,9 @@ from sdk.tokenizer import WordPieceTokenizer
 from tests.tiny import tiny_checkpoint, tiny_data
 from train.build import MAX_TOKENS, preprocess_for
 from train.data.dataset import BatchMaker
-from train.data.readers import read_flickr30k
+from train.data.readers import read_expressions
 from train.features import pad
+from train.inference import load_model
 
 ROOT = Path(__file__).parents[1]
 PHRASES = ["the car on the left", "a bush", "the biggest dog in the middle of things", "apple"]
@@ -62,7 +62,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("built")
     built = Built(
         tiny_checkpoint(folder),
-        tiny_data(folder),
+        tiny_data(folder, own=True),
         folder / "text-encoder" / "vocab.txt",
         folder / "bundle",
     )
@@ -167,7 +167,7 @@ def test_visual_features_are_the_same_bits_whatever_the_phrase(
 def test_training_and_runtime_make_the_same_tensor_of_a_photo(built: Built) -> None:
     grounder = Grounder.load(built.bundle, precision="fp32")
     _, config = load_model(built.checkpoint)
-    photos = read_flickr30k(built.data, "train")
+    photos = read_expressions(built.data, "train")
     batches = BatchMaker(
         preprocess_for(config),
         photos,

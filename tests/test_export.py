@@ -19,12 +19,11 @@ from export.calibrate import (
     CalibrationError,
     calibrate,
     fit,
-    in_fitting_half,
     logit,
     threshold_for,
 )
 from export.gate import LEAST_GAIN, GraphFigures, best_that_holds, holds, may_pay
-from export.graphs import export_graphs, load_model
+from export.graphs import export_graphs
 from export.measure import Answers, Recorder, points_lost, sure_gain
 from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
 from export.plan import check_replaceable
@@ -43,7 +42,9 @@ from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_mod
 from train.checkpoint import CheckpointError
 from train.data.samples import Expression, Photo, spread
 from train.evaluator import Outcome
+from train.inference import load_model
 from train.model import GroundingModel
+from train.questions import in_fitting_half
 
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
 
@@ -177,7 +178,8 @@ def test_calibration_lowers_the_error_on_photos_it_was_not_fitted_on() -> None:
     assert figures["calibration_error"] < 4
     assert figures["right_boxes_lost"] == pytest.approx(100 * RIGHT_BOXES_LOST, abs=3)
     assert 0 < threshold < 1 and calibration.scale > 0
-    assert figures["fitted_on_phrases"] + figures["measured_on_phrases"] == 4000
+    halves = [figures[f"{half}_on_phrases"] for half in ("fitted", "measured")]
+    assert sum(half["captions"] for half in halves) == 4000
 
 
 def test_a_gap_between_right_and_wrong_does_not_blow_the_fit_up() -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.build_engine import main
-from export.graphs import export_graphs, load_model
+from export.graphs import export_graphs
 from export.parity import TOLERANCE, Case, check_parity, deviation, make_cases
 from sdk import Grounder
 from sdk.contract import FUSION, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
@@ -18,6 +18,7 @@ from sdk.manifest import Manifest
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
 from tests.tiny_clip import tiny_clip
 from tests.tiny_encoders import tiny_net
+from train.inference import load_model
 from train.methods import DUAL_METHODS
 
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
@@ -43,7 +44,7 @@ def flags(folder: Path, checkpoint: Path) -> list[str]:
     """A quick build: FP32 alone, few photos."""
     inputs = {
         "checkpoint": checkpoint,
-        "data": tiny_data(folder),
+        "data": tiny_data(folder, own=True),
         "vocab": folder / "text-encoder" / "vocab.txt",
         "out": folder / "bundle",
     }

@@ -23,7 +23,7 @@ ROOT = Path(sdk.__file__).parents[1]
 def test_every_condition_is_measured_on_the_phrases_it_changes(
     tmp_path: Path, tiny_bundle: Path
 ) -> None:
-    asked = single_box(caption_questions(tiny_data(tmp_path)))
+    asked = single_box(caption_questions(tiny_data(tmp_path, own=True)))
     phrases = [e.text for _, expressions in asked for e in expressions]
     figures = robustness(Grounder.load(tiny_bundle), asked, progress=False)
     assert figures.keys() == {*PICTURE, *TEXT}
@@ -37,7 +37,7 @@ def test_every_condition_is_measured_on_the_phrases_it_changes(
 
 
 def test_a_condition_reaches_the_bundle(tmp_path: Path, tiny_bundle: Path) -> None:
-    asked = single_box(caption_questions(tiny_data(tmp_path)))
+    asked = single_box(caption_questions(tiny_data(tmp_path, own=True)))
     figures = robustness(Grounder.load(tiny_bundle), asked, progress=False)
     # The vocabulary is lower-case and so is the text: upper case alone must change nothing.
     assert figures["upper case"]["lost"] == 0
@@ -46,7 +46,7 @@ def test_a_condition_reaches_the_bundle(tmp_path: Path, tiny_bundle: Path) -> No
 def test_mistakes_are_drawn_and_absent_data_is_one_line(
     tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = tiny_data(tmp_path)
+    root = tiny_data(tmp_path, own=True)
     flags = ["--bundle", str(tiny_bundle), "--out", str(tmp_path / "sheets")]
     for questions in ("captions", "contrastive", "absent"):
         assert contact_sheet(["--data", str(root), "--questions", questions, *flags]) == 0
@@ -59,7 +59,7 @@ def test_mistakes_are_drawn_and_absent_data_is_one_line(
 def test_the_results_page_holds_the_measured_figures(
     tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, results = tiny_data(tmp_path), tmp_path / "results"
+    root, results = tiny_data(tmp_path, own=True), tmp_path / "results"
     flags = ["--data", str(root), "--bundle", str(tiny_bundle)]
     assert evaluate_bundle([*flags, "--json", str(results / "accuracy.json")]) == 0
     accuracy = json.loads((results / "accuracy.json").read_text())

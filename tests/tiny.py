@@ -113,8 +113,11 @@ def tiny_checkpoint(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def tiny_data(folder: Path, photos: int = 6) -> Path:
-    """A data folder as `train.data.readers` wants it; photos are coloured boxes on grey noise."""
+def tiny_data(folder: Path, photos: int = 6, *, own: bool = False) -> Path:
+    """A data folder as `train.data.readers` wants it; photos are coloured boxes on grey noise.
+
+    `own`: in the form of one's own data, whose questions are made from it: no list is frozen.
+    """
     root = folder / "data"
     captions, detection = root / "flickr30k_entities", root / "detection"
     for images in (captions / "images", detection / "images"):
@@ -122,7 +125,12 @@ def tiny_data(folder: Path, photos: int = 6) -> Path:
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
         names = (f"{split}{index}.png" for index in range(photos))
-        _write_jsonl(captions / f"{split}.jsonl", [_caption_photo(captions, n, rng) for n in names])
+        records = [_caption_photo(captions, name, rng) for name in names]
+        if own:
+            lines = [line for record in records for line in _own_lines(record)]
+            _write_jsonl(root / f"{split}.jsonl", lines)
+        else:
+            _write_jsonl(captions / f"{split}.jsonl", records)
     names = [*_detection_names(photos, held_back=False), *_detection_names(photos, held_back=True)]
     _write_jsonl(detection / "boxes.jsonl", [_labelled_photo(detection, n, rng) for n in names])
     return root
@@ -138,6 +146,17 @@ def _caption_photo(folder: Path, name: str, rng: np.random.Generator) -> dict[st
         for text, named in (asked | {"the things": boxes}).items()
     ]
     return {"image": name, "width": 96, "height": 80, "phrases": phrases}
+
+
+def _own_lines(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line for each phrase with one box, in pixels."""
+    image = f"flickr30k_entities/images/{record['image']}"
+    scale = np.array([record["width"], record["height"]] * 2)
+    return [
+        {"image": image, "phrase": phrase["phrase"], "box": (scale * phrase["boxes"][0]).tolist()}
+        for phrase in record["phrases"]
+        if len(phrase["boxes"]) == 1
+    ]
 
 
 def _labelled_photo(folder: Path, name: str, rng: np.random.Generator) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from sdk import Grounder, GroundingError
@@ -31,6 +32,14 @@ def tile(outcome: Outcome) -> Tile:
     return Tile(outcome.photo, (expression.text, figures), expression.boxes, (outcome.box,))
 
 
+def write_mistakes(
+    outcomes: Sequence[Outcome], folder: Path, name: str = "mistakes", worst: int = 100
+) -> list[Path]:
+    """Draw the surest of the wrong answers; returns the paths of the pictures."""
+    mistakes = sorted((o for o in outcomes if not o.right), key=lambda o: -o.score)
+    return write_sheets([tile(o) for o in mistakes[:worst]], folder, name)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.contact_sheet", description=__doc__)
@@ -46,8 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     except (DataError, GroundingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    mistakes = sorted((o for o in outcomes if not o.right), key=lambda o: -o.score)
-    for path in write_sheets([tile(o) for o in mistakes[: args.worst]], args.out, "mistakes"):
+    for path in write_mistakes(outcomes, args.out, worst=args.worst):
         print(path)
     return 0
 

@@ -1,7 +1,7 @@
 """`python -m train.evaluate`: accuracy of a shipped bundle, through the SDK that users run.
 
 Prints Acc@0.5 on the validation split (single-box phrases, all phrases with union boxes, per kind,
-with a distractor), on generated contrastive expressions of held-back photos, and what absent things
+with a distractor), on contrastive expressions of held-back photos, and what absent things
 score. `benchmarks/accuracy.py` adds what a worse picture or another wording costs.
 """
 
@@ -60,13 +60,15 @@ def report(
     predict: Predict, threshold: float, root: Path, *, progress: bool = True
 ) -> dict[str, Any]:
     """All figures but robustness as JSON types; accuracies in percent."""
-    captions = evaluate(predict, caption_questions(root), progress=progress)
+    captioned = caption_questions(root)
+    captions = evaluate(predict, captioned, progress=progress)
     contrast = evaluate(predict, contrastive_questions(root), progress=progress)
     absent = evaluate(predict, absent_questions(root), progress=progress)
     single = [o for o in captions if o.expression.single]
     few = [o for o in contrast if o.expression.num_instances <= 3]
     # One absent phrase per captioned photo is the mix that the calibration is for.
-    mixed = [*single, *(o for o in absent if o.photo.expressions)]
+    paths = {photo.path for photo, _ in captioned}
+    mixed = [*single, *(o for o in absent if o.photo.path in paths)]
     return {
         "val_single_box": section(single),
         "val_distractor": section([o for o in single if has_distractor(o.photo, o.expression)]),

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from train.evaluator import Outcome
 
+Values = Sequence[float] | NDArray[np.floating[Any]]
 BINS = 10
 """Equal-width bins of the reliability diagram."""
 
 
-def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+def auroc(positive: Values, negative: Values) -> float:
     """Probability that a present thing scores above an absent one (Mann-Whitney U), in percent."""
-    if not positive or not negative:
+    if not len(positive) or not len(negative):
         return math.nan
     scores = np.concatenate([positive, negative])
-    order = scores.argsort(kind="stable")
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(1, len(scores) + 1)
-    for value in np.unique(scores):  # ties share their mean rank
-        same = scores == value
-        ranks[same] = ranks[same].mean()
+    _, place, ties = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]  # ties share their mean rank
     n, m = len(positive), len(negative)
     return 100 * float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
 
@@ -32,7 +31,7 @@ def reliability(outcomes: Sequence[Outcome]) -> list[dict[str, float]]:
     """Per bin that is not empty: mean score and share of right boxes (0-1), number of phrases."""
     scores = np.array([o.score for o in outcomes])
     right = np.array([o.right for o in outcomes], float)
-    index = np.minimum((scores * BINS).astype(int), BINS - 1)
+    index = _bins(scores)
     return [
         {
             "score": float(scores[index == b].mean()),
@@ -44,15 +43,30 @@ def reliability(outcomes: Sequence[Outcome]) -> list[dict[str, float]]:
     ]
 
 
-def expected_calibration_error(outcomes: Sequence[Outcome]) -> float:
-    """Mean gap between score and share of right boxes over the bins, in points; nan for none.
+def calibration_error(scores: NDArray[Any], right: NDArray[Any]) -> float:
+    """Expected calibration error, in points: the gap between score and share of right boxes.
 
-    Naeini et al. 2015; Guo et al., arXiv:1706.04599.
+    It is the mean over the bins of `reliability`, each weighted by its number of phrases (Naeini et
+    al. 2015; Guo et al., arXiv:1706.04599). nan for no phrases.
+
+    Args:
+        scores: (n,) probabilities, 0-1. right: (n,) bool.
     """
-    if not outcomes:
+    if not len(scores):
         return math.nan
-    gaps = (row["phrases"] * abs(row["score"] - row["right"]) for row in reliability(outcomes))
-    return 100 * sum(gaps) / len(outcomes)
+    gaps = np.bincount(_bins(scores), scores - right)  # of a bin: phrases times gap
+    return 100 * float(np.abs(gaps).sum() / len(scores))
+
+
+def expected_calibration_error(outcomes: Sequence[Outcome]) -> float:
+    """`calibration_error` of outcomes."""
+    return calibration_error(
+        np.array([o.score for o in outcomes]), np.array([o.right for o in outcomes], bool)
+    )
+
+
+def _bins(scores: NDArray[Any]) -> NDArray[np.intp]:
+    return np.minimum((scores * BINS).astype(int), BINS - 1)
 
 
 def percent_below(outcomes: Sequence[Outcome], threshold: float) -> float:

@@ -1,37 +1,63 @@
-"""What a grounder is asked when it is measured: one fixed set of questions for everyone."""
+"""What a grounder is asked when it is measured: the same questions for everyone.
+
+They are the frozen lists of `train.yardsticks`; for data of one's own, which has none, they are
+made from its validation split.
+"""
 
 from __future__ import annotations
 
-import random
+from hashlib import sha256
 from pathlib import Path
 
 from sdk.boxes import iou_xyxy
-from train.data.expressions import area, expressions_for
-from train.data.negatives import ForeignPhrases, absent_phrases
-from train.data.readers import read_detection, read_expressions
-from train.data.samples import Expression, Photo
-
-Asked = list[tuple[Photo, list[Expression]]]
-SEED = 0
-"""Seed of the generated expressions."""
+from train.data import generated
+from train.data.expressions import area
+from train.data.own import has_own
+from train.data.samples import Asked, Expression, Photo
+from train.yardsticks.lists import ABSENT, CAPTIONS, CONTRASTIVE, NAMED, frozen_questions
 
 
 def caption_questions(root: Path) -> Asked:
     """Every caption phrase of the validation photos."""
-    photos = read_expressions(root, "val")
-    return [(p, [e for e in p.expressions if e.boxes]) for p in photos]
+    return generated.captions(root) if has_own(root) else frozen_questions(root, CAPTIONS)
+
+
+def contrastive_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
+    """Expressions on held-back labelled photos that single out one of several instances.
+
+    Without `yardstick_photos` to choose by, see `frozen_questions`.
+    """
+    if has_own(root):
+        return generated.contrastive(root)
+    return frozen_questions(root, CONTRASTIVE, yardstick_photos=yardstick_photos)
+
+
+def absent_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
+    """What is not there, on all these photos.
+
+    Without `yardstick_photos` to calibrate on, see `frozen_questions`.
+    """
+    if has_own(root):
+        return generated.absent(root)
+    return frozen_questions(root, ABSENT, yardstick_photos=yardstick_photos)
+
+
+def named_questions(root: Path) -> Asked:
+    """Class names of which a held-back labelled photo shows one instance; of no yardstick photo."""
+    return generated.named(root) if has_own(root) else frozen_questions(root, NAMED)
+
+
+def in_fitting_half(photo: Photo) -> bool:
+    """Whether scores are calibrated on this photo; the figures come from the others.
+
+    Photos are split by their name, so that every build splits alike.
+    """
+    return sha256(photo.path.name.encode()).digest()[0] % 2 == 0
 
 
 def single_box(asked: Asked) -> Asked:
     """Only the phrases with one box."""
     return [(photo, [e for e in expressions if e.single]) for photo, expressions in asked]
-
-
-def contrastive_questions(root: Path) -> Asked:
-    """Generated expressions on held-back detection photos, two or more instances of the class."""
-    photos = read_detection(root, "val")
-    made = [(p, expressions_for(p, random.Random(f"{SEED}/{p.path.name}"))) for p in photos]
-    return [(p, [e for e in found if e.num_instances > 1]) for p, found in made]
 
 
 def is_prominent(expression: Expression) -> bool:
@@ -40,17 +66,6 @@ def is_prominent(expression: Expression) -> bool:
     Two to four of a kind in the photo, and a box of at least a twentieth of it.
     """
     return 2 <= expression.num_instances <= 4 and area(expression.boxes[0]) >= 0.05
-
-
-def absent_questions(root: Path) -> Asked:
-    """What is not there: as the data says, else one phrase of another photo or an absent class."""
-    photos = read_expressions(root, "val")
-    foreign = ForeignPhrases(photos)
-    asked = []
-    for photo in [*photos, *read_detection(root, "val")]:
-        rng = random.Random(f"{SEED}/{photo.path.name}")
-        asked.append((photo, absent_phrases(photo, foreign, rng)[:1]))
-    return asked
 
 
 def has_distractor(photo: Photo, expression: Expression) -> bool:

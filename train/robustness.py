@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sdk import Grounder
 from train.data import degrade, wording
+from train.data.generated import SEED
+from train.data.samples import Asked
 from train.evaluator import accuracy, bundle_predict, evaluate
-from train.questions import SEED, Asked
 
 Image = NDArray[np.uint8]
 

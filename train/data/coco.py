@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from train.data.expressions import SYNONYMS
 from train.data.samples import Expression
 
 COCO_CLASSES = tuple(
@@ -17,6 +20,23 @@ clock,vase,scissors,teddy bear,hair drier,toothbrush""".replace("\n", "").split(
 UNKNOWN = -1
 _PEOPLE = frozenset({"man", "woman", "boy", "girl"})
 _NUMBER = {name: number for number, name in enumerate(COCO_CLASSES)}
+
+_WORDS = _NUMBER | {
+    word: _NUMBER[name] for name, words in SYNONYMS.items() if name in _NUMBER for word in words
+}
+_NAMED = re.compile(rf"\b({'|'.join(sorted(_WORDS, key=len, reverse=True))})\b")
+
+
+def class_named(text: str) -> int:
+    """Index of the class whose name or synonym is the first in the text.
+
+    Raises:
+        ValueError: there is none.
+    """
+    named = _NAMED.search(text.lower())
+    if named is None:
+        raise ValueError(f"expected a phrase that names a class of COCO, got {text!r}")
+    return _WORDS[named.group()]
 
 
 def class_of(expression: Expression) -> int:

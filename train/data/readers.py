@@ -4,6 +4,7 @@
     root/flickr30k_entities/{train,val}.jsonl, images/  Flickr30k Entities in JSONL form
     root/detection/boxes.jsonl, images/                 labelled boxes; may be left out
     root/unlabelled/images/                             more photos, for `train.detector` alone
+    root/yardsticks/                                    questions, see `train.yardsticks.lists`
 
 `root` is `--data` or the environment variable GROUNDER_DATA.
 """
@@ -26,6 +27,8 @@ from train.data.samples import DataError, Expression, Instance, Photo, read_json
 DATA_ENVIRONMENT = "GROUNDER_DATA"
 HELD_BACK_PERCENT = 10
 """Share of the detection photos kept for evaluation, chosen by the hash of the file name."""
+YARDSTICK_SOURCE = "coco_bits"
+"""Source of the detection photos that belong to `train.yardsticks` and so to no split."""
 
 
 def data_root(flag: str | Path | None) -> Path:
@@ -76,13 +79,7 @@ def read_flickr30k(root: Path, split: str) -> list[Photo]:
         where = f"{path}:{number}"
         try:
             expressions = tuple(
-                Expression(
-                    text=phrase["phrase"],
-                    boxes=tuple(read_box(box, where) for box in phrase["boxes"]),
-                    kind=phrase["types"][0] if phrase["types"] else "other",
-                )
-                for phrase in record["phrases"]
-                if phrase["boxes"]
+                caption_phrase(phrase, where) for phrase in record["phrases"] if phrase["boxes"]
             )
             image = folder / "images" / record["image"]
             photos.append(Photo(image, expressions, people_instances(expressions)))
@@ -91,10 +88,24 @@ def read_flickr30k(root: Path, split: str) -> list[Photo]:
     return photos
 
 
+def caption_phrase(phrase: dict[str, Any], where: str) -> Expression:
+    """An element of a record's "phrases".
+
+    Raises:
+        DataError: a bad box.
+        KeyError: a key is missing.
+    """
+    return Expression(
+        text=phrase["phrase"],
+        boxes=tuple(read_box(box, where) for box in phrase["boxes"]),
+        kind=phrase["types"][0] if phrase["types"] else "other",
+    )
+
+
 def read_detection(root: Path, split: str) -> list[Photo]:
     """Photos with labelled instances; `split` is "train" or "val" (held back, by photo).
 
-    Empty where `root` has no labelled boxes.
+    Photos of YARDSTICK_SOURCE are in neither. Empty where `root` has no labelled boxes.
 
     Raises:
         DataError: a line is not as expected, or a photo is not there or not an image.
@@ -110,6 +121,8 @@ def read_detection(root: Path, split: str) -> list[Photo]:
         for _, record in records:
             labels_of_source[record["source"]].update(o["label"] for o in record["objects"])
         for number, record in records:
+            if record["source"] == YARDSTICK_SOURCE:
+                continue
             if is_held_back(record["image"]) != (split == "val"):
                 continue
             image = folder / "images" / record["image"]

@@ -61,6 +61,10 @@ class Photo:
     known_labels: frozenset[str] = frozenset()
 
 
+Asked = list[tuple[Photo, list[Expression]]]
+"""Photos, and what is asked about each."""
+
+
 def spread(items: Sequence[T], count: int) -> list[T]:
     """`count` of the items, evenly spaced; all of them if there are fewer or `count` is 0."""
     if not count or count >= len(items):

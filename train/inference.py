@@ -1,0 +1,67 @@
+"""A checkpoint as a `Predict`: what a training run reached, before there is a bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sdk.boxes import cxcywh_to_xyxy
+from sdk.decode import best_boxes
+from sdk.frames import as_bgr
+from sdk.tokenizer import WordPieceTokenizer
+from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
+from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
+from train.config import TrainConfig
+from train.data.samples import Photo
+from train.evaluator import Predict
+from train.features import TextTokens
+from train.methods.lora import fold_lora
+from train.model import GroundingModel
+
+
+def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
+    """The model with the averaged weights of a training run, in eval mode.
+
+    An encoder that trained is in the checkpoint; a frozen one is loaded from its own file.
+
+    Raises:
+        CheckpointError: no checkpoint, or one that does not fit its own settings.
+        ValueError, OSError: an encoder's weights cannot be had.
+    """
+    groups, config, state = load_checkpoint(checkpoint)
+    weights = "random" if config.trains_vision else config.vision_weights
+    model = build_model(dataclasses.replace(config, vision_weights=weights))
+    check_frozen(frozen_sha256(model), state, checkpoint)
+    load_parameters(model, groups["average"])
+    fold_lora(model)
+    return model.eval(), config
+
+
+def checkpoint_predict(checkpoint: Path, vocab: Path) -> Predict:
+    """A `Predict` in FP32 on the CPU; scores are the sigmoid of the best logit, not calibrated.
+
+    Raises:
+        CheckpointError, ValueError, OSError: see `load_model`, or not the vocabulary it has.
+    """
+    model, config = load_model(checkpoint)
+    check_vocab(model, vocab)
+    tokens = TextTokens(WordPieceTokenizer.from_file(vocab, MAX_TOKENS))
+    preprocess = preprocess_for(config)
+
+    @torch.no_grad()
+    def predict(
+        photo: Photo, texts: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path)))
+        ids, mask = tokens(texts)
+        photo_of = torch.zeros(len(texts), dtype=torch.long)
+        boxes, logits, *_ = model(image, photo_of, ids, mask)
+        chosen, best = best_boxes(boxes.numpy(), logits.numpy())
+        return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
+
+    return predict

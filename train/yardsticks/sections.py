@@ -1,0 +1,243 @@
+"""The figures of a model, section by section."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from train.data.samples import spread
+from train.evaluator import Outcome
+from train.metrics import auroc, calibration_error
+from train.questions import (
+    absent_questions,
+    caption_questions,
+    contrastive_questions,
+    in_fitting_half,
+    is_prominent,
+)
+from train.yardsticks.answers import Lists, Outcomes, as_rows, to_nearest
+from train.yardsticks.intervals import Interval, Rows, bootstrap, paired_bootstrap, wilson
+from train.yardsticks.lists import APART, everyday_questions, relation_questions
+
+REJECTED = 0.1
+"""Share of the right unique boxes that is given up to reject absent things."""
+OTHER_NOUN = "other_noun"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number, in percent or points.
+
+    `measure` gives of the rows either a hit or miss for each question that counts, whose share is
+    the figure, or the figure itself.
+    """
+
+    title: str
+    rows: Rows
+    measure: Callable[[Rows], NDArray[np.bool_] | float]
+
+    def value_of(self, rows: Rows) -> float:
+        """The figure, for any rows; nan where nothing counts."""
+        measured = self.measure(rows)
+        if isinstance(measured, np.ndarray):
+            return 100 * float(measured.mean()) if len(measured) else math.nan
+        return measured
+
+    @property
+    def value(self) -> float:
+        """The figure."""
+        return self.value_of(self.rows)
+
+    @property
+    def count(self) -> int:
+        """Number of questions that it comes from."""
+        measured = self.measure(self.rows)
+        return len(measured) if isinstance(measured, np.ndarray) else len(self.rows)
+
+    def interval(self) -> Interval:
+        """95%: Wilson's for a share, else the bootstrap's."""
+        measured = self.measure(self.rows)
+        if isinstance(measured, np.ndarray):
+            low, high = wilson(int(measured.sum()), len(measured))
+            return 100 * low, 100 * high
+        return bootstrap(self.value_of, self.rows)
+
+    def difference_interval(self, other: Figure) -> Interval:
+        """95%, of the difference to another model's figure: the paired bootstrap's."""
+        return paired_bootstrap(self.value_of, self.rows, other.value_of, other.rows)
+
+
+def right(rows: Rows) -> NDArray[np.bool_]:
+    """Hits: the box is right."""
+    return rows.right
+
+
+def absent_rejected(rows: Rows, threshold: float) -> NDArray[np.bool_]:
+    """Hits: absent things that score below the threshold."""
+    return rows.scores[~rows.present] < threshold
+
+
+def right_rejected(rows: Rows, threshold: float) -> NDArray[np.bool_]:
+    """Hits: right boxes that score below the threshold."""
+    return rows.scores[rows.right] < threshold
+
+
+def absent_rejected_at_cost(rows: Rows) -> float:
+    """Percent of the absent things below the score that REJECTED of the right boxes are below."""
+    scores = np.sort(rows.scores[rows.right])
+    rejected = absent_rejected(rows, scores[int(REJECTED * len(scores))]) if len(scores) else scores
+    return 100 * float(rejected.mean()) if len(rejected) else math.nan
+
+
+def separation(rows: Rows) -> float:
+    """AUROC of the score in percent: what is there against what is not."""
+    return auroc(rows.scores[rows.present], rows.scores[~rows.present])
+
+
+def calibration(rows: Rows) -> float:
+    """Expected calibration error in points."""
+    return calibration_error(rows.scores, rows.right)
+
+
+def read_lists(root: Path, limit: int = 0) -> Lists:
+    """The lists that a data folder has; with `limit`, so many photos of each, evenly spaced.
+
+    Raises:
+        DataError: see `train.yardsticks.lists`.
+    """
+    lists = {
+        "everyday": everyday_questions(root),
+        "relations": relation_questions(root),
+        OTHER_NOUN: relation_questions(root, OTHER_NOUN),
+        "captions": caption_questions(root),
+        "contrastive": contrastive_questions(root),
+        "absent": absent_questions(root),
+    }
+    kept = {name: [q for q in asked if q[1]] for name, asked in lists.items()}
+    return {name: spread(asked, limit) for name, asked in kept.items() if asked}
+
+
+def figures(outcomes: Outcomes, threshold: float | None) -> dict[str, dict[str, Figure]]:
+    """Section -> name -> figure; sections whose lists were not asked are left out.
+
+    `threshold`: from which score on the model finds things; without one these figures are left out.
+    """
+    sections = {
+        "everyday": partial(everyday, threshold=threshold),
+        "relations": relations,
+        "captions": captions,
+        "contrastive": contrastive,
+        "absent": partial(absent, threshold=threshold),
+    }
+    return {name: make(outcomes) for name, make in sections.items() if name in outcomes}
+
+
+def judged(outcomes: Outcomes) -> Outcomes:
+    """Name of a list -> outcomes whose `right` is what the figures count."""
+    found = {name: list(of_list) for name, of_list in outcomes.items() if name != OTHER_NOUN}
+    # Of several boxes one that is right is enough: F1@0.5 over all of them has its place here once
+    # a phrase is answered with several boxes.
+    return found | {"everyday": [to_nearest(o) for o in found.get("everyday", ())]}
+
+
+def everyday(outcomes: Outcomes, threshold: float | None) -> dict[str, Figure]:
+    """Things of COCO's classes, named as everybody would."""
+    found = judged(outcomes)["everyday"]
+    kinds = {o.expression.kind for o in found}
+    titles = {
+        "unique": "the only one of its class",
+        "left_right": "left or right one of two",
+        "size": "bigger or smaller one of two",
+        "many": "one of several (best box on any)",
+    }
+    made = {
+        kind: Figure(f"{title}, Acc@0.5", as_rows(_of(found, kind)), right)
+        for kind, title in titles.items()
+        if kind in kinds
+    }
+    both = as_rows(_of(found, "unique", "absent"))
+    made["auroc"] = Figure("AUROC, the only one against absent", both, separation)
+    title = f"absent rejected where {REJECTED:.0%} of the right ones are"
+    made["absent_rejected_at_cost"] = Figure(title, both, absent_rejected_at_cost)
+    if threshold is not None:
+        made |= _at_threshold(both, threshold)
+    made["calibration_error"] = Figure("calibration error, all kinds", as_rows(found), calibration)
+    return made
+
+
+def relations(outcomes: Outcomes) -> dict[str, Figure]:
+    """Phrases with a second noun: is the box the head noun's?
+
+    "On the other noun": of phrases whose nouns are apart, the box has an IoU of at least 0.5 with
+    the second noun's.
+    """
+    found, other = outcomes["relations"], outcomes[OTHER_NOUN]
+    return {
+        "right": Figure("box of the head noun, Acc@0.5", as_rows(found), right),
+        "apart": Figure("of these with nouns apart, Acc@0.5", as_rows(_of(found, APART)), right),
+        "other_noun": Figure("nouns apart, box on the other", as_rows(_of(other, APART)), right),
+    }
+
+
+def captions(outcomes: Outcomes) -> dict[str, Figure]:
+    """Phrases of the validation captions; calibration on the half that is not fitted on."""
+    single = [o for o in outcomes["captions"] if o.expression.single]
+    union = as_rows(outcomes["captions"])
+    held_out = as_rows(_not_fitted_on(single))
+    return {
+        "single_box": Figure("phrases with one box, Acc@0.5", as_rows(single), right),
+        "union_box": Figure("all phrases, union of the boxes, Acc@0.5", union, right),
+        "calibration_error": Figure("calibration error, one box", held_out, calibration),
+    }
+
+
+def contrastive(outcomes: Outcomes) -> dict[str, Figure]:
+    """Expressions that single out one of several instances."""
+    few = [o for o in outcomes["contrastive"] if o.expression.num_instances <= 3]
+    prominent = [o for o in outcomes["contrastive"] if is_prominent(o.expression)]
+    return {
+        "two_or_three": Figure("two or three instances, Acc@0.5", as_rows(few), right),
+        "prominent": Figure("as RefCOCOg chose, Acc@0.5", as_rows(prominent), right),
+    }
+
+
+def absent(outcomes: Outcomes, threshold: float | None) -> dict[str, Figure]:
+    """What is not there, against the captions' phrases with one box.
+
+    The threshold is judged on the half of the photos that it is not fitted on.
+    """
+    single = [o for o in outcomes["captions"] if o.expression.single]
+    both = [*single, *outcomes["absent"]]
+    made = {"auroc": Figure("AUROC, captions against absent", as_rows(both), separation)}
+    if threshold is not None:
+        made |= _at_threshold(as_rows(_not_fitted_on(both)), threshold)
+    return made
+
+
+def _at_threshold(rows: Rows, threshold: float) -> dict[str, Figure]:
+    return {
+        "absent_rejected": Figure(
+            "absent rejected, shipped threshold",
+            rows,
+            partial(absent_rejected, threshold=threshold),
+        ),
+        "right_rejected": Figure(
+            "right boxes rejected, shipped threshold",
+            rows,
+            partial(right_rejected, threshold=threshold),
+        ),
+    }
+
+
+def _not_fitted_on(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [o for o in outcomes if not in_fitting_half(o.photo)]
+
+
+def _of(outcomes: Sequence[Outcome], *kinds: str) -> list[Outcome]:
+    return [o for o in outcomes if o.expression.kind in kinds]
