@@ -1,6 +1,6 @@
 """What the trainer's settings for a processor bring: seconds of a training step, median.
 
-    python benchmarks/training_step.py                  # GROUNDER_DATA set; --steps 5 is quick
+    python benchmarks/training_step.py                  # GROUNDER_DATA set; --steps 5 --batch-photos 4 is quick
 
 The same batches go through trainers that differ in fast math (bfloat16 products) or in memory
 format, in turn, so that other work on the machine meets all of them. `seconds` is what passes,
@@ -31,8 +31,9 @@ from benchmarks.record import save  # noqa: E402
 from train.build import DEFAULT_VOCAB  # noqa: E402
 from train.config import TrainConfig  # noqa: E402
 from train.data.dataset import Batch  # noqa: E402
-from train.data.readers import data_root, read_detection, read_expressions  # noqa: E402
-from train.data.samples import Photo, spread  # noqa: E402
+from train.data.readers import data_root  # noqa: E402
+from train.data.samples import Photo  # noqa: E402
+from train.data.training import training_photos  # noqa: E402
 from train.fast_math import use_fast_math  # noqa: E402
 from train.trainer import Trainer  # noqa: E402
 
@@ -94,6 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--steps", type=int, default=15, help="timed steps of each variant")
+    parser.add_argument("--batch-photos", type=int, default=16, help="photos of a step")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = all cores")
     parser.add_argument("--note", default="", help="what else ran, for the record")
     parser.add_argument(
@@ -103,9 +105,10 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     root = data_root(args.data)
-    photos = [*spread(read_expressions(root, "train"), 200)]
-    photos += spread(read_detection(root, "train"), 200)
-    config = TrainConfig(augment=True, limit=200, detection_photos=200)
+    photos = training_photos(root, limit=200, detection_photos=200)
+    config = TrainConfig(
+        augment=True, limit=200, detection_photos=200, batch_photos=args.batch_photos
+    )
     record: dict[str, Any] = {
         "machine": describe() | {"torch": torch.__version__},
         "threads": torch.get_num_threads(),
@@ -122,7 +125,7 @@ def main() -> int:
             batches = list(islice(made, WARM_UP + args.steps))
             record[encoder] = measure(trainers, batches)
         for name, figures in record[encoder].items():
-            print(f"{encoder}, {name}: {figures['seconds']:.2f} s a step")
+            print(f"{encoder}, {name}: {figures['seconds']:.2f} s a step", flush=True)
     save(args.json, record)
     return 0
 

@@ -16,7 +16,7 @@ import torch
 
 from sdk.files import TEMPORARY
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder, tiny_vision_weights
-from train import session
+from train import session, validation
 from train.__main__ import main as train
 from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from train.config import TrainConfig
@@ -165,14 +165,14 @@ def test_a_run_stopped_while_it_validates_does_so_when_it_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tiny_trainer(folder, "run")
-    predict = run.predict
+    predict = validation.predict
 
-    def stopped(*asked: object) -> object:
+    def stopped(*asked):  # type: ignore[no-untyped-def]
         signal.raise_signal(signal.SIGTERM)
-        return predict(*asked)  # type: ignore[arg-type]
+        return predict(*asked)
 
-    monkeypatch.setattr(run, "predict", stopped)
-    with pytest.raises(Interrupted, match="has step 6"):
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="has step 6"):
+        patch.setattr(validation, "predict", stopped)
         run.fit()
     assert not (folder / "run" / ACCURACY).exists()
     tiny_trainer(folder, "run").fit()

@@ -13,16 +13,12 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, gather_object, send_to_device
-from numpy.typing import NDArray
+from accelerate.utils import InitProcessGroupKwargs, send_to_device
 from torch import Tensor
 from tqdm import tqdm
 
-from sdk.boxes import cxcywh_to_xyxy
-from sdk.decode import best_boxes
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.candidate_loss import wanted_cells
@@ -33,7 +29,6 @@ from train.data.samples import Photo
 from train.detector import detection_distillation_loss
 from train.distill import load_teacher
 from train.encoders.picodet import from_picodet, neck_maps
-from train.evaluator import evaluate
 from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
 from train.fusion.candidates import CandidatesFusion
@@ -43,6 +38,7 @@ from train.optimizer import build_optimizer, set_rate
 from train.run_state import CHECKPOINT, resume_run, save_run, without_starting_files
 from train.runlog import ACCURACY, LOSS, RunLog
 from train.schedule import rewarm, warm_cosine
+from train.validation import validate
 
 CHECKPOINT_EVERY = 50
 """Steps between two checkpoints: the most that a killed run does again."""
@@ -122,7 +118,7 @@ class Trainer:
                 f"photos of a process, got {config.batch_photos}"
             )
         self.total_steps = config.steps or self.per_epoch * config.epochs
-        self._store = PhotoStore()
+        self.store = PhotoStore()
         self.log = RunLog(out)
         if initial.side_weights:
             groups, other, _ = load_checkpoint(Path(initial.side_weights))
@@ -135,7 +131,7 @@ class Trainer:
         )
         self.step = self.saved_step = self.moments_since = 0
         self._reached: float | None = None
-        self._signalled = False
+        self.signalled = False
         resume_run(self)
 
     @property
@@ -161,7 +157,7 @@ class Trainer:
                 self._log_accuracy()
             while self.step < self.total_steps:
                 self._train_pass()
-            return self.validate()[0] if self._reached is None else self._reached
+            return validate(self)[0] if self._reached is None else self._reached
 
     def _train_pass(self) -> None:
         """Train to the end of the current pass over the photos, or of the run."""
@@ -205,7 +201,7 @@ class Trainer:
         return self.step > 0 and (self._ends_pass() or (every > 0 and self.step % every == 0))
 
     def _log_accuracy(self) -> None:
-        self._reached, phrases = self.validate()
+        self._reached, phrases = validate(self)
         if self.accelerator.is_main_process:
             row = {"step": self.step, "accuracy": self._reached, "phrases": phrases}
             self.log.add(ACCURACY, row)
@@ -214,7 +210,7 @@ class Trainer:
             tqdm.write(f"{name}: Acc@0.5 {self._reached:.1f}")
 
     def _note_signal(self) -> None:
-        self._signalled = True
+        self.signalled = True
         self.accelerator.set_trigger()
 
     def train_step(self, batch: Batch) -> dict[str, float]:
@@ -278,43 +274,3 @@ class Trainer:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         now = [t.detach() for t in self.model.adapter_state().values()]
         torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
-
-    @torch.no_grad()
-    def validate(self) -> tuple[float, int]:
-        """Acc@0.5 of the averaged weights on the single-box validation phrases, and their number.
-
-        Every process grounds its share; all of them get the whole figure.
-
-        Raises:
-            Interrupted: a signal came.
-        """
-        current = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
-        load_parameters(self.model, self.average)
-        try:
-            share = self.val_photos[self.rank :: self.world]
-            right: list[bool] = []
-            for photo in share:
-                if self._signalled:  # it may take minutes, and the state is written
-                    raise Interrupted(self.saved_step, self.checkpoint)
-                asked = [e for e in photo.expressions if e.single]
-                right += [o.right for o in evaluate(self.predict, [(photo, asked)], progress=False)]
-            right = gather_object(right)
-            return (100 * sum(right) / len(right) if right else float("nan")), len(right)
-        finally:
-            load_parameters(self.model, current)
-
-    @torch.no_grad()
-    def predict(
-        self, photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """An evaluator's `Predict` with the model as it is."""
-        self.model.eval()
-        if self.cached_vision is not None:
-            photos = self.cached_vision([photo])
-        else:
-            photos = torch.from_numpy(self.preprocess.tensor(self._store[photo]))
-        text, mask = self.texts(texts)
-        inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
-        boxes, logits, *_ = self.model(*send_to_device(inputs, self.device))
-        chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
-        return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
