@@ -1,6 +1,6 @@
 """What the trainer's settings for a processor bring: seconds of a training step, median.
 
-    python benchmarks/training_step.py                  # GROUNDER_DATA set; --steps 5 --batch-photos 4 is quick
+    python benchmarks/training_step.py     # GROUNDER_DATA set; quick: --steps 5 --batch-photos 4
 
 The same batches go through trainers that differ in fast math (bfloat16 products) or in memory
 format, in turn, so that other work on the machine meets all of them. `seconds` is what passes,
