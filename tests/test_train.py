@@ -95,9 +95,7 @@ def test_kept_features_equal_fresh_ones(tmp_path: Path) -> None:
     photos = read_flickr30k(tmp_path / "data", "val")[:2]
     vision = run.model.vision
     assert isinstance(vision, CompactVision) and isinstance(run.cached_vision, CachedVisionFeatures)
-    fresh = [
-        vision.features(torch.from_numpy(run.preprocess.tensor(run._store[p]))) for p in photos
-    ]
+    fresh = [vision.features(torch.from_numpy(run.preprocess.tensor(run.store[p]))) for p in photos]
     for kept, *new in zip(run.cached_vision(photos), *fresh, strict=True):
         torch.testing.assert_close(kept, torch.cat(new).half().float())
     assert isinstance(run.texts, CachedTextFeatures)
@@ -179,7 +177,7 @@ def test_other_settings_do_not_continue_a_run(
         (["--dim", "12"], "--dim: expected a multiple of 8"),
         (["--method", "lora", "--unfreeze-vision"], "--unfreeze-vision: lora adapts frozen"),
         (["--method", "unipt_joint", "--fusion", "transvg"], "--fusion: unipt_joint has"),
-        (["--fusion", "sparse"], "--fusion: expected one of comparing, decoder, dense, transvg"),
+        (["--fusion", "sparse"], "--fusion: expected one of candidates, comparing, decoder, dense"),
         (["--variant", "draft"], "--variant: expected one of released, paper"),
         (["--vocab", str(DEFAULT_VOCAB)], "--vocab: expected the 38 tokens"),
     ],

@@ -24,6 +24,7 @@ from train.config import TrainConfig
 from train.data.readers import data_root, read_expressions
 from train.data.samples import DataError
 from train.data.training import training_photos
+from train.interrupt import Interrupted
 from train.plots import plot_run
 from train.trainer import Trainer
 
@@ -61,7 +62,7 @@ def field_docs() -> dict[str, str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code 0, or 2 with one line of what to do."""
+    """Exit code 0; 2 or, where a signal ended the run, 130 with one line of what to do."""
     args = vars(build_parser().parse_args(argv))
     data, out, vocab, threads = (args.pop(k) for k in ("data", "out", "vocab", "threads"))
     if threads:
@@ -86,6 +87,9 @@ def main(argv: list[str] | None = None) -> int:
     except (DataError, CheckpointError, GroundingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 130
     return 0
 
 

@@ -87,6 +87,8 @@ class TrainConfig:
     """Use only this many caption photos (a quick try); 0 = all."""
     seed: int = 0
     """Seed of initialisation, order, phrases and augmentation."""
+    eval_every: int = runtime(0)
+    """Steps between two validations within a pass; 0 = only at the end of each pass."""
     cache_features: bool = runtime(True)
     """Compute what frozen encoders give once; off where it takes too much disk or memory."""
     activation_checkpointing: bool = runtime(False)
@@ -111,7 +113,8 @@ class TrainConfig:
         for name in (*positive, "phrases_per_photo", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number")
-        for name in ("steps", "warmup_steps", "detection_photos", "limit", "detection_weight"):
+        counts = ("steps", "warmup_steps", "detection_photos", "limit", "eval_every")
+        for name in (*counts, "detection_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected 0 or more")
         if self.dim % 8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from sdk.files import replace_file
@@ -22,16 +23,37 @@ class RunLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.is_file()
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row.keys())
+            writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
             if new:
                 writer.writeheader()
             writer.writerow(row)
 
+    def has(self, name: str, step: int) -> bool:
+        """Whether a file has a row of a step."""
+        path = self._folder / name
+        rows = path.read_text().splitlines()[1:] if path.is_file() else []
+        return any(_step(row) == step for row in rows)
+
     def take_back(self, step: int) -> None:
         """Drop the rows after `step`."""
-        for name in (LOSS, ACCURACY):
-            path = self._folder / name
-            if path.is_file():
-                header, *rows = path.read_text().splitlines()
-                kept = [row for row in rows if int(float(row.split(",", 1)[0])) <= step]
-                replace_file(path, "\n".join([header, *kept, ""]).encode())
+        for name, text in self.read().items():
+            header, *rows = text.splitlines()
+            kept = [row for row in rows if _step(row) <= step]
+            if kept:
+                replace_file(self._folder / name, "\n".join([header, *kept, ""]).encode())
+            else:
+                (self._folder / name).unlink()
+
+    def read(self) -> dict[str, str]:
+        """The text of each file that there is, by its name."""
+        paths = [self._folder / name for name in (LOSS, ACCURACY)]
+        return {path.name: path.read_text() for path in paths if path.is_file()}
+
+    def write(self, texts: Mapping[str, str]) -> None:
+        """The inverse of `read`."""
+        for name, text in texts.items():
+            replace_file(self._folder / name, text.encode())
+
+
+def _step(row: str) -> int:
+    return int(float(row.split(",", 1)[0]))

@@ -10,47 +10,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, gather_object, send_to_device
-from numpy.typing import NDArray
+from accelerate.utils import InitProcessGroupKwargs, send_to_device
 from torch import Tensor
 from tqdm import tqdm
 
-from sdk.boxes import cxcywh_to_xyxy
-from sdk.decode import best_boxes
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.candidate_loss import wanted_cells
-from train.checkpoint import (
-    ENCODER_PREFIXES,
-    CheckpointError,
-    check_frozen,
-    frozen_sha256,
-    load_checkpoint,
-    load_parameters,
-    save_checkpoint,
-    starting_values,
-)
+from train.checkpoint import frozen_sha256, load_checkpoint, load_parameters, starting_values
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import Photo
 from train.detector import detection_distillation_loss
 from train.distill import load_teacher
 from train.encoders.picodet import from_picodet, neck_maps
-from train.evaluator import evaluate
 from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
 from train.fusion.candidates import CandidatesFusion
+from train.interrupt import Interrupted, on_signal
 from train.objective import objective
+from train.optimizer import build_optimizer, set_rate
+from train.run_state import CHECKPOINT, resume_run, save_run, without_starting_files
 from train.runlog import ACCURACY, LOSS, RunLog
-from train.schedule import warm_cosine
+from train.schedule import rewarm, warm_cosine
+from train.validation import validate
 
-CHECKPOINT_EVERY = 200
-"""Steps between two checkpoints."""
+CHECKPOINT_EVERY = 50
+"""Steps between two checkpoints: the most that a killed run does again."""
+LOG_EVERY = 20
+"""Steps between two rows of the losses."""
 LONGEST_WAIT = timedelta(hours=6)
 """For the first process, which computes the features that are kept."""
 
@@ -80,10 +73,13 @@ class Trainer:
         self.device = self.accelerator.device
         self.world, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.preprocess = preprocess_for(config)
-        self.model = build_model(config)
+        initial = without_starting_files(config) if self.checkpoint.is_file() else config
+        self.model = build_model(initial)
         check_vocab(self.model, vocab)
-        self._frozen_sha256 = frozen_sha256(self.model)
-        self.model.to(self.device)
+        self.frozen_sha256 = frozen_sha256(self.model)
+        # Convolutions with channels last are faster, above all the depthwise ones; activations
+        # follow the weights. The numbers are the same: benchmarks/training_step.py.
+        self.model.to(self.device, memory_format=torch.channels_last)
         self.teacher = load_teacher(config, self.model, self.device)
         self.detector = None
         if config.detection_weight and config.trains_vision:
@@ -122,109 +118,100 @@ class Trainer:
                 f"photos of a process, got {config.batch_photos}"
             )
         self.total_steps = config.steps or self.per_epoch * config.epochs
-        self._store = PhotoStore()
+        self.store = PhotoStore()
         self.log = RunLog(out)
-        if config.side_weights:
-            groups, other, _ = load_checkpoint(Path(config.side_weights))
+        if initial.side_weights:
+            groups, other, _ = load_checkpoint(Path(initial.side_weights))
             values = starting_values(self.model, groups["average"], config.fusion, other.fusion)
             load_parameters(self.model, values, only_matching=True)
         self.params = self.model.adapter_params()
         self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
-        self.network, self.optimizer = self.accelerator.prepare(self.model, self._optimizer())
-        self.step = 0
-        self._resume()
-
-    def _optimizer(self) -> torch.optim.AdamW:
-        pretrained = (*ENCODER_PREFIXES, "second_neck.")
-        encoders = [p for n, p in self.params.items() if n.startswith(pretrained)]
-        rest = [p for n, p in self.params.items() if not n.startswith(pretrained)]
-        groups = [
-            {"params": rest, "peak": self.config.lr},
-            {"params": encoders, "peak": self.config.encoder_lr},
-        ]
-        groups = [g for g in groups if g["params"]]
-        return torch.optim.AdamW(groups, lr=0.0, weight_decay=self.config.weight_decay)
+        self.network, self.optimizer = self.accelerator.prepare(
+            self.model, build_optimizer(self.params, config)
+        )
+        self.step = self.saved_step = self.moments_since = 0
+        self._reached: float | None = None
+        self.signalled = False
+        resume_run(self)
 
     @property
     def checkpoint(self) -> Path:
         """Where the run keeps its state."""
-        return self.out / "checkpoint.safetensors"
+        return self.out / CHECKPOINT
 
     def save(self) -> None:
-        """Write parameters, average and optimiser state."""
-        if not self.accelerator.is_main_process:
-            return
-        moments: dict[str, Tensor] = {}
-        for name, p in self.params.items():
-            for key, value in self.optimizer.state.get(p, {}).items():
-                moments[f"{key}.{name}"] = value
-        groups = {"model": self.model.adapter_state(), "average": self.average, "adam": moments}
-        state = {
-            "step": self.step,
-            "processes": self.world,
-            "frozen_sha256": self._frozen_sha256,
-        }
-        save_checkpoint(self.checkpoint, groups, self.config, state)
-
-    def _resume(self) -> None:
-        if not self.checkpoint.is_file():
-            return
-        groups, config, state = load_checkpoint(self.checkpoint)
-        if config != self.config:
-            raise CheckpointError(
-                f"{self.checkpoint} was made with other settings; give another --out, or delete it"
-            )
-        check_frozen(self._frozen_sha256, state, self.checkpoint)
-        if state.get("processes", 1) != self.world:
-            raise CheckpointError(
-                f"{self.checkpoint} is of a run in {state.get('processes', 1)} processes, this one "
-                f"has {self.world}: its steps would be other photos; start as many, or another run"
-            )
-        load_parameters(self.model, groups["model"])
-        for name, value in self.average.items():
-            value.copy_(groups["average"][name])
-        for key, value in groups.get("adam", {}).items():
-            kind, name = key.split(".", 1)
-            device = "cpu" if kind == "step" else self.device  # as AdamW itself has it
-            self.optimizer.state[self.params[name]][kind] = value.to(device)
-        self.step = int(state["step"])
-        self.accelerator.wait_for_everyone()
+        """Write the state to go on from."""
         if self.accelerator.is_main_process:
-            self.log.take_back(self.step)
+            save_run(self)
+        self.saved_step = self.step
 
     def fit(self) -> float:
-        """Train to the end; returns Acc@0.5 on the validation photos' single-box phrases."""
-        reached: float | None = None
-        while self.step < self.total_steps:
-            epoch, done = divmod(self.step, self.per_epoch)
-            bar = tqdm(
-                total=self.per_epoch,
-                initial=done,
-                desc=f"epoch {epoch + 1}",
-                unit="batch",
-                disable=not self.accelerator.is_main_process,
-            )
-            batches = self.batches.epoch(
-                epoch, self.config.batch_photos, skip=done, rank=self.rank, world=self.world
-            )
-            for batch in batches:
-                terms = self.train_step(batch)
-                bar.update()
-                bar.set_postfix({k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
-                if self.step % 20 == 0 and self.accelerator.is_main_process:
-                    self.log.add(LOSS, {"step": self.step, **terms})
-                if self.step % CHECKPOINT_EVERY == 0:
-                    self.save()
-                if self.step == self.total_steps:
-                    break
-            bar.close()
-            reached, phrases = self.validate()
-            if self.accelerator.is_main_process:
-                row = {"step": self.step, "accuracy": reached, "phrases": phrases}
-                self.log.add(ACCURACY, row)
-            self.accelerator.print(f"epoch {epoch + 1}: Acc@0.5 {reached:.1f}")
-            self.save()
-        return self.validate()[0] if reached is None else reached
+        """Train to the end; returns Acc@0.5 on the validation photos' single-box phrases.
+
+        Raises:
+            Interrupted: SIGTERM or Ctrl-C came; the state is written.
+        """
+        with on_signal(self._note_signal):
+            # A run that was stopped while it validated has its state, but not the figure.
+            if self._validates() and not self.log.has(ACCURACY, self.step):
+                self._log_accuracy()
+            while self.step < self.total_steps:
+                self._train_pass()
+            return validate(self)[0] if self._reached is None else self._reached
+
+    def _train_pass(self) -> None:
+        """Train to the end of the current pass over the photos, or of the run."""
+        leaves = False
+        epoch, done = divmod(self.step, self.per_epoch)
+        main = self.accelerator.is_main_process
+        batches = self.batches.epoch(
+            epoch, self.config.batch_photos, skip=done, rank=self.rank, world=self.world
+        )
+        bar = tqdm(
+            islice(batches, self.total_steps - self.step),
+            desc=f"epoch {epoch + 1}",
+            total=self.per_epoch,
+            initial=done,
+            unit="batch",
+            disable=not main,
+        )
+        for batch in bar:
+            terms = self.train_step(batch)
+            bar.set_postfix({k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
+            if self.step % LOG_EVERY == 0 and main:
+                self.log.add(LOSS, {"step": self.step, **terms})
+            # A signal to one process is one to all: they stop at the same step.
+            leaves = leaves or self.accelerator.check_trigger()
+            validates = self._validates()
+            due = leaves or validates or self.step - self.saved_step >= CHECKPOINT_EVERY
+            # Gradients that are still being accumulated are not part of the state.
+            if self._ends_pass() or (due and self.accelerator.sync_gradients):
+                self.save()
+                if leaves:
+                    raise Interrupted(self.saved_step, self.checkpoint)
+            if validates:
+                self._log_accuracy()
+
+    def _ends_pass(self) -> bool:
+        return self.step % self.per_epoch == 0 or self.step == self.total_steps
+
+    def _validates(self) -> bool:
+        """Whether the step, if any, is one to validate after."""
+        every = self.config.eval_every
+        return self.step > 0 and (self._ends_pass() or (every > 0 and self.step % every == 0))
+
+    def _log_accuracy(self) -> None:
+        self._reached, phrases = validate(self)
+        if self.accelerator.is_main_process:
+            row = {"step": self.step, "accuracy": self._reached, "phrases": phrases}
+            self.log.add(ACCURACY, row)
+            passes, within = divmod(self.step, self.per_epoch)
+            name = f"step {self.step}" if within else f"epoch {passes}"
+            tqdm.write(f"{name}: Acc@0.5 {self._reached:.1f}")
+
+    def _note_signal(self) -> None:
+        self.signalled = True
+        self.accelerator.set_trigger()
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Forward and backward of a batch, and an optimiser step; returns the loss terms."""
@@ -232,8 +219,8 @@ class Trainer:
         # For dropout, which a resumed run repeats and no two processes share.
         torch.manual_seed(self.config.seed + self.step * self.world + self.rank)
         rate = warm_cosine(self.step, self.total_steps, self.config.warmup_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
+        rate *= rewarm(self.step, self.moments_since)
+        set_rate(self.optimizer, rate)
         self.model.train()
         with self.accelerator.accumulate(self.network):
             terms = self.loss(batch)
@@ -287,36 +274,3 @@ class Trainer:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         now = [t.detach() for t in self.model.adapter_state().values()]
         torch._foreach_lerp_(list(self.average.values()), now, 1 - decay)
-
-    @torch.no_grad()
-    def validate(self) -> tuple[float, int]:
-        """Acc@0.5 of the averaged weights on the single-box validation phrases, and their number.
-
-        Every process grounds its share; all of them get the whole figure.
-        """
-        current = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
-        load_parameters(self.model, self.average)
-        try:
-            share = self.val_photos[self.rank :: self.world]
-            asked = [(p, [e for e in p.expressions if e.single]) for p in share]
-            right = [o.right for o in evaluate(self.predict, asked, progress=False)]
-            right = gather_object(right)
-            return (100 * sum(right) / len(right) if right else float("nan")), len(right)
-        finally:
-            load_parameters(self.model, current)
-
-    @torch.no_grad()
-    def predict(
-        self, photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """An evaluator's `Predict` with the model as it is."""
-        self.model.eval()
-        if self.cached_vision is not None:
-            photos = self.cached_vision([photo])
-        else:
-            photos = torch.from_numpy(self.preprocess.tensor(self._store[photo]))
-        text, mask = self.texts(texts)
-        inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
-        boxes, logits, *_ = self.model(*send_to_device(inputs, self.device))
-        chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
-        return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))

@@ -1,0 +1,131 @@
+"""`python -m train.session`: carry a run to another machine in one small file.
+
+    python -m train.session save runs/mine mine.safetensors
+    python -m train.session restore mine.safetensors runs/mine    # prints the command that goes on
+
+The file holds averaged and, where there is room, current parameters in half precision, the step,
+the settings and the curves so far, but not AdamW's moments: those start anew, with a short warm-up
+(`schedule.rewarm`). Order of the photos, phrases and schedule go on as they would have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from train import needs_torch  # noqa: F401
+
+# isort: split
+
+from torch import Tensor
+
+from sdk.files import replacing
+from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from train.config import TrainConfig
+from train.run_state import CHECKPOINT
+from train.runlog import RunLog
+
+LIMIT_BYTES = 10_000_000
+HEADER_BYTES = 500_000
+"""Left for names, settings and curves when it is decided what to store."""
+
+
+def save_session(run: Path, out: Path) -> None:
+    """Write the state of the run in folder `run`, which may be training, to `out`.
+
+    Raises:
+        CheckpointError: no run is there, or its file would be larger than LIMIT_BYTES; `out` is
+            then as it was.
+        OSError: `out` cannot be written.
+    """
+    groups, config, state = load_checkpoint(run / CHECKPOINT)
+    kept = {name: halved(groups[name]) for name in ("model", "average")}
+    size = sum(t.nbytes for group in kept.values() for t in group.values())
+    if size > LIMIT_BYTES - HEADER_BYTES:
+        del kept["model"]  # its average is close, and better
+    state |= {"stored": " and ".join(kept), "curves": RunLog(run).read()}
+    with replacing(out) as temporary:
+        save_checkpoint(temporary, kept, config, state)
+        size = temporary.stat().st_size
+        if size > LIMIT_BYTES:
+            raise CheckpointError(
+                f"{out}: expected at most {LIMIT_BYTES / 1e6:g} MB, got {size / 1e6:.1f} MB for "
+                f"what trains; take {run / CHECKPOINT} along as it is"
+            )
+
+
+def restore_session(file: Path, run: Path) -> TrainConfig:
+    """Make the folder `run` out of what `save_session` wrote; returns the run's settings.
+
+    Raises:
+        CheckpointError: `file` is not of `save_session`, or `run` has a checkpoint already.
+        OSError: `run` cannot be written.
+    """
+    groups, config, state = load_checkpoint(file)
+    if "curves" not in state:
+        raise CheckpointError(f"{file}: expected a file of `train.session save`, got another one")
+    if (run / CHECKPOINT).exists():
+        raise CheckpointError(f"{run}: expected a folder without a run, got {CHECKPOINT} in it")
+    del state["stored"]
+    curves = state.pop("curves")
+    groups.setdefault("model", groups["average"])
+    groups = {prefix: {n: t.float() for n, t in group.items()} for prefix, group in groups.items()}
+    run.mkdir(parents=True, exist_ok=True)
+    RunLog(run).write(curves)
+    state["moments_since"] = state["step"]
+    save_checkpoint(run / CHECKPOINT, groups, config, state)
+    return config
+
+
+def halved(group: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors in float16. Raises CheckpointError where a value is too large for it."""
+    halves = {name: tensor.half() for name, tensor in group.items()}
+    for name, half in halves.items():
+        if not half.isfinite().all():
+            raise CheckpointError(f"{name}: expected values below 65,504, got larger ones or nan")
+    return halves
+
+
+def train_command(config: TrainConfig, run: Path) -> str:
+    """The command that goes on with a run of these settings."""
+    words = ["python", "-m", "train", "--out", str(run)]
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), field.name.replace("_", "-")
+        if not field.compare or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0, or 2 with one line of what to do."""
+    parser = argparse.ArgumentParser(prog="python -m train.session", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    save = commands.add_parser("save", help="a run's folder to a file")
+    save.add_argument("run", type=Path)
+    save.add_argument("file", type=Path)
+    restore = commands.add_parser("restore", help="a file to a run's folder")
+    restore.add_argument("file", type=Path)
+    restore.add_argument("run", type=Path)
+    args = parser.parse_args(argv)
+    try:
+        if args.command == "save":
+            save_session(args.run, args.file)
+            print(f"{args.file}: {args.file.stat().st_size / 1e6:.2f} MB")
+        else:
+            print(train_command(restore_session(args.file, args.run), args.run))
+    except (CheckpointError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
