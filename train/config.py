@@ -34,7 +34,8 @@ class TrainConfig:
     unfreeze_vision: bool = False
     """Train the vision encoder along with the side network: how the default's encoder was made."""
     vision_weights: str = "default"
-    """Weights of the compact encoder: "default", a .safetensors, a PicoDet-S .onnx, or "random"."""
+    """Weights of the compact encoder: "default", "detector" (PicoDet-S for COCO), a .safetensors, a
+    PicoDet-S .onnx, or "random"."""
     second_neck: bool = False
     """Train a copy of the compact encoder's neck beside it, on the same frozen stages."""
     side_weights: str = ""

@@ -21,7 +21,7 @@ from train import needs_torch  # noqa: F401
 from safetensors.torch import save_file
 
 from sdk.files import replacing
-from train.build import DEFAULT_VISION_WEIGHTS, build_model
+from train.build import SHIPPED_VISION_WEIGHTS, build_model
 from train.checkpoint import (
     CheckpointError,
     frozen_sha256,
@@ -53,10 +53,10 @@ def freeze(checkpoint: Path, folder: Path) -> tuple[Path, Path]:
             f"{checkpoint} holds no trained vision encoder; expected a run with --unfreeze-vision"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    vision, side = folder / DEFAULT_VISION_WEIGHTS.name, folder / SIDE_NAME
+    vision, side = folder / SHIPPED_VISION_WEIGHTS["default"].name, folder / SIDE_NAME
     with replacing(vision) as temporary:
         save_file(weights, temporary, {"step": str(state["step"])})
-    shipped = vision.resolve() == DEFAULT_VISION_WEIGHTS.resolve()
+    shipped = vision.resolve() == SHIPPED_VISION_WEIGHTS["default"].resolve()
     config = dataclasses.replace(
         config,
         unfreeze_vision=False,
@@ -75,7 +75,9 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.freeze", description=__doc__)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--out", type=Path, default=DEFAULT_VISION_WEIGHTS.parent, help="folder")
+    parser.add_argument(
+        "--out", type=Path, default=SHIPPED_VISION_WEIGHTS["default"].parent, help="folder"
+    )
     args = parser.parse_args(argv)
     try:
         for path in freeze(args.checkpoint, args.out):
