@@ -21,7 +21,7 @@ from train.checkpoint import frozen_sha256, save_checkpoint
 from train.config import TrainConfig
 from train.data.readers import is_held_back
 from train.encoders.esnet import ESNet
-from train.fusion import DecoderFusion, DenseFusion
+from train.fusion import CandidatesFusion, DecoderFusion, DenseFusion
 from train.model import GroundingModel
 
 IMAGE_SIZE = 64
@@ -96,6 +96,9 @@ def tiny_model(folder: Path, **changes: Any) -> GroundingModel:
             model.fusion.head[-1].weight.normal_(generator=generator)
         if isinstance(model.fusion, DecoderFusion):
             model.fusion.head.head[-1].weight.normal_(generator=generator)
+        if isinstance(model.fusion, CandidatesFusion):
+            for head in (model.fusion.match_head, model.fusion.head, model.fusion.presence):
+                head[-1].weight.normal_(generator=generator)
         for name, statistic in model.adapter_state().items():
             if name.endswith(("running_mean", "running_var")):
                 statistic.uniform_(0.5, 2, generator=generator)

@@ -168,6 +168,7 @@ class CandidatesFusion(nn.Module):
         self.dim, self.grid = dim, grid
         half = dim // 2
         self.scene_dim = dim + half
+        self.candidates, self.contexts = (min(k, grid * grid) for k in (CANDIDATES, CONTEXTS))
         self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
         self.scene = nn.ModuleList(
             SceneLayer(dim, HEADS, grid, mix_globally=index > 0) for index in range(SCENE_LAYERS)
@@ -253,8 +254,8 @@ class CandidatesFusion(nn.Module):
         rank = self.peaks(matches.named).detach()
         if wanted is not None:
             rank = rank.masked_fill(wanted, 1e5)
-        best = rank.topk(CANDIDATES, dim=1).indices
-        beside = self.peaks(matches.context).detach().topk(CONTEXTS, dim=1).indices
+        best = rank.topk(self.candidates, dim=1).indices
+        beside = self.peaks(matches.context).detach().topk(self.contexts, dim=1).indices
         chosen = torch.cat([best, beside], dim=1)  # (P, K + contexts)
         boxes = taken(matches.boxes, chosen)
         logits = torch.stack([matches.named, matches.context], dim=-1)
@@ -262,12 +263,12 @@ class CandidatesFusion(nn.Module):
         things = self.gather(torch.cat([taken(part, chosen) for part in cells], -1))
         things = things + self.place(about.detach())
         things = things + self.roles.repeat_interleave(
-            torch.tensor([CANDIDATES, CONTEXTS], device=things.device), dim=0
+            torch.tensor([self.candidates, self.contexts], device=things.device), dim=0
         )
         biases = self.pairs(pair_features(boxes.detach())).permute(0, 3, 1, 2)
         for layer, bias in zip(self.compare, biases.split(HEADS, dim=1), strict=True):
             things = layer(things, bias, text, text_mask)
-        things = self.norm_out(things[:, :CANDIDATES])
+        things = self.norm_out(things[:, : self.candidates])
         if lessons is not None:
             things = things + things @ lessons.down @ lessons.up
         one, member, moved = self.head(things).split([1, 1, 4], dim=-1)
