@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -112,6 +113,7 @@ class BatchMaker:
         self.augment = augment
         self.several = several
         self._foreign = ForeignPhrases(photos)
+        self._frequency = Counter(i.label for photo in photos for i in photo.instances)
         self._borrowed = BorrowedPhrases(photos if teacher else ())
         self._partners = mosaic.Partners(photos)
         self._store = PhotoStore()
@@ -182,6 +184,7 @@ class BatchMaker:
         """
         captions = [e for e in photo.expressions if e.single or (self.several and e.boxes)]
         made = expressions_for(photo, rng, several=self.several)
+        made.sort(key=lambda e: rng.random() * self._frequency[e.label])  # rare classes first
         contrast = [e for e in made if e.num_instances > 1]
         labels = [e for e in made if e.num_instances == 1]
         if captions:

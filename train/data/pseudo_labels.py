@@ -1,8 +1,8 @@
 """`python -m train.data.pseudo_labels`: what a COCO detector finds in photos that nobody labelled.
 
 Writes one JSON line a photo: boxes of the 80 classes with their probability, and for every class
-the highest probability anywhere. Training takes boxes from SURE on as labels and classes that stay
-below ABSENT as absent; a class with anything in between is neither.
+the highest probability anywhere. Training takes boxes from SURE on as labels, unless the photo has
+a doubtful box of the same class, and classes that stay below ABSENT as absent.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from train.data.samples import DataError, Instance, read_jsonl
 from train.encoders.picodet import from_picodet, neck_maps
 from train.fusion.detections import as_boxes
 
-SURE, ABSENT = 0.5, 0.08
-"""Probability from which a box is a label, and below which a class is absent."""
+SURE, DOUBTFUL, ABSENT = 0.45, 0.3, 0.08
+"""Probability from which a box is a label, from which it is doubtful, and below which a class is
+absent."""
 LEAST = 0.2
 """Boxes below this probability are not written."""
 MOST = 30
@@ -61,7 +62,7 @@ class PseudoLabels:
         record = self._records.get(image.relative_to(self._root).as_posix())
         if record is None:
             return (), frozenset()
-        boxes = [(COCO_CLASSES[n], p, tuple(box)) for n, p, box in record["boxes"]]
+        boxes = [(COCO_CLASSES[n], p, tuple(box)) for n, p, box in record["boxes"] if p >= DOUBTFUL]
         doubtful = {label for label, p, _ in boxes if p < SURE}
         found = {label for label, _, _ in boxes} - doubtful
         absent = {c for c, p in zip(COCO_CLASSES, record["highest"], strict=True) if p < ABSENT}
