@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,12 @@ def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> Non
                 raise DataError(f"{photo.path}: {error}") from error
 
 
+MOST_PHRASES = 50_000
+"""Phrases whose taps are kept: 41 kB each of the default's text encoder, 2 GB in all."""
+
+
 class CachedTextFeatures:
-    """Taps of phrases through a frozen text encoder, half precision, each computed once."""
+    """Taps of phrases through a frozen text encoder, half precision; the latest ones are kept."""
 
     def __init__(self, encoder: TransformersText, tokenizer: WordPieceTokenizer) -> None:
         self._encoder = encoder
@@ -51,6 +56,9 @@ class CachedTextFeatures:
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> tuple[list[Tensor], Tensor]:
         """P phrases -> (one (P, L, C) float32 tensor a layer, (P, L) int64 mask)."""
+        for text in texts:
+            if text in self._kept:
+                self._kept[text] = self._kept.pop(text)  # the latest come last
         missing = sorted({t for t in texts if t not in self._kept})
         if missing:
             encoded = [self._tokenizer.encode(t) for t in missing]
@@ -60,6 +68,8 @@ class CachedTextFeatures:
             for text, tap, tokens in zip(missing, taps, encoded, strict=True):
                 self._kept[text] = tap[:, : len(tokens)].clone()
         kept = [self._kept[t] for t in texts]
+        for text in list(islice(self._kept, max(0, len(self._kept) - MOST_PHRASES))):
+            del self._kept[text]
         longest = max(k.shape[1] for k in kept)
         layers, _, channels = kept[0].shape
         out = torch.zeros(layers, len(kept), longest, channels)
