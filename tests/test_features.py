@@ -28,4 +28,4 @@ def test_taps_are_the_encoders_and_only_the_latest_phrases_are_kept(
         torch.testing.assert_close(ours[0, :4], theirs[0], atol=5e-3, rtol=5e-3)
     again, _ = cached(["a dog"])
     torch.testing.assert_close(again[0][0], taps[0][0, :4])
-    assert list(cached._kept) == ["a cow", "a dog"]
+    assert len(cached._kept) == 2 and list(cached._kept)[-1] == "a dog"
