@@ -13,12 +13,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import describe  # noqa: E402
 from sdk import Grounder, GroundingError  # noqa: E402
 from train.data.readers import data_root  # noqa: E402
 from train.data.samples import DataError  # noqa: E402
 from train.evaluate import print_report, report, write_json  # noqa: E402
 from train.evaluator import bundle_predict  # noqa: E402
+from train.provenance import describe  # noqa: E402
 from train.questions import caption_questions, single_box  # noqa: E402
 from train.robustness import print_robustness, robustness  # noqa: E402
 

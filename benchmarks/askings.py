@@ -17,9 +17,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.asked import ask, load, report, tally  # noqa: E402
 from benchmarks.askings_page import write_page  # noqa: E402
-from benchmarks.machine import describe  # noqa: E402
 from benchmarks.record import save  # noqa: E402
 from sdk import Grounder, GroundingError  # noqa: E402
+from train.provenance import describe  # noqa: E402
 
 
 def main() -> int:

@@ -25,7 +25,6 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import describe  # noqa: E402
 from benchmarks.markdown import table  # noqa: E402
 from benchmarks.record import save  # noqa: E402
 from sdk.boxes import iou_xyxy  # noqa: E402
@@ -36,6 +35,7 @@ from train.data.coco import COCO_CLASSES  # noqa: E402
 from train.data.expressions import ORDINALS  # noqa: E402
 from train.data.readers import data_root  # noqa: E402
 from train.data.samples import Asked, DataError  # noqa: E402
+from train.provenance import describe  # noqa: E402
 from train.questions import contrastive_questions  # noqa: E402
 from train.yardsticks.baselines import Detector  # noqa: E402
 

@@ -26,7 +26,6 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from benchmarks.machine import describe  # noqa: E402
 from benchmarks.markdown import replaced, table  # noqa: E402
 from export.graphs import export_graphs  # noqa: E402
 from export.half import to_half  # noqa: E402
@@ -49,6 +48,7 @@ from train.config import TrainConfig  # noqa: E402
 from train.inference import load_model  # noqa: E402
 from train.model import GroundingModel  # noqa: E402
 from train.papers import paper_config, paper_model  # noqa: E402
+from train.provenance import describe  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "engines.json"
 CHECKPOINT = ROOT / "train" / "weights" / "default_checkpoint.safetensors"

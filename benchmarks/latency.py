@@ -16,12 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import describe  # noqa: E402
 from sdk import GroundingError  # noqa: E402
 from sdk.bench import measure  # noqa: E402
 from sdk.bench_command import report, write_record  # noqa: E402
 from sdk.grounder import DEFAULT_BUNDLE  # noqa: E402
 from sdk.manifest import Manifest  # noqa: E402
+from train.provenance import describe  # noqa: E402
 
 
 def main() -> int:

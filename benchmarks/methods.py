@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import describe  # noqa: E402
 from train.compare import build_parser, main  # noqa: E402
+from train.provenance import describe  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "methods.json"
 

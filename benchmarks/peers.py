@@ -36,10 +36,10 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import describe  # noqa: E402
 from sdk import Grounder  # noqa: E402
 from sdk.backends.ort import physical_cores  # noqa: E402
 from sdk.bench_command import write_record  # noqa: E402
+from train.provenance import describe  # noqa: E402
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

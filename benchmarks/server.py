@@ -28,12 +28,12 @@ sys.path.insert(0, str(ROOT))
 import httpx  # noqa: E402
 import numpy as np  # noqa: E402
 
-from benchmarks.machine import describe  # noqa: E402
 from benchmarks.record import percentiles, save  # noqa: E402
 from sdk._opencv import cv2  # noqa: E402
 from sdk.cli import report_errors  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
 from sdk.frames import as_bgr  # noqa: E402
+from train.provenance import describe  # noqa: E402
 
 CLIENTS = (1, 4, 16)
 PHRASES = ("a woman", "an orange jacket", "a flag", "a helmet", "a red bus", "a dog", "the face")

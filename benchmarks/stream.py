@@ -29,13 +29,13 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import describe  # noqa: E402
 from benchmarks.record import percentiles, save  # noqa: E402
 from sdk import Grounder, Grounding, GroundingError, draw  # noqa: E402
 from sdk.boxes import iou_xyxy  # noqa: E402
 from sdk.cli import report_errors  # noqa: E402
 from sdk.frames import as_bgr  # noqa: E402
 from sdk.tracking import DEFAULT_TRACKING, Tracker, Tracking  # noqa: E402
+from train.provenance import describe  # noqa: E402
 
 Frame = NDArray[np.uint8]
 WIDTH, HEIGHT, LOOP = 640, 480, 180

@@ -26,7 +26,6 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.machine import describe  # noqa: E402
 from benchmarks.record import save  # noqa: E402
 from train.build import DEFAULT_VOCAB  # noqa: E402
 from train.config import TrainConfig  # noqa: E402
@@ -35,6 +34,7 @@ from train.data.readers import data_root  # noqa: E402
 from train.data.samples import Photo  # noqa: E402
 from train.data.training import training_photos  # noqa: E402
 from train.fast_math import use_fast_math  # noqa: E402
+from train.provenance import describe  # noqa: E402
 from train.trainer import Trainer  # noqa: E402
 
 WARM_UP = 1

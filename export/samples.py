@@ -20,9 +20,9 @@ from sdk.contract import (
     TEXT_TOKENS,
     VISION,
     VISUAL_TOKENS,
-    nothing_taught,
 )
 from sdk.frames import as_bgr
+from sdk.lessons import nothing_taught
 from sdk.preprocess import Preprocess
 from sdk.tokenizer import WordPieceTokenizer
 from train.data.samples import Photo, spread

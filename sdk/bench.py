@@ -39,11 +39,11 @@ from sdk.contract import (
     TEXT_TOKENS,
     VISION,
     VISUAL_TOKENS,
-    nothing_taught,
 )
 from sdk.errors import GroundingError
 from sdk.frames import as_bgr
 from sdk.grounder import DEFAULT_BUNDLE, Grounder
+from sdk.lessons import nothing_taught
 from sdk.machine import machine
 from sdk.manifest import MANIFEST_NAME, Manifest, sha256_file
 from sdk.phrases import pad_tokens

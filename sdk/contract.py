@@ -14,9 +14,6 @@ What was taught after the export enters FUSION as arrays, so that a lesson needs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sdk.errors import BundleMismatchError
 
 IMAGE = "image"
@@ -112,18 +109,6 @@ PHRASES_PER_CALL = 32
 """Most phrases of one call of FUSION: bounds its memory, and what engines are compiled for."""
 DYNAMIC_SIZES = ("P", "L", "M")
 """Sizes that a graph must leave open."""
-
-
-def nothing_taught(inputs: Iterable[TensorSpec]) -> dict[str, NDArray[np.float32]]:
-    """Zeros for the optional inputs among those that a graph declares."""
-    optional = {tensor.name for tensor in FUSION.inputs if tensor.optional}
-    return {
-        tensor.name: np.zeros(
-            [size if isinstance(size, int) else 1 for size in tensor.shape], np.float32
-        )
-        for tensor in inputs
-        if tensor.name in optional
-    }
 
 
 def check_graphs(graphs: Iterable[GraphSpec], sizes: Mapping[str, int]) -> None:

@@ -16,10 +16,10 @@ from sdk.contract import (
     PHRASES_PER_CALL,
     TEXT_TOKENS,
     VISUAL_TOKENS,
-    nothing_taught,
 )
 from sdk.decode import best_boxes, check_alternatives, next_best
 from sdk.errors import BackendError, FrameError
+from sdk.lessons import nothing_taught
 from sdk.phrases import EncodedPhrase, pad_tokens
 from sdk.results import Candidate, Grounding
 

@@ -18,7 +18,6 @@ from train import needs_torch  # noqa: F401
 
 import torch
 
-from benchmarks.machine import describe
 from sdk.errors import GroundingError
 from train.build import DEFAULT_VOCAB
 from train.checkpoint import CheckpointError
@@ -26,6 +25,7 @@ from train.contact_sheet import write_mistakes
 from train.data.readers import data_root
 from train.data.samples import DataError
 from train.evaluate import write_json
+from train.provenance import describe
 from train.yardsticks.answers import Lists, Outcomes, ask
 from train.yardsticks.baselines import told_questions, told_the_class, whole_image
 from train.yardsticks.models import Model, load

@@ -1,4 +1,4 @@
-"""What a number was measured on: goes into every benchmark's JSON."""
+"""What a number was measured on: goes into the JSON of every measurement."""
 
 from __future__ import annotations
 
