@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +75,9 @@ class FrameView(Closing):
     def _answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
         tokens, mask = pad_tokens([phrase.tokens for phrase in phrases])
         fusion = self._grounder.sessions[FUSION.name]
-        asked = {VISUAL_TOKENS: self.visual_tokens, TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
-        outputs = fusion.run(asked | nothing_taught(fusion.inputs))
+        inputs: dict[str, NDArray[Any]] = {TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
+        inputs[VISUAL_TOKENS] = self.visual_tokens
+        outputs = fusion.run(inputs | nothing_taught(fusion.inputs))
         fractions, logits = best_boxes(outputs[BOXES], outputs[LOGITS])
         if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
             raise BackendError(
