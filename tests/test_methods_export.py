@@ -24,6 +24,7 @@ from train.methods import DUAL_METHODS
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
 BUILT = ("m2ist", "mapper", "unipt")
 """Their graphs are those of a whole build; the others' are exported alone."""
+CANDIDATES = {"method": "m2ist", "fusion": "candidates", "second_neck": True}
 EXPORTED: list[dict[str, Any]] = [
     *({"method": method} for method in DUAL_METHODS if method not in BUILT),
     {"method": "m2ist", "variant": "paper"},
@@ -37,7 +38,7 @@ EXPORTED: list[dict[str, Any]] = [
 
 
 def name_of(changes: dict[str, Any]) -> str:
-    return "-".join(changes.values())
+    return "-".join(map(str, changes.values()))
 
 
 def flags(folder: Path, checkpoint: Path) -> list[str]:
@@ -96,17 +97,19 @@ def frame() -> NDArray[np.uint8]:
     return cv2.GaussianBlur(frame, (0, 0), 4)
 
 
-@pytest.mark.parametrize("method", BUILT)
+@pytest.mark.parametrize(
+    "changes", [*({"method": method} for method in BUILT), CANDIDATES], ids=name_of
+)
 def test_a_bundle_equals_the_model_that_was_trained_and_grounds_a_phrase(
-    method: str, tmp_path: Path, frame: NDArray[np.uint8]
+    changes: dict[str, Any], tmp_path: Path, frame: NDArray[np.uint8]
 ) -> None:
-    checkpoint = tiny_checkpoint(tmp_path, method=method)
+    checkpoint = tiny_checkpoint(tmp_path, **changes)
     assert main([*flags(tmp_path, checkpoint), "--calibration-photos=3"]) == 0
     bundle = tmp_path / "bundle"
     manifest = Manifest.load(bundle)
-    assert manifest.method == method
+    assert manifest.method == changes["method"]
     files = {graph: bundle / f"{graph}.fp32.onnx" for graph in TOLERANCE}
-    check(files, trained_cases(tmp_path, method=method))
+    check(files, trained_cases(tmp_path, **changes))
 
     grounder = Grounder.load(bundle, device="cpu")
     results = grounder.ground(frame, ["a bush", "the car on the left of the biggest dog"])

@@ -30,6 +30,8 @@ SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
 HEADS = 4
 CANDIDATES, CONTEXTS = 20, 6
 """Cells that the answer is chosen from, and cells of what the phrase names beside it."""
+NOT_A_PEAK = 50.0
+"""Logits by which cells with a better neighbour are ranked lower: more than logits ever differ."""
 PAIR_FEATURES = 7
 LESSON_RANK = 8
 SAME_WORD, SAME_LOOK = 0.8, 0.5
@@ -288,7 +290,7 @@ class CandidatesFusion(nn.Module):
         """(P, N) -> the same, cells with a better neighbour put last: one thing has few cells."""
         image = logits.unflatten(1, (1, self.grid, self.grid))
         peak = F.max_pool2d(image, 3, stride=1, padding=1) == image
-        return torch.where(peak.flatten(1), logits, logits - 1e3)
+        return torch.where(peak.flatten(1), logits, logits - NOT_A_PEAK)
 
 
 def taken(values: Tensor, index: Tensor) -> Tensor:
