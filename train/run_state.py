@@ -17,6 +17,7 @@ from train.checkpoint import (
     save_checkpoint,
 )
 from train.config import TrainConfig
+from train.runlog import ACCURACY, LOSS
 
 if TYPE_CHECKING:
     from train.trainer import Trainer
@@ -63,8 +64,9 @@ def resume_run(run: Trainer) -> None:
     run.accelerator.wait_for_everyone()
     if run.accelerator.is_main_process:
         run.log.take_back(run.step)
-        for left in run.out.glob(f"{run.checkpoint.name}.*{TEMPORARY}"):
-            left.unlink()  # of a process that was killed while it wrote
+        for name in (CHECKPOINT, LOSS, ACCURACY):
+            for left in run.out.glob(f"{name}.*{TEMPORARY}"):
+                left.unlink()  # of a process that was killed while it wrote
 
 
 def _load_state(run: Trainer) -> None:

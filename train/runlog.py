@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,16 +16,15 @@ class RunLog:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, name: str, row: dict[str, float]) -> None:
-        """Append a row, whose first key is the step; the first row of a file writes its header."""
+    def add(self, name: str, row: Mapping[str, float]) -> None:
+        """Append a row, whose first key is the step; the first row of a file writes its header.
+
+        The file is replaced as a whole: a process killed meanwhile leaves no half row.
+        """
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.is_file()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        before = path.read_text() if path.is_file() else ",".join(row) + "\n"
+        replace_file(path, f"{before}{','.join(map(str, row.values()))}\n".encode())
 
     def has(self, name: str, step: int) -> bool:
         """Whether a file has a row of a step."""
