@@ -165,7 +165,27 @@ def test_contrast_comes_first_where_there_are_only_labels() -> None:
         found = asked(make.batch([photo], epoch))
         assert len([box for box in found if box in boxes[:3]]) == 3
         assert len([box for box in found if box == boxes[3]]) <= 1
-    assert len(asked(make.batch([dogs_and_a_cat(1)], 0))) == 1
+    assert len(asked(make.batch([dogs_and_a_cat(1)], 0))) == 2  # the dog and the cat
+
+
+def test_phrases_that_mean_several_are_asked_where_they_are_wanted() -> None:
+    photo = dogs_and_a_cat(3)
+    make = maker([photo], images=False, phrases_per_photo=9)
+    make.several = True
+    texts, kinds = set(), 0
+    for epoch in range(EPOCHS):
+        batch = make.batch([photo], epoch)
+        for row, text in enumerate(batch.texts):
+            many = int(batch.is_answer[row].sum())
+            texts.add(text)
+            kinds += many > 1
+            if "but the" in text or "except the" in text:
+                assert many == 2
+            if "dogs" in text and "but" not in text and "except" not in text:
+                assert many == 3 and batch.counted[row]
+            if " of the cat" in text or "above the cat" in text:
+                assert batch.is_context[row].any() or not many
+    assert kinds and any(" the cat" in text for text in texts)
 
 
 def test_captions_keep_their_share_beside_contrast() -> None:

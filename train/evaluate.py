@@ -17,7 +17,7 @@ from typing import Any
 
 from sdk import Grounder, GroundingError
 from sdk.files import replace_file
-from train.data.expressions import area
+from train.data.places import area
 from train.data.readers import data_root
 from train.data.samples import DataError
 from train.evaluator import (

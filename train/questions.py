@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sdk.boxes import iou_xyxy
 from train.data import generated
-from train.data.expressions import area
 from train.data.own import has_own
+from train.data.places import area
 from train.data.samples import Asked, Expression, Photo
 from train.yardsticks.lists import ABSENT, CAPTIONS, CONTRASTIVE, NAMED, frozen_questions
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from train.data.expressions import SYNONYMS
+from train.data.nouns import SYNONYMS
 from train.data.samples import Expression
 
 COCO_CLASSES = tuple(

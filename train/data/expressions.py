@@ -9,67 +9,29 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from train.data.colours import alike
-from train.data.samples import Box, Expression, Instance, Photo
+from train.data.nouns import noun_for, plural
+from train.data.places import POSITION_MARGIN, area, center
+from train.data.samples import Expression, Instance, Photo
+from train.data.spatial import negations, spatial_expressions
 
-POSITION_MARGIN = 0.08
-"""Least distance between two centres, as a fraction of the photo, to be told apart by place."""
 SIZE_RATIO = 1.5
 """Least ratio of two areas to be told apart by size."""
+MOST_SPATIAL = 3
+"""Most expressions of a photo that tell a thing by another one."""
 LEAST_AREA = 0.004
 """Instances below this fraction of the photo are not referred to; they still count as instances."""
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 NUMBERS = ("two", "three", "four", "five", "six")
-IRREGULAR = {
-    **{"person": "people", "man": "men", "woman": "women", "mouse": "mice", "knife": "knives"},
-    **{name: name for name in ("sheep", "skis", "scissors", "broccoli")},
-}
 SIDE_FORMS = ("the {{noun}} on the {side}", "the {side} {{noun}}", "the {side}most {{noun}}")
 COLOURLESS = frozenset({"person", "man", "woman", "boy", "girl"})
 """Classes that nobody names by the colour of most of their pixels."""
 
-SYNONYMS = {
-    "tv": ("tv", "television", "screen"),
-    "couch": ("couch", "sofa"),
-    "sofa": ("sofa", "couch"),
-    "motorcycle": ("motorcycle", "motorbike"),
-    "motorbike": ("motorbike", "motorcycle"),
-    "airplane": ("airplane", "plane"),
-    "aeroplane": ("airplane", "plane"),
-    "bicycle": ("bicycle", "bike"),
-    "cell phone": ("cell phone", "phone", "smartphone"),
-    "cup": ("cup", "mug"),
-    "dog": ("dog", "doggy"),
-    "potted plant": ("potted plant", "plant"),
-    "diningtable": ("dining table", "table"),
-    "dining table": ("dining table", "table"),
-    "pottedplant": ("potted plant", "plant"),
-    "tvmonitor": ("tv", "monitor", "screen"),
-}
-
-
-def noun_for(label: str, rng: random.Random) -> str:
-    """A word for the class: its own name most of the time, else a synonym."""
-    options = SYNONYMS.get(label, (label,))
-    return options[0] if rng.random() < 0.6 else rng.choice(options)
-
-
 Make = Callable[[str, Instance, str], Expression]
 """(text with {noun}, the instance it names, kind) -> the expression."""
-
-
-def area(box: Box) -> float:
-    """Area of an xyxy box."""
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def center(box: Box, axis: int) -> float:
-    """Centre of an xyxy box along x (0) or y (1)."""
-    return (box[axis] + box[axis + 2]) / 2
 
 
 def contrastive_expressions(
@@ -143,30 +105,24 @@ def plural_expression(
     return Expression(rng.choice(forms).format(nouns), boxes, "several", len(group), label)
 
 
-def plural(noun: str) -> str:
-    """The plural of a class name or of a synonym."""
-    first, _, last = noun.rpartition(" ")
-    if last in IRREGULAR:
-        many = IRREGULAR[last]
-    elif re.search(r"(s|x|ch|sh)$", last):
-        many = f"{last}es"
-    else:
-        many = f"{last}s"
-    return f"{first} {many}".strip()
-
-
 def expressions_for(photo: Photo, rng: random.Random, *, several: bool = False) -> list[Expression]:
     """Every contrastive expression of a labelled photo, in random order.
 
-    With `several` also expressions that mean all instances of a class.
+    With `several` also expressions that mean several instances of a class, and those that tell one
+    by another thing.
     """
     groups: dict[str, list[Instance]] = defaultdict(list)
     for instance in photo.instances:
         groups[instance.label].append(instance)
     found = [e for label, g in groups.items() for e in contrastive_expressions(label, g, rng)]
     if several:
-        many = {k: g for k, g in groups.items() if len(g) > 1 and k in photo.known_labels}
-        found += [e for k, g in many.items() if (e := plural_expression(k, g, rng))]
+        known = known_groups(photo)
+        told = [e for e in spatial_expressions(known, rng) if e.boxes]
+        found += rng.sample(told, min(len(told), MOST_SPATIAL))
+        for label, group in known.items():
+            if len(group) > 1:
+                found += list(negations(label, group, rng))[rng.randrange(2) :][:1]
+                found += [e for e in [plural_expression(label, group, rng)] if e]
     found = [e for e in found if min(map(area, e.boxes)) >= LEAST_AREA]
     rng.shuffle(found)
     return found
@@ -181,3 +137,18 @@ def absent_expression(photo: Photo, rng: random.Random) -> Expression | None:
     noun = noun_for(rng.choice(absent), rng)
     forms = ("{}", "the {}", "a {}", "the {} on the left", "the {} on the right")
     return Expression(rng.choice(forms).format(noun), (), "absent")
+
+
+def untrue_expression(photo: Photo, rng: random.Random) -> Expression | None:
+    """An expression for a thing that is there, in a place where none is; None without one."""
+    untrue = [e for e in spatial_expressions(known_groups(photo), rng) if not e.boxes]
+    return rng.choice(untrue) if untrue else None
+
+
+def known_groups(photo: Photo) -> dict[str, list[Instance]]:
+    """Class -> its instances, for classes whose instances are all labelled."""
+    groups: dict[str, list[Instance]] = defaultdict(list)
+    for instance in photo.instances:
+        if instance.label in photo.known_labels:
+            groups[instance.label].append(instance)
+    return groups

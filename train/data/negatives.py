@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from train.data.expressions import absent_expression
+from train.data.expressions import absent_expression, untrue_expression
 from train.data.samples import Expression, Photo
 
 BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing", "people"})
@@ -57,7 +57,7 @@ class ForeignPhrases:
 
 
 def absent_phrases(photo: Photo, foreign: ForeignPhrases, rng: random.Random) -> list[Expression]:
-    """What is not in the photo: as its data says, else up to two phrases that are made."""
+    """What is not in the photo: as its data says, else up to three phrases that are made."""
     said = [e for e in photo.expressions if not e.boxes]
-    made = (absent_expression(photo, rng), foreign.draw(photo, rng))
+    made = (absent_expression(photo, rng), foreign.draw(photo, rng), untrue_expression(photo, rng))
     return said or [expression for expression in made if expression]
