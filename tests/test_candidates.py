@@ -35,7 +35,7 @@ def build() -> CandidatesFusion:
 def test_candidates_are_the_best_cells_and_padding_changes_nothing() -> None:
     fusion, (visual, text, mask) = build(), inputs()
     boxes, logits, members = fusion(visual, text, mask)
-    assert boxes.shape == (len(text), fusion.candidates, 4)
+    assert boxes.shape == (len(text), sum(fusion.counts[:2]), 4)
     assert logits.shape == members.shape == boxes.shape[:2]
     noise = torch.randn(len(text), 3, text.shape[-1])
     longer = torch.cat([text, noise], 1)
@@ -60,7 +60,7 @@ def test_wanted_cells_are_candidates_in_training() -> None:
     fusion, (visual, text, mask) = build().train(), inputs()
     wanted = torch.zeros(len(text), CELLS, dtype=torch.bool)
     wanted[:, 5] = True
-    fusion.candidates = 2  # far fewer than cells
+    fusion.counts[0] = 2  # far fewer than cells
     _, comparison = fusion(visual, text, mask, wanted)
     assert (comparison.cells == 5).any(1).all()
 

@@ -5,7 +5,7 @@
     once a phrase  cells + boxes of the classes that the phrase names <---------+
                    [ words -> cells | feed-forward ] x 2
                         -> every cell: box, "one of what the noun names", "named beside it"
-                   the best cells, a few dozen candidates
+                   the best cells and the best of the detector's boxes, two dozen candidates
                    [ candidates <-> candidates | words -> candidates | feed-forward ] x 2
                         -> box, "the one that is meant", "one of those that are meant"
 
@@ -24,12 +24,15 @@ from torch.nn import functional as F
 
 from train.activation_checkpointing import run
 from train.fusion.dense import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
-from train.fusion.detections import NamedDetections
+from train.fusion.detections import NamedDetections, NamedHits
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
 HEADS = 4
-CANDIDATES, CONTEXTS = 20, 6
-"""Cells that the answer is chosen from, and cells of what the phrase names beside it."""
+CANDIDATES, DETECTED, CONTEXTS = 14, 6, 6
+"""What the answer is chosen from: cells, and boxes of the detector; and cells of what the phrase
+names beside it."""
+TIE = 1e-6
+"""Places of the coarse levels stand in several cells with one value: the first cell is taken."""
 NOT_A_PEAK = 50.0
 """Logits by which cells with a better neighbour are ranked lower: more than logits ever differ."""
 PAIR_FEATURES = 7
@@ -170,7 +173,7 @@ class CandidatesFusion(nn.Module):
         self.dim, self.grid = dim, grid
         half = dim // 2
         self.scene_dim = dim + half
-        self.candidates, self.contexts = (min(k, grid * grid) for k in (CANDIDATES, CONTEXTS))
+        self.counts = [min(k, grid * grid) for k in (CANDIDATES, DETECTED, CONTEXTS)]
         self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
         self.scene = nn.ModuleList(
             SceneLayer(dim, HEADS, grid, mix_globally=index > 0) for index in range(SCENE_LAYERS)
@@ -181,15 +184,15 @@ class CandidatesFusion(nn.Module):
         self.norm = nn.LayerNorm(half)
         self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))
         self.gather = nn.Linear(half + dim, dim)
-        self.place = nn.Sequential(nn.Linear(8, dim), nn.ReLU(), nn.Linear(dim, dim))
-        self.roles = nn.Parameter(torch.empty(2, dim).normal_(std=0.02))
+        self.place = nn.Sequential(nn.Linear(9, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.roles = nn.Parameter(torch.empty(3, dim).normal_(std=0.02))
         self.pairs = nn.Sequential(
             nn.Linear(PAIR_FEATURES, 16), nn.ReLU(), nn.Linear(16, COMPARE_LAYERS * HEADS)
         )
         self.compare = nn.ModuleList(CompareLayer(dim) for _ in range(COMPARE_LAYERS))
         self.norm_out = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 6))
-        self.presence = nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU(), nn.Linear(dim, 1))
+        self.presence = nn.Sequential(nn.Linear(2 * dim + 2, dim), nn.ReLU(), nn.Linear(dim, 1))
         start_candidates(self.match_head, self.head, self.presence)
         self.register_buffer("centers", cell_centers(grid), persistent=False)
 
@@ -218,79 +221,111 @@ class CandidatesFusion(nn.Module):
         if isinstance(visual, Tensor):
             others = visual.shape[-1] - self.scene_dim
             visual = visual.split([self.scene_dim, others], dim=-1)
-        cells, matches, sides = self.find(*visual, text, text_mask)
+        scene, detections = visual
+        cells, matches, sides, named = self.find(scene, detections, text, text_mask)
         taught = None
         if lessons is not None:
-            taught = lessons.hits(visual[0][..., : self.dim], text, text_mask)
+            taught = lessons.hits(scene[..., : self.dim], text, text_mask)
             matches = matches._replace(named=matches.named + taught)
-        scene = visual[0][..., : self.dim].expand(text.shape[0], -1, -1)
-        cells = (scene, cells)
-        comparison = self.choose(cells, matches, sides, text, text_mask, wanted, lessons, taught)
+        scene = scene[..., : self.dim].expand(text.shape[0], -1, -1)
+        cells = torch.cat([cells, scene], dim=-1)
+        best, found, beside = self.choose(matches, named.hits, wanted)
+        chosen = torch.cat([best, found, beside], dim=1)  # (P, K + contexts)
+        detected = detected_sides(named, found, self.centers)
+        sides = torch.cat([taken(sides, best), detected, taken(sides, beside)], dim=1)
+        hits = named.hits.amax(-1)
+        says = torch.stack([matches.named, matches.context, hits], dim=-1)
+        things = self.compared(
+            taken(cells, chosen),
+            to_boxes(self.centers[chosen], sides),
+            taken(says, chosen),
+            text,
+            text_mask,
+        )
+        if lessons is not None:
+            things = things + things @ lessons.down @ lessons.up
+        one, member, moved = self.head(things).split([1, 1, 4], dim=-1)
+        # Is it here at all? One more logit from what is looked at, from the whole phrase, and from
+        # whether the detector knows what is named and sees it.
+        looked = (one.softmax(1) * things).sum(1)
+        evidence = [looked, text[:, 0], named.known, hits.amax(1, keepdim=True)]
+        present = self.presence(torch.cat(evidence, dim=-1))
+        answered = chosen[:, : one.shape[1]]
+        if taught is not None:
+            present = present + taught.gather(1, answered)
+        comparison = Comparison(
+            to_boxes(self.centers[answered], sides[:, : one.shape[1]] + moved),
+            one.squeeze(-1) + present,
+            member.squeeze(-1) + present,
+            answered,
+        )
         return (matches, comparison) if self.training else comparison[:3]
 
     def find(
         self, scene: Tensor, detections: Tensor, text: Tensor, text_mask: Tensor
-    ) -> tuple[Tensor, Matches, Tensor]:
+    ) -> tuple[Tensor, Matches, Tensor, NamedHits]:
         """Cells (P, N, D / 2) that have read the phrase, what they say, sides before a sigmoid."""
-        told, classes = self.detections(detections, text, text_mask, self.centers)
-        cells, text = scene[..., self.dim :] + told, self.narrow_text(text)
+        named = self.detections(detections, text, text_mask, self.centers)
+        cells, text = scene[..., self.dim :] + named.told, self.narrow_text(text)
         for layer in self.match:
             cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
         cells = self.norm(cells)
-        named, context, sides = self.match_head(cells).split([1, 1, 4], dim=-1)
+        logit, context, sides = self.match_head(cells).split([1, 1, 4], dim=-1)
         boxes = to_boxes(self.centers, sides)
-        return cells, Matches(boxes, named.squeeze(-1), context.squeeze(-1), classes), sides
+        matches = Matches(boxes, logit.squeeze(-1), context.squeeze(-1), named.classes)
+        return cells, matches, sides, named
 
     def choose(
-        self,
-        cells: Sequence[Tensor],
-        matches: Matches,
-        sides: Tensor,
-        text: Tensor,
-        text_mask: Tensor,
-        wanted: Tensor | None,
-        lessons: Lessons | None,
-        taught: Tensor | None,
-    ) -> Comparison:
-        """Compare the best cells with each other; `taught` (P, N) is added to their logits."""
-        rank = self.peaks(matches.named).detach()
+        self, matches: Matches, hits: Tensor, wanted: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Cells (P, K) of candidates, of detected boxes, and of what is named beside them."""
+        rank = self.peaks(matches.named.detach())
         if wanted is not None:
             rank = rank.masked_fill(wanted, 1e5)
-        best = rank.topk(self.candidates, dim=1).indices
-        beside = self.peaks(matches.context).detach().topk(self.contexts, dim=1).indices
-        chosen = torch.cat([best, beside], dim=1)  # (P, K + contexts)
-        boxes = taken(matches.boxes, chosen)
-        logits = torch.stack([matches.named, matches.context], dim=-1)
-        about = torch.cat([boxes, boxes[..., 2:].clamp(min=1e-3).log(), taken(logits, chosen)], -1)
-        things = self.gather(torch.cat([taken(part, chosen) for part in cells], -1))
-        things = things + self.place(about.detach())
-        things = things + self.roles.repeat_interleave(
-            torch.tensor([self.candidates, self.contexts], device=things.device), dim=0
+        order = torch.arange(hits.shape[1], device=hits.device)
+        detected = self.peaks(hits.detach().amax(-1) - TIE * order)
+        ranks = (rank, detected, self.peaks(matches.context.detach()))
+        best, found, beside = (
+            r.topk(count, dim=1).indices for r, count in zip(ranks, self.counts, strict=True)
         )
-        biases = self.pairs(pair_features(boxes.detach())).permute(0, 3, 1, 2)
+        return best, found, beside
+
+    def compared(
+        self, things: Tensor, boxes: Tensor, says: Tensor, text: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        """Features (P, K, D) of the candidates after the comparison.
+
+        Args:
+            things: (P, K + contexts, D + D / 2) features of their cells. boxes: cxcywh.
+            says: (P, K + contexts, 3) what their cells say.
+        """
+        boxes = boxes.detach()
+        about = torch.cat([boxes, boxes[..., 2:].clamp(min=1e-3).log(), says.detach()], -1)
+        things = self.gather(things) + self.place(about)
+        counts = torch.tensor(self.counts, device=things.device)
+        things = things + self.roles.repeat_interleave(counts, dim=0)
+        biases = self.pairs(pair_features(boxes)).permute(0, 3, 1, 2)
         for layer, bias in zip(self.compare, biases.split(HEADS, dim=1), strict=True):
             things = layer(things, bias, text, text_mask)
-        things = self.norm_out(things[:, : self.candidates])
-        if lessons is not None:
-            things = things + things @ lessons.down @ lessons.up
-        one, member, moved = self.head(things).split([1, 1, 4], dim=-1)
-        # Is it here at all? One more logit from what is looked at and from the whole phrase.
-        looked = (one.softmax(1) * things).sum(1)
-        present = self.presence(torch.cat([looked, text[:, 0]], dim=-1))
-        if taught is not None:
-            present = present + taught.gather(1, best)
-        return Comparison(
-            to_boxes(self.centers[best], taken(sides, best) + moved),
-            one.squeeze(-1) + present,
-            member.squeeze(-1) + present,
-            best,
-        )
+        return self.norm_out(things[:, : -self.counts[2]])
 
     def peaks(self, logits: Tensor) -> Tensor:
         """(P, N) -> the same, cells with a better neighbour put last: one thing has few cells."""
         image = logits.unflatten(1, (1, self.grid, self.grid))
         peak = F.max_pool2d(image, 3, stride=1, padding=1) == image
         return torch.where(peak.flatten(1), logits, logits - NOT_A_PEAK)
+
+
+def detected_sides(named: NamedHits, cells: Tensor, centers: Tensor) -> Tensor:
+    """(P, K, 4): from the cells (P, K) to the sides of their best place's box, before a sigmoid."""
+    place = taken(named.hits, cells).argmax(-1)  # (P, K)
+    boxes = named.boxes.flatten(2).expand(cells.shape[0], -1, -1)
+    boxes = taken(boxes, cells).unflatten(2, (-1, 4))  # (P, K, PLACES, 4)
+    box = boxes.gather(2, place[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
+    center, half = box[..., :2], box[..., 2:] / 2
+    at = centers[cells]
+    sides = torch.cat([at - center + half, center + half - at], dim=-1)
+    return sides.clamp(0.002, 0.998).logit()
 
 
 def taken(values: Tensor, index: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class ComparingFusion(DenseFusion):
 
     def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, ...]:
         cells, seen = visual.split([self.dim, visual.shape[-1] - self.dim], dim=-1)
-        told, names = self.detections(seen, text, text_mask, self.centers)
+        told, names, *_ = self.detections(seen, text, text_mask, self.centers)
         cells = cells + told
         half = len(self.layers) // 2
         cells = self.through(self.layers[:half], cells, text, text_mask)

@@ -96,6 +96,21 @@ def as_boxes(sides: Tensor, step: float) -> Tensor:
     return torch.stack([x, y, left + right, top + bottom], dim=1)
 
 
+class NamedHits(NamedTuple):
+    """Which of a detector's places hold what a phrase names."""
+
+    told: Tensor
+    """(P, N, D), to be added to the cells."""
+    classes: Tensor
+    """(P, CLASSES) logits: how much the words name each class."""
+    hits: Tensor
+    """(P, N, PLACES) probabilities that a place holds what is named."""
+    boxes: Tensor
+    """(1|P, N, PLACES, 4) cxcywh of the places."""
+    known: Tensor
+    """(P, 1) probability that the phrase names one of the classes at all."""
+
+
 class NamedDetections(nn.Module):
     """Which of the detections the phrase names, as something to add to each cell (P, N, D).
 
@@ -114,10 +129,8 @@ class NamedDetections(nn.Module):
         nn.init.zeros_(self.tell[-1].weight)
         nn.init.zeros_(self.tell[-1].bias)
 
-    def forward(
-        self, seen: Tensor, text: Tensor, text_mask: Tensor, centers: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """What to add, and how much the words name each class: logits (P, CLASSES).
+    def forward(self, seen: Tensor, text: Tensor, text_mask: Tensor, centers: Tensor) -> NamedHits:
+        """Find what the phrase names.
 
         Args:
             seen: (1|P, N, PLACES * (CLASSES + 4)), see `DetectionHead`. text: (P, L, Dt).
@@ -129,5 +142,6 @@ class NamedDetections(nn.Module):
         hits = probabilities.flatten(1, 2) @ named[..., None].to(seen.dtype)
         hits = hits.unflatten(1, (-1, PLACES))  # (P, N, PLACES, 1)
         nearby = torch.cat([boxes[..., :2] - centers[:, None], boxes[..., 2:]], dim=-1)
-        told = [hits, *([hits * boxes] if self.absolute else []), hits * nearby]
-        return self.tell(torch.cat(told, dim=-1).flatten(2)), names
+        parts = [hits, *([hits * boxes] if self.absolute else []), hits * nearby]
+        told = self.tell(torch.cat(parts, dim=-1).flatten(2))
+        return NamedHits(told, names, hits.squeeze(-1), boxes, named.sum(-1, keepdim=True))
