@@ -228,7 +228,6 @@ class CandidatesFusion(nn.Module):
             taught = lessons.hits(scene[..., : self.dim], text, text_mask)
             matches = matches._replace(named=matches.named + taught)
         scene = scene[..., : self.dim].expand(text.shape[0], -1, -1)
-        cells = torch.cat([cells, scene], dim=-1)
         best, found, beside = self.choose(matches, named.hits, wanted)
         chosen = torch.cat([best, found, beside], dim=1)  # (P, K + contexts)
         detected = detected_sides(named, found, self.centers)
@@ -236,7 +235,7 @@ class CandidatesFusion(nn.Module):
         hits = named.hits.amax(-1)
         says = torch.stack([matches.named, matches.context, hits], dim=-1)
         things = self.compared(
-            taken(cells, chosen),
+            torch.cat([taken(cells, chosen), taken(scene, chosen)], dim=-1),
             to_boxes(self.centers[chosen], sides),
             taken(says, chosen),
             text,
