@@ -133,13 +133,16 @@ def test_a_phrase_is_told_of_the_class_that_it_names_and_of_no_other() -> None:
     module, centers = named_detections(), cell_centers(GRID)
     text, mask = torch.eye(DIM)[[3, 5]][None], torch.tensor([[True, False]])
     seen = torch.rand(1, GRID**2, PLACES * (CLASSES + 4))
-    told, names = module(seen, text, mask, centers)
+    told, names, hits, boxes, known = module(seen, text, mask, centers)
     assert told.shape == (1, GRID**2, DIM) and names.shape == (1, CLASSES)
     assert names[0].argmax() == 3 and names[0, 5] < 0  # the second word is padding
+    places = seen.unflatten(2, (PLACES, -1))
+    assert known[0, 0] > 0.99 and torch.equal(boxes, places[..., CLASSES:])
+    torch.testing.assert_close(hits, places[..., 3], atol=1e-3, rtol=0)
     for label, matters in ((3, True), (5, False), (70, False)):
         changed = seen.clone().unflatten(2, (PLACES, -1))
         changed[0, 7, 2, label] += 1.0
-        after, _ = module(changed.flatten(2), text, mask, centers)
+        after, *_ = module(changed.flatten(2), text, mask, centers)
         differs = (after - told).abs().amax(-1)[0] > 1e-3
         assert differs.nonzero().flatten().tolist() == ([7] if matters else [])
 

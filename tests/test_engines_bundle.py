@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sdk.compile import compile_bundle, engine_for, profiles_for
-from sdk.contract import PHRASES_PER_CALL
+from sdk.contract import PHRASES_PER_CALL, TAUGHT_PER_CALL
 from sdk.engines.cache import Engine, Refusal
 from sdk.engines.library import Library
 from sdk.errors import (
@@ -158,4 +158,5 @@ def test_sizes_come_from_the_manifest(tiny_bundle: Path) -> None:
     manifest = Manifest.load(tiny_bundle)
     assert profiles_for("vision", manifest) == {"H": (32, 32, 32), "W": (48, 48, 48)}
     assert profiles_for("text", manifest) == {"L": (2, 8, 24)}
-    assert profiles_for("fusion", manifest) == {"P": (1, 1, PHRASES_PER_CALL), "L": (2, 8, 24)}
+    phrases, taught = (1, 1, PHRASES_PER_CALL), (1, 1, TAUGHT_PER_CALL)
+    assert profiles_for("fusion", manifest) == {"P": phrases, "M": taught, "L": (2, 8, 24)}

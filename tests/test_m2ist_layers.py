@@ -95,7 +95,8 @@ def test_visual_tokens_are_those_of_the_formulas(variant: str) -> None:
         modality = 0.1 * expert.up(relu(expert.down, expert.norm(ffn)))
         adapters = adapters + interaction + modality
     expected = side.project_vision(last + adapters + x)
-    torch.testing.assert_close(side.encode_vision(taps), expected)
+    # Large adapters cancel out here: what rounding leaves of that differs between processors.
+    torch.testing.assert_close(side.encode_vision(taps), expected, atol=2e-4, rtol=1e-5)
 
 
 @VARIANTS

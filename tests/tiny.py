@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertConfig, BertModel
 
@@ -20,8 +20,10 @@ from train.build import build_model
 from train.checkpoint import frozen_sha256, save_checkpoint
 from train.config import TrainConfig
 from train.data.readers import is_held_back
+from train.encoders.detector_file import ENCODER_PART, HEAD_PART
 from train.encoders.esnet import ESNet
 from train.fusion import CandidatesFusion, DecoderFusion, DenseFusion
+from train.fusion.detections import DetectionHead
 from train.model import GroundingModel
 
 IMAGE_SIZE = 64
@@ -70,6 +72,23 @@ def tiny_vision_weights(folder: Path) -> Path:
     return path
 
 
+def tiny_detector_weights(folder: Path) -> Path:
+    """The same encoder with a random detection head, whose places differ clearly."""
+    path = folder / "detector.safetensors"
+    if not path.exists():
+        encoder = load_file(tiny_vision_weights(folder))
+        torch.manual_seed(0)
+        head = DetectionHead()
+        for module in head.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+        for level in head.levels:
+            level[-1].weight.data *= 0.5
+        parts = {ENCODER_PART: encoder, HEAD_PART: head.state_dict()}
+        save_file({f"{p}{n}": t for p, part in parts.items() for n, t in part.items()}, path)
+    return path
+
+
 def tiny_config(folder: Path, **changes: Any) -> TrainConfig:
     """Settings of a run with the tiny encoders; `changes` override single fields."""
     settings = {
@@ -81,6 +100,8 @@ def tiny_config(folder: Path, **changes: Any) -> TrainConfig:
         "layers": 2,
         "fast_math": "off",
     }
+    if changes.get("fusion") == "candidates":
+        settings["vision_weights"] = str(tiny_detector_weights(folder))
     return TrainConfig(**(settings | changes))
 
 
@@ -99,6 +120,8 @@ def tiny_model(folder: Path, **changes: Any) -> GroundingModel:
         if isinstance(model.fusion, CandidatesFusion):
             for head in (model.fusion.match_head, model.fusion.head, model.fusion.presence):
                 head[-1].weight.normal_(generator=generator)
+            # A phrase names one class clearly, or all cells would look alike to the detector.
+            model.fusion.detections.name.weight.normal_(0, 5, generator=generator)
         for name, statistic in model.adapter_state().items():
             if name.endswith(("running_mean", "running_var")):
                 statistic.uniform_(0.5, 2, generator=generator)
