@@ -33,8 +33,9 @@ CANDIDATES, DETECTED, CONTEXTS = 14, 6, 6
 names beside it."""
 TIE = 1e-6
 """Places of the coarse levels stand in several cells with one value: the first cell is taken."""
-NOT_A_PEAK = 50.0
-"""Logits by which cells with a better neighbour are ranked lower: more than logits ever differ."""
+NOT_A_PEAK = 1e-3
+"""Factor by which a cell with a better neighbour is ranked lower: it keeps the order of the rest,
+where an offset would round small differences away."""
 PAIR_FEATURES = 7
 LESSON_RANK = 8
 SAME_WORD, SAME_LOOK = 0.8, 0.5
@@ -278,12 +279,12 @@ class CandidatesFusion(nn.Module):
         self, matches: Matches, hits: Tensor, wanted: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Cells (P, K) of candidates, of detected boxes, and of what is named beside them."""
-        rank = self.peaks(matches.named.detach())
+        rank = self.peaks(matches.named.detach().sigmoid())
         if wanted is not None:
-            rank = rank.masked_fill(wanted, 1e5)
+            rank = rank.masked_fill(wanted, 2.0)
         order = torch.arange(hits.shape[1], device=hits.device)
         detected = self.peaks(hits.detach().amax(-1) - TIE * order)
-        ranks = (rank, detected, self.peaks(matches.context.detach()))
+        ranks = (rank, detected, self.peaks(matches.context.detach().sigmoid()))
         best, found, beside = (
             r.topk(count, dim=1).indices for r, count in zip(ranks, self.counts, strict=True)
         )
@@ -308,11 +309,11 @@ class CandidatesFusion(nn.Module):
             things = layer(things, bias, text, text_mask)
         return self.norm_out(things[:, : -self.counts[2]])
 
-    def peaks(self, logits: Tensor) -> Tensor:
-        """(P, N) -> the same, cells with a better neighbour put last: one thing has few cells."""
-        image = logits.unflatten(1, (1, self.grid, self.grid))
+    def peaks(self, likely: Tensor) -> Tensor:
+        """(P, N) probabilities, less for cells with a better neighbour: one thing has few cells."""
+        image = likely.unflatten(1, (1, self.grid, self.grid))
         peak = F.max_pool2d(image, 3, stride=1, padding=1) == image
-        return torch.where(peak.flatten(1), logits, logits - NOT_A_PEAK)
+        return torch.where(peak.flatten(1), likely, NOT_A_PEAK * likely)
 
 
 def detected_sides(named: NamedHits, cells: Tensor, centers: Tensor) -> Tensor:
