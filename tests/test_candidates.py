@@ -11,8 +11,9 @@ from sdk.lessons import nothing_taught
 from tests.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.test_train import steps, trainer
 from train.candidate_loss import meant_terms, wanted_cells
-from train.fusion.candidates import CandidatesFusion, Comparison, Lessons, pair_features, unit
+from train.fusion.candidates import CandidatesFusion, Comparison, pair_features
 from train.fusion.detections import DETECTIONS
+from train.fusion.lessons import Lessons, unit
 
 CELLS = GRID * GRID
 

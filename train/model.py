@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from train.encoders.esnet import SecondNeck
-from train.fusion.candidates import CandidatesFusion, Lessons
+from train.fusion.candidates import CandidatesFusion
 from train.fusion.detections import DETECTIONS, DetectionHead
+from train.fusion.lessons import Lessons
 
 
 class GroundingModel(nn.Module):

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from train.activation_checkpointing import run
 from train.fusion.dense import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
 from train.fusion.detections import NamedDetections, NamedHits
+from train.fusion.lessons import LESSON_RANK, Lessons
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
 HEADS = 4
@@ -37,11 +38,6 @@ NOT_A_PEAK = 1e-3
 """Factor by which a cell with a better neighbour is ranked lower: it keeps the order of the rest,
 where an offset would round small differences away."""
 PAIR_FEATURES = 7
-LESSON_RANK = 8
-SAME_WORD, SAME_LOOK = 0.8, 0.5
-"""Cosine from which a token is a taught word, and a cell looks like one."""
-TAUGHT_GAIN = 8.0
-"""Logits that a cell gains which looks exactly like a word that is exactly said."""
 
 
 class Matches(NamedTuple):
@@ -68,31 +64,6 @@ class Comparison(NamedTuple):
     """(P, K) logits: one of those that are meant ("the dogs")."""
     cells: Tensor
     """(P, K) int64, the cells that they are of."""
-
-
-class Lessons(NamedTuple):
-    """What was taught after the training, see `sdk.contract`: zeros for nothing."""
-
-    words: Tensor
-    """(M, D) text tokens of taught words."""
-    cells: Tensor
-    """(M, D) features of cells that show them."""
-    down: Tensor
-    """(D, R), with `up` a low-rank addition to the candidates' last features."""
-    up: Tensor
-    """(R, D)."""
-
-    def hits(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        """(P, N): how much each cell (P, N, D) looks like a taught word that the phrase has."""
-        alike = (unit(text) @ unit(self.words).t()).masked_fill(~text_mask[..., None], -1)
-        said = ((alike.amax(1) - SAME_WORD) / (1 - SAME_WORD)).clamp(min=0)  # (P, M)
-        shown = ((unit(cells) @ unit(self.cells).t() - SAME_LOOK) / (1 - SAME_LOOK)).clamp(min=0)
-        return TAUGHT_GAIN * (shown * said[:, None]).amax(-1)
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """(..., D) vectors scaled to length one; zeros stay zeros."""
-    return vectors * (vectors.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
 
 
 class MatchLayer(nn.Module):
