@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sdk.boxes import cxcywh_to_xyxy
 from sdk.decode import best_boxes
@@ -61,7 +62,12 @@ def checkpoint_predict(checkpoint: Path, vocab: Path) -> Predict:
         ids, mask = tokens(texts)
         photo_of = torch.zeros(len(texts), dtype=torch.long)
         boxes, logits, *_ = model(image, photo_of, ids, mask)
-        chosen, best = best_boxes(boxes.numpy(), logits.numpy())
-        return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
+        return best_answers(boxes, logits)
 
     return predict
+
+
+def best_answers(boxes: Tensor, logits: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(P, K, 4) cxcywh candidates, (P, K) logits -> (P, 4) xyxy fractions, (P,) scores."""
+    chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
+    return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))

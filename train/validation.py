@@ -11,11 +11,10 @@ import torch
 from accelerate.utils import gather_object, send_to_device
 from numpy.typing import NDArray
 
-from sdk.boxes import cxcywh_to_xyxy
-from sdk.decode import best_boxes
 from train.checkpoint import load_parameters
 from train.data.samples import Photo
 from train.evaluator import evaluate
+from train.inference import best_answers
 from train.interrupt import Interrupted
 
 if TYPE_CHECKING:
@@ -60,5 +59,4 @@ def predict(
     text, mask = run.texts(texts)
     inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
     boxes, logits, *_ = run.model(*send_to_device(inputs, run.device))
-    chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
-    return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
+    return best_answers(boxes, logits)
