@@ -152,13 +152,18 @@ def test_a_signal_writes_the_state_and_says_how_to_go_on(
     assert last.endswith(f"{CHECKPOINT} has step {step}, the same command goes on")
 
 
-def test_a_second_signal_acts_as_before() -> None:
-    told: list[bool] = []
-    with pytest.raises(KeyboardInterrupt), on_signal(lambda: told.append(True)):
-        signal.raise_signal(signal.SIGINT)
-        assert told == [True]
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_signal_acts_as_before(number: signal.Signals) -> None:
+    told: list[str] = []
+    outer = signal.signal(number, lambda *_: told.append("before"))
+    try:
+        with on_signal(lambda: told.append("first")):
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+        signal.raise_signal(number)
+    finally:
+        signal.signal(number, outer)
+    assert told == ["first", "before", "before"]
 
 
 def test_a_run_stopped_while_it_validates_does_so_when_it_goes_on(
