@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from train.data.expressions import absent_expression, untrue_expression
 from train.data.samples import Expression, Photo
+from train.data.swaps import swapped_expression
 
 BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing", "people"})
 _STOP_WORD = re.compile(
@@ -57,7 +58,12 @@ class ForeignPhrases:
 
 
 def absent_phrases(photo: Photo, foreign: ForeignPhrases, rng: random.Random) -> list[Expression]:
-    """What is not in the photo: as its data says, else up to three phrases that are made."""
+    """What is not in the photo: as its data says, else up to four phrases that are made."""
     said = [e for e in photo.expressions if not e.boxes]
-    made = (absent_expression(photo, rng), foreign.draw(photo, rng), untrue_expression(photo, rng))
+    made = (
+        absent_expression(photo, rng),
+        foreign.draw(photo, rng),
+        untrue_expression(photo, rng),
+        swapped_expression(photo, rng),
+    )
     return said or [expression for expression in made if expression]

@@ -1,0 +1,66 @@
+"""Expressions that one swapped word makes untrue."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from train.data.colours import NAMES
+from train.data.samples import Expression, Instance, Photo
+from train.data.swaps import COLOURS, swapped_expression, swaps, with_articles
+
+BOX = (0.1, 0.1, 0.5, 0.5)
+
+
+def captioned(*texts: str, **more: object) -> Photo:
+    return Photo(Path("a.jpg"), tuple(Expression(text, (BOX,)) for text in texts), **more)  # type: ignore[arg-type]
+
+
+def all_swaps(photo: Photo) -> set[str]:
+    return {text for seed in range(200) for text in swaps(photo, random.Random(seed))}
+
+
+def test_a_colour_that_nobody_names_is_swapped_in() -> None:
+    found = all_swaps(captioned("a red shirt", "a blue sky"))
+    colours = {text.split()[-2] for text in found if text.endswith("shirt")}
+    assert colours == {"black", "white", "yellow", "green"}, "alike and named colours are left out"
+    assert {"grey", "pink", "purple"} == set(NAMES) - set(COLOURS), "kept for the yardsticks"
+
+
+def test_a_noun_of_the_family_replaces_one_unless_the_captions_may_mean_it() -> None:
+    found = all_swaps(captioned("a cat", "a stuffed animal", "a man on a bike"))
+    assert "a dog" in found and "a horse" in found
+    assert not any("elephants" in text or "bicycle" in text for text in found)
+    assert not any("dog" in text for text in all_swaps(captioned("the cat", "two dogs")))
+
+
+def test_people_are_swapped_only_where_all_are_of_one_gender() -> None:
+    assert "a tall woman" in all_swaps(captioned("a tall man", "the boy"))
+    for other in ("a woman", "a young child", "two people"):
+        assert all_swaps(captioned("a tall man", other)) == set()
+
+
+def test_labels_decide_for_their_classes() -> None:
+    labelled = Photo(
+        Path("a.jpg"), (), (Instance("dog", BOX, "black"),), frozenset({"dog", "cat", "horse"})
+    )
+    words = " ".join(all_swaps(labelled))
+    assert "cat" in words and "horse" in words
+    assert "cow" not in words, "nobody looked for cows"
+    assert "white dog" in words and "brown dog" not in words
+    known = {"instances": (Instance("cat", BOX),), "known_labels": frozenset({"cat"})}
+    assert "cat" not in " ".join(all_swaps(captioned("a dog", **known)))
+
+
+def test_a_photo_without_a_word_to_swap_gives_nothing() -> None:
+    assert swapped_expression(captioned("a smile"), random.Random(0)) is None
+    found = swapped_expression(captioned("a red kite"), random.Random(0))
+    assert found is not None and found.boxes == () and found.kind == "absent"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a elephant", "an elephant"), ("an red car", "a red car"), ("A old an", "An old an")],
+)
+def test_articles_follow_the_next_word(text: str, expected: str) -> None:
+    assert with_articles(text) == expected

@@ -1,0 +1,155 @@
+"""Expressions that one word makes untrue: another colour, or another noun of the same family.
+
+"a girl in a red shirt" where nobody wears green becomes "a girl in a green shirt", "the dog" where
+no cat is becomes "the cat". They look like what is there more than any borrowed phrase does, so
+they teach to read every word. A word is swapped in only where nothing that is known of the photo
+supports it; a few are left for the yardsticks and never swapped in here.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+
+from train.data.coco import COCO_CLASSES
+from train.data.colours import NAMES, alike
+from train.data.nouns import noun_for
+from train.data.samples import Expression, Photo
+
+UNTRUE = "absent"
+COLOURS = tuple(name for name in NAMES if name not in ("grey", "pink", "purple"))
+"""What is swapped in; the rest is for the yardsticks."""
+FAMILIES: tuple[tuple[str, ...], ...] = (
+    ("dog", "cat", "horse", "cow", "bird", "bear", "elephant", "monkey", "rabbit"),
+    ("car", "bus", "train", "motorcycle", "bicycle", "boat", "airplane"),
+    ("cup", "bottle", "bowl", "wine glass", "vase", "bucket"),
+    ("chair", "couch", "bed", "bench", "table"),
+    ("laptop", "tv", "cell phone", "keyboard", "camera", "book", "newspaper"),
+    ("banana", "apple", "sandwich", "pizza", "cake"),
+    ("ball", "frisbee", "skateboard", "surfboard", "kite", "bat", "stick"),
+    ("shirt", "jacket", "dress", "coat", "sweater"),
+    ("hat", "helmet", "cap", "hood"),
+    ("jeans", "shorts", "skirt"),
+    ("guitar", "drum", "piano", "violin"),
+    ("backpack", "umbrella", "handbag", "suitcase"),
+    ("tree", "fence", "rock", "bush"),
+    ("beach", "street", "field", "forest", "mountain"),
+)
+"""Nouns of like things."""
+_GENDERS = ({"man", "men", "guy", "boy", "male"}, {"woman", "women", "lady", "girl", "female"})
+_GENDER_SWAPS = {"man": "woman", "boy": "girl", "woman": "man", "girl": "boy"}
+_SAID_OTHERWISE = {
+    "cat": {"kitten", "animal"},
+    "bicycle": {"bike", "cyclist", "bicyclist", "biker"},
+    "motorcycle": {"motorbike", "bike", "biker", "scooter"},
+    "car": {"vehicle", "cars", "traffic"},
+    "couch": {"sofa", "chair"},
+    "table": {"desk", "counter"},
+    "coat": {"jacket", "suit"},
+    "jacket": {"coat", "suit", "vest"},
+    "shirt": {"top", "uniform", "jersey", "t-shirt", "tank", "blouse"},
+    "sweater": {"shirt", "sweatshirt", "jacket"},
+    "cap": {"hat", "visor"},
+    "hat": {"cap", "helmet", "hood", "visor"},
+    "tree": {"woods", "forest", "trees", "branch"},
+    "rock": {"rocks", "boulder", "cliff", "stone", "mountain"},
+    "mountain": {"hill", "cliff", "rock", "slope"},
+    "field": {"grass", "lawn", "park", "yard", "meadow"},
+    "street": {"road", "sidewalk", "city", "pavement"},
+    "beach": {"sand", "ocean", "shore", "water"},
+    "forest": {"woods", "trees", "tree"},
+    "bush": {"bushes", "plant", "tree", "trees", "shrub"},
+}
+"""Words of a caption that may mean the noun as well."""
+_COLOUR = re.compile(rf"\b({'|'.join(NAMES)}|gray)\b", re.IGNORECASE)
+_NOUN = {noun: family for family in FAMILIES for noun in family}
+_ANY_NOUN = re.compile(rf"\b({'|'.join(sorted(_NOUN, key=len, reverse=True))})\b", re.IGNORECASE)
+_ANY_PERSON = re.compile(rf"\b({'|'.join(_GENDER_SWAPS)})\b", re.IGNORECASE)
+
+
+def swapped_expression(photo: Photo, rng: random.Random) -> Expression | None:
+    """An expression that a swapped word makes untrue of the photo; None where none was found."""
+    texts = list(swaps(photo, rng))
+    return Expression(rng.choice(texts), (), UNTRUE) if texts else None
+
+
+def swaps(photo: Photo, rng: random.Random) -> Iterator[str]:
+    """One swap of each kind that the photo allows."""
+    if photo.expressions:
+        said = said_words(photo)
+        texts = [e.text for e in photo.expressions if e.boxes]
+        for pattern, options in (
+            (_COLOUR, lambda word: other_colours({word}) - said),
+            (_ANY_NOUN, lambda word: other_nouns(word, photo, said)),
+            (_ANY_PERSON, lambda word: other_people(word, said)),
+        ):
+            found = [(text, match) for text in texts for match in pattern.finditer(text)]
+            if found:
+                text, match = rng.choice(found)
+                words = sorted(options(match.group().lower()))
+                if words:
+                    yield with_articles(
+                        text[: match.start()] + rng.choice(words) + text[match.end() :]
+                    )
+    yield from labelled_swaps(photo, rng)
+
+
+def labelled_swaps(photo: Photo, rng: random.Random) -> Iterator[str]:
+    """Swaps that labels allow: a class of the same family, a colour that no instance has."""
+    known = sorted({i.label for i in photo.instances} & photo.known_labels)
+    if not known:
+        return
+    label = rng.choice(known)
+    family = sorted(other_nouns(label, photo, frozenset()) & photo.known_labels)
+    if family:
+        form = rng.choice(("{}", "the {}", "a {}", "the {} on the left", "the {} on the right"))
+        yield with_articles(form.format(noun_for(rng.choice(family), rng)))
+    colours = [i.colour for i in photo.instances if i.label == label]
+    if label != "person" and all(colours):
+        others = sorted(other_colours({colour for colour in colours if colour}))
+        if others:
+            article = rng.choice(("the", "a"))
+            yield with_articles(f"{article} {rng.choice(others)} {noun_for(label, rng)}")
+
+
+def with_articles(text: str) -> str:
+    """The text with "a" or "an" as the letter behind it asks."""
+    text = re.sub(r"\b(a) (?=[aeiou])", r"\1n ", text, flags=re.IGNORECASE)
+    return re.sub(r"\b(a)n (?=[^aeiouh])", r"\1 ", text, flags=re.IGNORECASE)
+
+
+def said_words(photo: Photo) -> frozenset[str]:
+    """Every word of the photo's expressions, and each without an s at its end."""
+    words = {word for e in photo.expressions for word in re.findall(r"[a-z-]+", e.text.lower())}
+    return frozenset(words | {word.removesuffix("s") for word in words})
+
+
+def other_colours(colours: set[str]) -> set[str]:
+    """Colours that none of the named ones passes for."""
+    colours = {"grey" if colour == "gray" else colour for colour in colours}
+    return {name for name in COLOURS if not any(alike(name, colour) for colour in colours)}
+
+
+def other_nouns(noun: str, photo: Photo, said: frozenset[str]) -> set[str]:
+    """Nouns of the same family that neither words nor labels of the photo support.
+
+    A detector's class must be known to be absent where the photo has labels.
+    """
+    present = {instance.label for instance in photo.instances}
+    return {
+        other
+        for other in _NOUN.get(noun, ())
+        if other != noun
+        and other not in present
+        and not ({other, *other.split()} | _SAID_OTHERWISE.get(other, set())) & said
+        and (other not in COCO_CLASSES or not photo.known_labels or other in photo.known_labels)
+    }
+
+
+def other_people(word: str, said: frozenset[str]) -> set[str]:
+    """The other gender, where every person of the photo is of one."""
+    other = _GENDER_SWAPS[word]
+    genders = [bool(gender & said) for gender in _GENDERS]
+    unclear = {"people", "person", "child", "children", "kid", "player", "crowd", "group", "baby"}
+    return {other} if sum(genders) == 1 and not unclear & said else set()
