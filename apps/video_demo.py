@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
                     frame=seen.number,
                     time_s=seen.number / source.fps,
                     fresh=seen.fresh,
-                    identities=seen.identities,
+                    track_ids=seen.track_ids,
                 )
                 recording.write(draw(seen.frame, seen.results), line)
                 progress.advance()

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from export.calibrate import IDENTITY
 from export.plan import VOCAB_NAME, WORDS_NAME, Inputs, Plan
 from sdk.manifest import (
+    IDENTITY,
     Encoders,
     GraphFile,
     Manifest,

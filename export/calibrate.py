@@ -21,7 +21,6 @@ from train.evaluator import Outcome
 from train.metrics import expected_calibration_error, percent_below
 from train.questions import in_fitting_half
 
-IDENTITY = Calibration(scale=1.0, bias=0.0)
 RIGHT_BOXES_LOST = 0.08
 """Share of the right boxes that the threshold may reject.
 

@@ -19,7 +19,7 @@ from typing import Any
 import onnxruntime
 
 from export.bundle import GraphPaths, publish, staging, write_bundle
-from export.calibrate import IDENTITY, CalibrationError, calibrate, threshold_for
+from export.calibrate import CalibrationError, calibrate, threshold_for
 from export.gate import (
     GateError,
     GraphFigures,
@@ -40,7 +40,7 @@ from sdk.backends.ort import physical_cores
 from sdk.compile import CompiledGraph, compile_bundle
 from sdk.contract import TEXT
 from sdk.engines.library import load_library
-from sdk.manifest import Manifest
+from sdk.manifest import IDENTITY, Manifest
 from train.build import preprocess_for
 from train.evaluate import report
 from train.evaluator import accuracy, bundle_predict

@@ -10,11 +10,13 @@ from pathlib import Path
 from export.samples import Samples
 from export.targets import Target
 from sdk.engines.cache import ENGINES_FOLDER
+from sdk.known_words import WORD
 from sdk.manifest import MANIFEST_NAME, sha256_file
-from sdk.spelling import WORD
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, check_vocab, preprocess_for
 from train.config import TrainConfig
+from train.data.coco import COCO_CLASSES
+from train.data.nouns import SYNONYMS, plural
 from train.data.readers import read_expressions
 from train.data.samples import Photo, spread
 from train.inference import load_model
@@ -69,7 +71,7 @@ class Inputs:
     def __init__(self, plan: Plan) -> None:
         check_replaceable(plan.out)
         photos = read_expressions(plan.data, "train")
-        self.words = common_words(photos)
+        self.words = known_words(photos)
         photos = spread(photos, plan.calibration_photos)
         captions = spread(caption_questions(plan.data), plan.eval_photos)
         named = [q for q in named_questions(plan.data) if q[1]]
@@ -99,11 +101,17 @@ def check_exportable(config: TrainConfig, checkpoint: Path) -> None:
         )
 
 
-def common_words(photos: Iterable[Photo]) -> list[str]:
-    """The words of the training phrases, most frequent first: what a slip is set right to."""
+def known_words(photos: Iterable[Photo]) -> list[str]:
+    """The words of the training phrases, most frequent first, and those of the detector's classes.
+
+    They are what a slip is set right to, and what the bundle says that it knows.
+    """
     texts = [expression.text for photo in photos for expression in photo.expressions]
     uses = Counter(word.lower() for text in texts for word in WORD.findall(text))
-    return [word for word, count in uses.most_common() if count >= LEAST_USES]
+    common = [word for word, count in uses.most_common() if count >= LEAST_USES]
+    nouns = [*COCO_CLASSES, *(noun for nouns in SYNONYMS.values() for noun in nouns)]
+    named = [word for noun in (*nouns, *map(plural, nouns)) for word in WORD.findall(noun)]
+    return list(dict.fromkeys([*common, *named]))
 
 
 def check_replaceable(out: Path) -> None:

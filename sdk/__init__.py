@@ -32,7 +32,7 @@ from sdk.errors import (
     PrecisionError,
     SourceError,
 )
-from sdk.results import Candidate, Grounding
+from sdk.results import Grounding, Place
 
 if TYPE_CHECKING:
     from sdk.drawing import draw
@@ -51,7 +51,6 @@ __all__ = [
     "BundleError",
     "BundleMismatchError",
     "BundleNotFoundError",
-    "Candidate",
     "DependencyError",
     "DeviceError",
     "EngineBuildError",
@@ -67,6 +66,7 @@ __all__ = [
     "Grounding",
     "GroundingError",
     "PhraseError",
+    "Place",
     "PrecisionError",
     "SourceError",
     "Stream",

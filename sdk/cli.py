@@ -29,7 +29,7 @@ from sdk.batch import command as batch
 from sdk.contract import TEXT
 from sdk.engines.library import TENSORRT, TENSORRT_RTX
 from sdk.errors import EngineUnsupportedError, GroundingError
-from sdk.results import Candidate, Grounding
+from sdk.results import Grounding, Place
 from sdk.server import command as server
 
 if TYPE_CHECKING:
@@ -230,20 +230,28 @@ def _ground(args: argparse.Namespace) -> None:
 
 
 def table(results: Sequence[Grounding]) -> str:
-    """One line per result: phrase, score, box in pixels (or "not found"); then its alternatives."""
+    """Of each result the phrase, and on a line each its instances and alternatives."""
     widest = max(len(result.text) for result in results)
     lines = []
     for result in results:
+        rest = [line(place) for place in result.instances[1:]]
+        rest += [f"{line(place)}  perhaps" for place in result.alternatives]
         lines.append(f"{result.text:<{widest}}  {summary(result)}")
-        lines += [f"{'':<{widest}}  {summary(other)}" for other in result.alternatives]
+        lines += [f"{'':<{widest}}  {text}" for text in rest]
     return "\n".join(lines)
 
 
-def summary(result: Grounding | Candidate) -> str:
-    """Score and box of one result, as "0.93   12  40  210  300" or "0.03  not found"."""
+def summary(result: Grounding) -> str:
+    """Score and best box of one result, as "0.93   12  40  210  300" or "0.03  not found"."""
+    unknown = f"  unknown: {', '.join(result.unknown_words)}" if result.unknown_words else ""
     if not result.found:
-        return f"{result.score:.2f}  not found"
-    return f"{result.score:.2f}  " + " ".join(f"{edge:6.1f}" for edge in result.box)
+        return f"{result.score:.2f}  not found{unknown}"
+    return line(result.instances[0]) + unknown
+
+
+def line(place: Place) -> str:
+    """Score and box, as "0.93   12  40  210  300"."""
+    return f"{place.score:.2f}  " + " ".join(f"{edge:6.1f}" for edge in place.box)
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -52,7 +52,7 @@ def draw(
     header: Sequence[str] = (),
     colours: Sequence[Colour] = PALETTE,
 ) -> Image:
-    """A copy of the frame, (H, W, 3) uint8 BGR, with the results of its phrases drawn on it.
+    """A copy of the frame, (H, W, 3) uint8 BGR, with the instances of its phrases drawn on it.
 
     `header`: lines of text for the top left corner. `colours`: the n-th result has the n-th, BGR;
     they begin anew where there are fewer. Raises FrameError.
@@ -61,17 +61,26 @@ def draw(
     results = [results] if isinstance(results, Grounding) else results
     pen = Pen.for_image(image)
     coloured = [(result, colours[i % len(colours)]) for i, result in enumerate(results)]
-    found = [(result, colour) for result, colour in coloured if result.found]
-    boxes = [_pixels(result.box, image) for result, _ in found]
-    for box, (_, colour) in zip(boxes, found, strict=True):
+    found = [
+        (result.text, place, colour) for result, colour in coloured for place in result.instances
+    ]
+    boxes = [_pixels(place.box, image) for _, place, _ in found]
+    for box, (_, _, colour) in zip(boxes, found, strict=True):
         cv2.rectangle(image, box[:2], box[2:], BLACK, pen.line + 2)
         cv2.rectangle(image, box[:2], box[2:], colour, pen.line)
-    missing = [f"not found: {result.text}" for result in results if not result.found]
+    missing = [not_found(result) for result in results if not result.found]
     taken = draw_lines(image, header)
     taken += draw_lines(image, missing, colour=MUTED, at_bottom=True)
-    for box, (result, colour) in zip(boxes, found, strict=True):
-        taken.append(_draw_label(image, pen, result, box, colour, taken))
+    for box, (text, place, colour) in zip(boxes, found, strict=True):
+        label = text, f" {place.score:.2f}"
+        taken.append(_draw_label(image, pen, label, box, colour, taken))
     return image
+
+
+def not_found(result: Grounding) -> str:
+    """A line about a result that is not found: it says which words are unknown."""
+    line = f"not found: {result.text}"
+    return f"{line} (unknown: {', '.join(result.unknown_words)})" if result.unknown_words else line
 
 
 def draw_dashed(image: Image, box: Box, colour: Colour) -> None:
@@ -191,10 +200,16 @@ class Pen:
 
 
 def _draw_label(
-    image: Image, pen: Pen, result: Grounding, box: Rect, colour: Colour, taken: Sequence[Rect]
+    image: Image,
+    pen: Pen,
+    label: tuple[str, str],
+    box: Rect,
+    colour: Colour,
+    taken: Sequence[Rect],
 ) -> Rect:
+    """`label`: text, and an ending that is never shortened."""
     height, width = image.shape[:2]
-    text = pen.fit(to_ascii(result.text), width - 2 * pen.pad, f" {result.score:.2f}")
+    text = pen.fit(to_ascii(label[0]), width - 2 * pen.pad, label[1])
     size_wh = min(pen.width(text) + 2 * pen.pad, width), min(pen.row, height)
     places = list(_places(box, size_wh, (width, height)))
     free = (place for place in places if not any(_overlap(place, other) for other in taken))

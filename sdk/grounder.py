@@ -33,6 +33,7 @@ from sdk.contract import (
 from sdk.decode import check_alternatives
 from sdk.errors import BundleNotFoundError, PhraseError
 from sdk.frames import FrameLike, Region, as_bgr, crop
+from sdk.known_words import KnownWords, Unknown
 from sdk.manifest import Manifest
 from sdk.phrases import EncodedPhrase, as_phrases
 from sdk.results import Grounding
@@ -61,6 +62,7 @@ class Grounder:
         sessions: Mapping[str, Session],
         precision: str,
         speller: Speller | None = None,
+        known_words: KnownWords | None = None,
     ) -> None:
         """`sessions`: one per graph of the contract, by its name, at the named `precision`.
 
@@ -73,11 +75,11 @@ class Grounder:
         self.manifest = manifest
         self.info = _info(manifest, sessions, precision)
         """What is loaded: name, method, encoders, device, precision, sizes, and each graph's."""
-        self._tokenizer, self._speller = tokenizer, speller
+        self._tokenizer, self._speller, self._known_words = tokenizer, speller, known_words
         self.sessions = dict(sessions)
         """The graphs by name, for measuring them alone; `ground` is what they are for."""
         self._vision, self._text = sessions[VISION.name], sessions[TEXT.name]
-        self._text_tokens = lru_cache(PHRASE_CACHE_SIZE)(self._encode_text)  # thread-safe
+        self._encoded = lru_cache(PHRASE_CACHE_SIZE)(self._encode_phrase)  # thread-safe
 
     @classmethod
     def load(
@@ -111,13 +113,15 @@ class Grounder:
         files = manifest.graph_files(name)
         spec = manifest.tokenizer
         manifest.verify(folder, [*spec.files, *(file.file for file in files.values())])
-        speller = None
-        if spelling and spec.words_file:
-            speller = Speller.from_files(folder / spec.words_file, folder / spec.vocab_file)
+        speller = known_words = None
+        if spec.words_file:
+            lists = folder / spec.words_file, folder / spec.vocab_file
+            known_words = KnownWords.from_files(*lists)
+            speller = Speller.from_files(*lists) if spelling else None
         tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
         compiled = None if engines is None else Path(engines)
         sessions = open_bundle(folder, manifest, name, device, threads, compiled)
-        return cls(manifest, tokenizer, sessions, name, speller)
+        return cls(manifest, tokenizer, sessions, name, speller, known_words)
 
     @overload
     def ground(  # type: ignore[overload-overlap]
@@ -181,7 +185,7 @@ class Grounder:
 
         Raises PhraseError, BackendError.
         """
-        return [EncodedPhrase(phrase, self._text_tokens(phrase)) for phrase in as_phrases(text)]
+        return [self._encoded(phrase) for phrase in as_phrases(text)]
 
     def stream(
         self,
@@ -219,9 +223,10 @@ class Grounder:
             reconnect_seconds=reconnect_seconds,
         )
 
-    def _encode_text(self, phrase: str) -> NDArray[np.float32]:
-        """(L, Dt). One phrase at a time, unpadded: see `sdk.contract`."""
-        ids = self._tokenizer.encode(self._speller.correct(phrase) if self._speller else phrase)
+    def _encode_phrase(self, phrase: str) -> EncodedPhrase:
+        """One phrase at a time, unpadded: see `sdk.contract`."""
+        read = self._speller.correct(phrase) if self._speller else phrase
+        ids = self._tokenizer.encode(read)
         if all(token == self._tokenizer.unk_id for token in ids[1:-1]):
             raise PhraseError(
                 f"expected words the text encoder knows, got {phrase[:40]!r}; this bundle "
@@ -230,7 +235,9 @@ class Grounder:
         input_ids = np.array([ids], np.int64)
         inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
         tokens: NDArray[np.float32] = self._text.run(inputs)[TEXT_TOKENS][0]
-        return tokens
+        nothing = Unknown((), head=False)
+        unknown = self._known_words.unknown(read) if self._known_words else nothing
+        return EncodedPhrase(phrase, tokens, unknown)
 
 
 def _info(manifest: Manifest, sessions: Mapping[str, Session], precision: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sdk.errors import DependencyError, GroundingError
-from sdk.results import Box, Candidate, Grounding
+from sdk.results import Box, Grounding
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -25,18 +25,20 @@ class _Row(NamedTuple):
     text: str
     box: Box
     score: float
+    track_id: int
 
 
 def to_supervision(
     results: Grounding | Sequence[Grounding], *, found_only: bool = True
 ) -> "Detections":
-    """`supervision.Detections`: a row for every box, the best and the alternatives of each phrase.
+    """`supervision.Detections`: a row for everything that each phrase names.
 
     `xyxy`: (N, 4) float32 pixels of the frame.
     `confidence`: (N,) float32 scores.
     `class_id`: (N,) the phrase's index.
     `data`: "class_name", (N,), the phrases.
-    `found_only`: leave out what does not reach the bundle's threshold.
+    `tracker_id`: (N,) the track ids of a stream's results; None where nothing is followed.
+    `found_only`: leave out the best boxes of what is not found, and the alternatives.
 
     Raises DependencyError where supervision is not installed.
     """
@@ -47,11 +49,13 @@ def to_supervision(
             f"supervision does not import: {error}. Fix: pip install supervision"
         ) from error
     rows = list(_rows(results, found_only))
+    ids = np.array([row.track_id for row in rows], np.int64)
     return Detections(
         xyxy=np.array([row.box for row in rows], np.float32).reshape(-1, 4),
         confidence=np.array([row.score for row in rows], np.float32),
         class_id=np.array([row.phrase for row in rows], np.int64),
         data={"class_name": np.array([row.text for row in rows], np.str_)},
+        tracker_id=ids if ids.any() else None,
     )
 
 
@@ -65,7 +69,7 @@ def to_coco(
     """COCO's results format: one dict per box, with `bbox` as [left, top, width, height] in pixels.
 
     `category_ids`: one per phrase, in their order; by default the phrase's index. All scores are
-    given, because average precision ranks them; `found_only` leaves out those under the threshold.
+    given, because average precision ranks them; `found_only` as in `to_supervision`.
 
     Raises GroundingError when there are not as many categories as phrases.
     """
@@ -103,10 +107,8 @@ def to_json_line(results: Grounding | Sequence[Grounding], **fields: Any) -> str
 
 def _rows(results: Grounding | Sequence[Grounding], found_only: bool) -> Iterator[_Row]:
     for index, result in enumerate(_as_list(results)):
-        places: list[Grounding | Candidate] = [result, *result.alternatives]
-        for place in places:
-            if place.found or not found_only:
-                yield _Row(index, result.text, place.box, place.score)
+        for place in result.instances if found_only else result.places():
+            yield _Row(index, result.text, place.box, place.score, place.track_id)
 
 
 def _as_list(results: Grounding | Sequence[Grounding]) -> Sequence[Grounding]:

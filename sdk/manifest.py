@@ -10,6 +10,7 @@
       "default_precision": "int8",
       "files": {"vocab.txt": "<sha256>", "words.txt": "<sha256>"},
       "calibration": {"scale": 1.0, "bias": 0.0}, "threshold": 0.5,
+      "instance_calibration": {"scale": 1.0, "bias": 0.0}, "instance_threshold": 0.5,
       "metrics": {...}, "source_checkpoint": "<sha256>", "licence": "...", "training_data": "..."
     }
 
@@ -95,6 +96,16 @@ class Calibration:
         """sigmoid(scale * logit + bias), in [0, 1]."""
         return 0.5 * (1.0 + math.tanh(0.5 * (self.scale * logit + self.bias)))  # cannot overflow
 
+    def logit(self, score: float) -> float:
+        """The logit that has this score: -inf for 0, inf for 1."""
+        if not 0 < score < 1:
+            return math.inf if score >= 1 else -math.inf
+        return (math.log(score) - math.log1p(-score) - self.bias) / self.scale
+
+
+IDENTITY = Calibration(scale=1.0, bias=0.0)
+"""The plain sigmoid of a logit."""
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -120,6 +131,10 @@ class Manifest:
     """sha256 of the checkpoint the graphs were exported from."""
     licence: str
     training_data: str
+    instance_calibration: Calibration = IDENTITY
+    """Of the fusion graph's `member_logits`, where it gives them."""
+    instance_threshold: float = 0.5
+    """From which of these scores on a candidate is one of the things that a phrase names."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -144,8 +159,9 @@ class Manifest:
                 f"default_precision: expected one of {sorted(self.precisions)}, "
                 f"got {self.default_precision!r}"
             )
-        if not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold: expected a number in [0, 1], got {self.threshold}")
+        for key in ("threshold", "instance_threshold"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"{key}: expected a number in [0, 1], got {getattr(self, key)}")
 
     @classmethod
     def load(cls, folder: str | Path) -> "Manifest":

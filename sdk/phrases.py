@@ -7,15 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.errors import PhraseError
+from sdk.known_words import Unknown
 
 MAX_CHARACTERS = 1000
 
 
 class EncodedPhrase(NamedTuple):
-    """A phrase as it was asked, and the text graph's tokens of it (L, Dt)."""
+    """A phrase as it was asked, the text graph's tokens of it (L, Dt), and what is not known."""
 
     text: str
     tokens: NDArray[np.float32]
+    unknown: Unknown
 
 
 def as_phrases(text: str | Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What grounding a phrase gives."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,19 +9,20 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """Another place that a phrase may mean: see `Grounding.alternatives`."""
+class Place:
+    """One of the things that a phrase names, or another place that it may mean."""
 
     box: Box
     """Left, top, right, bottom in pixels of the frame."""
     score: float
-    """What `Grounding.score` would be if this were the best candidate, in [0, 1]."""
-    found: bool
-    """Whether the score reaches the bundle's threshold."""
+    """Calibrated probability, in [0, 1]: see where it stands in `Grounding`."""
+    track_id: int = 0
+    """In a stream: the same number as long as it is the same object; 0 = not followed."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {"box": list(self.box), "score": self.score, "found": self.found}
+        """Plain JSON types; "track_id" is there when it is followed."""
+        followed = {"track_id": self.track_id} if self.track_id else {}
+        return {"box": list(self.box), "score": self.score, **followed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +37,54 @@ class Grounding:
     """Calibrated probability that the box is right, in [0, 1]."""
     found: bool
     """Whether the score reaches the bundle's threshold: False when nothing matches the phrase."""
-    alternatives: tuple[Candidate, ...] = ()
-    """The next best places, best first, as many as were asked for; found or not. No two of them,
-    nor one of them and `box`, have an intersection over union above 0.5."""
+    instances: tuple[Place, ...] = ()
+    """All that the phrase names ("the dogs", "two cups"): `box` with its score first, then the
+    others, whose score is the probability that the phrase names them too. Empty exactly when
+    `found` is False."""
+    alternatives: tuple[Place, ...] = ()
+    """The next best places that are not among the instances, best first, as many as were asked for.
+    Their score is what `score` would be if they were the best. No two of them, nor one of them and
+    an instance or `box`, have an intersection over union above 0.5."""
+    unknown_words: tuple[str, ...] = ()
+    """Words of the phrase that the bundle does not know. If the noun is one of them ("xyzzy"),
+    `score` is 0 and nothing is found."""
 
-    @property
-    def boxes(self) -> tuple[Box, ...]:
-        """Every place that reaches the threshold, best first; empty when nothing is found.
+    def __post_init__(self) -> None:
+        if self.found != bool(self.instances):
+            only = (Place(self.box, self.score),) if self.found else ()
+            object.__setattr__(self, "instances", only)
 
-        For phrases that mean several things ("the dogs"), asked with `alternatives`.
-        """
-        others = (other.box for other in self.alternatives if other.found)
-        return (self.box, *others) if self.found else ()
+    def places(self) -> Iterator[Place]:
+        """The instances, or the best box alone where nothing is found; then the alternatives."""
+        yield from self.instances or [Place(self.box, self.score)]
+        yield from self.alternatives
 
     def moved(self, x: float, y: float) -> "Grounding":
         """The same with all boxes moved by (x, y) pixels: from a crop to the frame it is from."""
-        others = (replace(other, box=_moved(other.box, x, y)) for other in self.alternatives)
-        return replace(self, box=_moved(self.box, x, y), alternatives=tuple(others))
+
+        def at(places: tuple[Place, ...]) -> tuple[Place, ...]:
+            return tuple(replace(place, box=_moved(place.box, x, y)) for place in places)
+
+        return replace(
+            self,
+            box=_moved(self.box, x, y),
+            instances=at(self.instances),
+            alternatives=at(self.alternatives),
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; "alternatives" is there when there are any."""
-        result = {
+        """Plain JSON types; "alternatives" and "unknown_words" are there when there are any."""
+        result: dict[str, Any] = {
             "text": self.text,
             "box": list(self.box),
             "score": self.score,
             "found": self.found,
+            "instances": [place.to_dict() for place in self.instances],
         }
         if self.alternatives:
-            result["alternatives"] = [other.to_dict() for other in self.alternatives]
+            result["alternatives"] = [place.to_dict() for place in self.alternatives]
+        if self.unknown_words:
+            result["unknown_words"] = list(self.unknown_words)
         return result
 
 

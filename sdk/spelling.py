@@ -5,13 +5,11 @@ one key costs more than a blurred picture. One slip away (a letter dropped, adde
 swapped; Damerau 1964) from a common word of the bundle's own list, an unknown word is read as it.
 """
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from sdk.errors import BundleCorruptError
+from sdk.known_words import WORD, read_words
 
-WORD = re.compile(r"[^\W\d_]+")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SHORTEST = 3
 """Shorter words are left alone: one slip away from them is half the dictionary."""
@@ -31,11 +29,8 @@ class Speller:
     @classmethod
     def from_files(cls, words: Path, vocab: Path) -> "Speller":
         """From a word list, one a line, and a BERT vocabulary. Raises BundleCorruptError."""
-        try:
-            listed, pieces = (p.read_text(encoding="utf-8").split("\n") for p in (words, vocab))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleCorruptError(f"the word list {words} cannot be read: {error}") from error
-        return cls(list(filter(None, listed)), [p for p in pieces if not p.startswith("##")])
+        pieces = [piece for piece in read_words(vocab) if not piece.startswith("##")]
+        return cls(read_words(words), pieces)
 
     def correct(self, text: str) -> str:
         """The text with every slip undone; letters' case is lost in corrected words."""

@@ -46,8 +46,9 @@ class StreamResult:
     """One per phrase, in the order of the phrases."""
     fresh: tuple[bool, ...]
     """Per result: set by a grounding that has just come, not carried from the frame before."""
-    identities: tuple[int, ...]
-    """Per result: the same number as long as it is the same object; 0 if not found so far."""
+    track_ids: tuple[int, ...]
+    """Per result: the same number as long as it is the same object; 0 if not found so far. Those of
+    all instances are their own."""
     number: int
     """Of the frame, from 0; frames that were passed over count."""
     timestamp: float
@@ -67,7 +68,7 @@ class _Found(NamedTuple):
     shot: Shot
     results: list[Grounding]
     fresh: tuple[bool, ...]
-    identities: tuple[int, ...]
+    track_ids: tuple[int, ...]
     seconds: float
 
 
@@ -155,10 +156,10 @@ class Stream(Closing, Iterator[StreamResult]):
         what ended the stream, once: SourceError, FrameError, BackendError, or whatever an iterable
         of frames raised.
         """
-        shot, results, fresh, identities, seconds = self._worker.results.get(timeout)
+        shot, results, fresh, track_ids, seconds = self._worker.results.get(timeout)
         latency = time.perf_counter() - shot.read
         return StreamResult(
-            shot.frame, results, fresh, identities, shot.number, shot.timestamp, latency, seconds
+            shot.frame, results, fresh, track_ids, shot.number, shot.timestamp, latency, seconds
         )
 
     def __next__(self) -> StreamResult:
@@ -237,8 +238,8 @@ class _Worker:
         for index, shot in enumerate(shots):
             if index % self._every == 0:
                 results, seconds = self._ask(shot).result()
-                fresh, identities = (True,) * len(results), (0,) * len(results)
-                yield _Found(shot, results, fresh, identities, seconds)
+                fresh, track_ids = (True,) * len(results), (0,) * len(results)
+                yield _Found(shot, results, fresh, track_ids, seconds)
 
     def _follow(self, shots: Iterable[Shot], tracker: Tracker) -> Iterator[_Found]:
         """Every frame. Of a live source with the groundings there are, else with its own."""
@@ -259,7 +260,7 @@ class _Worker:
                 tracker.update(results)
                 waiting = None
             if tracker.results:
-                yield _Found(shot, tracker.results, tracker.fresh, tracker.identities, seconds)
+                yield _Found(shot, tracker.results, tracker.fresh, tracker.track_ids, seconds)
 
     def _ask(self, shot: Shot) -> "Future[_Answer]":
         # A copy: the consumer may draw on the frame before it is grounded.

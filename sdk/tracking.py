@@ -12,7 +12,7 @@ Failures", ICPR 2010.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sdk._opencv import cv2
 from sdk.boxes import clip_xyxy, iou_xyxy
 from sdk.errors import GroundingError
-from sdk.results import Grounding
+from sdk.results import Grounding, Place
 
 Grey = NDArray[np.uint8]
 Box = NDArray[np.float64]
@@ -38,7 +38,7 @@ class Tracking:
     """Groundings in a row that may miss a found object, or put it elsewhere, before it is lost."""
     weight: float = 0.5
     """How far a grounding pulls the carried box, in (0, 1]; 1 takes the grounding as it is."""
-    same: float = 0.3
+    match_iou: float = 0.3
     """IoU with the carried box from which on a grounding means the same object."""
     visible: float = 0.25
     """An object is lost when less than this part of its box is in the frame."""
@@ -54,7 +54,7 @@ class Tracking:
     """Steps in which a late grounding is moved to the present, at most."""
 
     def __post_init__(self) -> None:
-        within = {"weight": (0, 1), "same": (0, 1), "visible": (0, 1)}
+        within = {"weight": (0, 1), "match_iou": (0, 1), "visible": (0, 1)}
         least = {"margin": 0, "patience": 0, "side": 32, "points": 4, "window": 3, "waypoints": 1}
         for name, (low, high) in within.items():
             if not low < getattr(self, name) <= high:
@@ -146,21 +146,40 @@ def _shift_and_scale(box: Box, start: NDArray[np.float32], end: NDArray[np.float
 
 
 @dataclass
-class _Track:
-    """One phrase's object. `box`: xyxy in reduced pixels, may reach beyond the frame."""
+class _Object:
+    """One thing. `box`: xyxy in reduced pixels, may reach beyond the frame."""
 
-    text: str
     box: Box
     score: float
-    found: bool
-    identity: int
+    track_id: int
     followed: bool = True
     misses: int = 0
+
+    def merge(self, box: Box, score: float, weight: float) -> None:
+        """Move it to where a grounding says that it is."""
+        self.box = self.box + (weight if self.followed else 1.0) * (box - self.box)
+        self.score, self.followed, self.misses = score, True, 0
+
+
+@dataclass
+class _Track:
+    """What a phrase means, and the other things that it names."""
+
+    text: str
+    best: _Object
+    found: bool
+    others: list[_Object] = field(default_factory=list)
+    unknown_words: tuple[str, ...] = ()
     fresh: bool = True
+
+    @property
+    def objects(self) -> list[_Object]:
+        """All that is found."""
+        return [self.best, *self.others] if self.found else []
 
 
 class Tracker:
-    """One box per phrase, at camera rate. For one thread.
+    """What phrases name, at camera rate. For one thread.
 
     For every frame `advance`; where a grounding of that frame begins, `mark`; when it is there,
     then or some frames later, `update`.
@@ -171,7 +190,7 @@ class Tracker:
         self._settings = settings
         self._appear, self._stay = settings.thresholds(threshold)
         self._tracks: list[_Track] = []
-        self._identities = 0
+        self._last_id = 0
         self._grey: Grey = np.empty((0, 0), np.uint8)
         self._factor = 1
         self._size_wh = (0, 0)
@@ -182,12 +201,23 @@ class Tracker:
     def results(self) -> list[Grounding]:
         """One per phrase of the last `update`, in frame pixels; none before it.
 
-        `found` is by hysteresis; `score` is that of the last grounding that was believed.
+        `found` is by hysteresis; a score is that of the last grounding that was believed.
         """
-        return [
-            Grounding(track.text, self._visible(track.box), track.score, track.found)
-            for track in self._tracks
-        ]
+        results = []
+        for track in self._tracks:
+            places = [Place(self._visible(o.box), o.score, o.track_id) for o in track.objects]
+            box = self._visible(track.best.box)
+            results.append(
+                Grounding(
+                    track.text,
+                    box,
+                    track.best.score,
+                    track.found,
+                    tuple(places),
+                    unknown_words=track.unknown_words,
+                )
+            )
+        return results
 
     @property
     def fresh(self) -> tuple[bool, ...]:
@@ -195,9 +225,9 @@ class Tracker:
         return tuple(track.fresh for track in self._tracks)
 
     @property
-    def identities(self) -> tuple[int, ...]:
+    def track_ids(self) -> tuple[int, ...]:
         """A number per result: as long as it is the same, so is the object. 0: not yet found."""
-        return tuple(track.identity for track in self._tracks)
+        return tuple(track.best.track_id for track in self._tracks)
 
     def advance(self, frame: NDArray[np.uint8]) -> None:
         """Carry the boxes of what is found to the next frame, (H, W, 3) uint8 BGR."""
@@ -212,14 +242,15 @@ class Tracker:
             if len(self._path) > self._settings.waypoints:
                 del self._path[1::2]
                 self._stride *= 2
-        moving = [track for track in self._tracks if track.found]
-        boxes = np.array([track.box for track in moving]).reshape(-1, 4)
+        moving = [thing for track in self._tracks for thing in track.objects]
+        boxes = np.array([thing.box for thing in moving]).reshape(-1, 4)
         boxes, followed = carry(previous, self._grey, boxes, self._settings)
+        for thing, box, sure in zip(moving, boxes, followed, strict=True):
+            thing.box, thing.followed = box, thing.followed and bool(sure)
         for track in self._tracks:
             track.fresh = False
-        for track, box, sure in zip(moving, boxes, followed, strict=True):
-            track.box, track.followed = box, track.followed and bool(sure)
-            track.found = self._visible_part(box) >= self._settings.visible
+            track.found = track.found and self._in_view(track.best)
+            track.others = [other for other in track.others if self._in_view(other)]
 
     def mark(self) -> None:
         """The present frame is the one that the next `update` is about."""
@@ -227,45 +258,80 @@ class Tracker:
 
     def update(self, groundings: Sequence[Grounding]) -> None:
         """Merge groundings of the marked frame, moved to the present. They set the phrases."""
-        boxes = np.array([result.box for result in groundings], np.float64) / self._factor
+        places = [place.box for result in groundings for place in result.instances[1:]]
+        boxes = np.array([*(result.box for result in groundings), *places], np.float64)
+        boxes = boxes.reshape(-1, 4) / self._factor
         if self._path and self._path[-1] is not self._grey:
             self._path.append(self._grey)
         for earlier, later in pairwise(self._path):
             boxes, _ = carry(earlier, later, boxes, self._settings)
         self._path = []
+        moved = iter(boxes[len(groundings) :])
         old, self._tracks = self._tracks, []
-        for grounding, box in zip(groundings, boxes, strict=True):
+        for grounding, box in zip(groundings, boxes, strict=False):
             track = next((track for track in old if track.text == grounding.text), None)
             if track is not None:
                 old.remove(track)
-            self._tracks.append(self._decide(track, grounding, box))
+            seen = [_Object(box, grounding.score, 0)]
+            seen += [_Object(next(moved), p.score, 0) for p in grounding.instances[1:]]
+            self._tracks.append(self._decide(track, grounding, seen))
 
-    def _decide(self, track: _Track | None, grounding: Grounding, box: Box) -> _Track:
-        text, score = grounding.text, grounding.score
-        identity = track.identity if track else 0
+    def _decide(self, track: _Track | None, grounding: Grounding, seen: list[_Object]) -> _Track:
+        """`seen`: what the grounding says, at its place in the present frame."""
+        score = grounding.score
         if track and track.found:
-            here = [clip_xyxy(edges, self._grey.shape[::-1])[None] for edges in (track.box, box)]
-            same = bool(iou_xyxy(*here)[0, 0] >= self._settings.same)
-            if score >= self._stay and same:
-                weight = self._settings.weight if track.followed else 1.0
-                merged = track.box + weight * (box - track.box)
-                return _Track(text, merged, score, True, identity)
-            if (score < self._stay or track.followed) and track.misses < self._settings.patience:
-                track.misses += 1
+            # Of several that a phrase names, another one may be the best now: the track keeps its.
+            overlaps = [self._overlap(track.best, thing.box) for thing in seen]
+            if score >= self._stay and max(overlaps) >= self._settings.match_iou:
+                same = seen.pop(int(np.argmax(overlaps)))
+                track.best.merge(same.box, score, self._settings.weight)
+                track.others = self._followed(track.others, seen)
+                track.fresh = True
                 return track
-        if score < self._appear:
-            return _Track(text, box, score, False, identity)
-        self._identities += 1
-        return _Track(text, box, score, True, self._identities)
+            sure = score < self._stay or track.best.followed
+            if sure and track.best.misses < self._settings.patience:
+                track.best.misses += 1
+                return track
+        found = score >= self._appear
+        best, *others = seen
+        best.track_id = self._new_id() if found else track.best.track_id if track else 0
+        others = self._followed(track.others if track else [], others) if found else []
+        return _Track(grounding.text, best, found, others, grounding.unknown_words)
+
+    def _followed(self, old: list[_Object], new: list[_Object]) -> list[_Object]:
+        """The things beside the best one: those that are seen again, new ones, missed ones."""
+        seen = []
+        for thing in new:
+            overlaps = [self._overlap(other, thing.box) for other in old]
+            if max(overlaps, default=0.0) >= self._settings.match_iou:
+                same = old.pop(int(np.argmax(overlaps)))
+                same.merge(thing.box, thing.score, self._settings.weight)
+                seen.append(same)
+            else:
+                thing.track_id = self._new_id()
+                seen.append(thing)
+        for thing in old:
+            thing.misses += 1
+        return seen + [thing for thing in old if thing.misses <= self._settings.patience]
+
+    def _new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _overlap(self, thing: _Object, box: Box) -> float:
+        """IoU of what is in the frame of both."""
+        here = [clip_xyxy(edges, self._grey.shape[::-1])[None] for edges in (thing.box, box)]
+        return float(iou_xyxy(*here)[0, 0])
 
     def _visible(self, box: Box) -> tuple[float, float, float, float]:
         left, top, right, bottom = clip_xyxy(box * self._factor, self._size_wh).tolist()
         return left, top, right, bottom
 
-    def _visible_part(self, box: Box) -> float:
-        left, top, right, bottom = self._visible(box)
-        area = float(np.prod(box[2:] - box[:2])) * self._factor**2
-        return (right - left) * (bottom - top) / area if area > 0 else 0.0
+    def _in_view(self, thing: _Object) -> bool:
+        left, top, right, bottom = self._visible(thing.box)
+        area = float(np.prod(thing.box[2:] - thing.box[:2])) * self._factor**2
+        part = (right - left) * (bottom - top) / area if area > 0 else 0.0
+        return part >= self._settings.visible
 
 
 def _reduced(frame: NDArray[np.uint8], factor: int) -> Grey:

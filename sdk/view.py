@@ -1,7 +1,6 @@
 """A frame that was encoded once, and what the fusion graph answers about it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -13,15 +12,17 @@ from sdk.contract import (
     BOXES,
     FUSION,
     LOGITS,
+    MEMBER_LOGITS,
     PHRASES_PER_CALL,
     TEXT_TOKENS,
     VISUAL_TOKENS,
 )
-from sdk.decode import best_boxes, check_alternatives, next_best
+from sdk.decode import best_boxes, check_alternatives, instances, next_best
 from sdk.errors import BackendError, FrameError
 from sdk.lessons import nothing_taught
+from sdk.manifest import Calibration
 from sdk.phrases import EncodedPhrase, pad_tokens
-from sdk.results import Candidate, Grounding
+from sdk.results import Grounding, Place
 
 if TYPE_CHECKING:
     from sdk.grounder import Grounder
@@ -84,30 +85,59 @@ class FrameView(Closing):
                 "expected finite boxes and logits from the fusion graph, got NaN or infinity; use "
                 "another precision or device, or export the bundle again"
             )
-        results = []
-        found = zip(phrases, self._candidates(fractions, logits), strict=True)
-        for row, (phrase, best) in enumerate(found):
-            result = Grounding(phrase.text, best.box, best.score, best.found)
-            if alternatives:
-                others, ranks = next_best(
-                    fractions[row], outputs[BOXES][row], outputs[LOGITS][row], alternatives
-                )
-                result = replace(result, alternatives=tuple(self._candidates(others, ranks)))
-            results.append(result)
-        return results
+        return [
+            self._grounding(
+                phrase,
+                box,
+                float(logit),
+                {name: o[row] for name, o in outputs.items()},
+                alternatives,
+            )
+            for row, (phrase, box, logit) in enumerate(zip(phrases, fractions, logits, strict=True))
+        ]
 
-    def _candidates(
-        self, fractions: NDArray[np.float32], logits: NDArray[np.float32]
-    ) -> list[Candidate]:
-        """(K, 4) cxcywh fractions of the network input and (K,) logits, as users see them."""
+    def _grounding(
+        self,
+        phrase: EncodedPhrase,
+        box: NDArray[np.float32],
+        logit: float,
+        outputs: dict[str, NDArray[np.float32]],
+        alternatives: int,
+    ) -> Grounding:
+        """Of one phrase, whose best box is cxcywh fractions of the network input."""
         manifest = self._grounder.manifest
-        candidates = []
-        boxes = manifest.preprocess.box_to_frame(fractions, self.size_wh).tolist()
-        for (left, top, right, bottom), logit in zip(boxes, logits.tolist(), strict=True):
-            score = manifest.calibration.score(logit)
-            box = (left, top, right, bottom)
-            candidates.append(Candidate(box, score, score >= manifest.threshold))
-        return candidates
+        boxes, logits = outputs[BOXES], outputs[LOGITS]
+        (best,) = self._places(box[None], np.array([logit]), manifest.calibration)
+        if phrase.unknown.head:
+            best = Place(best.box, 0.0)
+        found = best.score >= manifest.threshold and not phrase.unknown.head
+        named, others = [best] if found else [], []
+        taken = box[None]
+        if found and MEMBER_LOGITS in outputs:
+            least = manifest.instance_calibration.logit(manifest.instance_threshold)
+            more, members = instances(box, boxes, outputs[MEMBER_LOGITS], least)
+            named += self._places(more, members, manifest.instance_calibration)
+            taken = np.vstack([taken, more])
+        if alternatives:
+            chosen = next_best(taken, boxes, logits, alternatives)
+            others = self._places(boxes[chosen], logits[chosen], manifest.calibration)
+        unknown = phrase.unknown.words
+        return Grounding(
+            phrase.text, best.box, best.score, found, tuple(named), tuple(others), unknown
+        )
+
+    def _places(
+        self,
+        fractions: NDArray[np.float32],
+        logits: NDArray[np.floating[Any]],
+        calibration: Calibration,
+    ) -> list[Place]:
+        """(K, 4) cxcywh fractions of the network input and (K,) logits, as users see them."""
+        boxes = self._grounder.manifest.preprocess.box_to_frame(fractions, self.size_wh).tolist()
+        return [
+            Place((left, top, right, bottom), calibration.score(logit))
+            for (left, top, right, bottom), logit in zip(boxes, logits.tolist(), strict=True)
+        ]
 
     def close(self) -> None:
         """Let go of the visual tokens; optional, leaving the `with` block does it."""

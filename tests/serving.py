@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import sdk.backends
 from sdk import BackendError, Grounder, Grounding
 from sdk.backends import Session, open_session
-from sdk.results import Box, Candidate
+from sdk.results import Place
 from sdk.server import Limits, command, create_app
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
@@ -107,29 +107,34 @@ def ask_json(address: str, body: object) -> httpx.Response:
 def results_of(response: httpx.Response) -> list[Grounding]:
     assert response.status_code == 200, response.text
     return [
-        Grounding(one["text"], *_place(one), tuple(Candidate(*_place(other)) for other in others))
+        Grounding(
+            one["text"],
+            tuple(one["box"]),
+            one["score"],
+            one["found"],
+            _places(one["instances"]),
+            _places(one.get("alternatives", [])),
+            tuple(one.get("unknown_words", [])),
+        )
         for one in response.json()["results"]
-        for others in [one.get("alternatives", [])]
     ]
 
 
-def _place(one: Mapping[str, Any]) -> tuple[Box, float, bool]:
-    return tuple(one["box"]), one["score"], one["found"]
+def _places(sent: Sequence[Mapping[str, Any]]) -> tuple[Place, ...]:
+    return tuple(Place(tuple(one["box"]), one["score"]) for one in sent)
 
 
 def assert_same(got: list[Grounding], expected: list[Grounding]) -> None:
     """Equal but for the last digits, which phrases that are fused together may change."""
     assert [(one.text, _found(one)) for one in got] == [(one.text, _found(one)) for one in expected]
     for one, other in zip(got, expected, strict=True):
-        for place, wanted in zip(
-            (one, *one.alternatives), (other, *other.alternatives), strict=True
-        ):
+        for place, wanted in zip((one, *one.places()), (other, *other.places()), strict=True):
             assert_allclose(place.box, wanted.box, rtol=1e-5)
             assert_allclose(place.score, wanted.score, rtol=1e-5)
 
 
-def _found(result: Grounding) -> list[bool]:
-    return [result.found, *(other.found for other in result.alternatives)]
+def _found(result: Grounding) -> tuple[bool, int, tuple[str, ...]]:
+    return result.found, len(result.instances), result.unknown_words
 
 
 def assert_refused(response: httpx.Response, status: int, error: str, text: str) -> None:

@@ -93,9 +93,9 @@ def asked(phrases: list[str]) -> list[str]:
 
 
 def expected_row(source: Path, frame: int, time_s: float | None, result: Any, rank: int) -> Any:
-    place = [result, *result.alternatives][rank]
+    place = list(result.places())[rank]
     box = dict(zip(("left", "top", "right", "bottom"), place.box, strict=True))
-    found = {"score": place.score, "found": place.found, "error": None}
+    found = {"score": place.score, "found": rank < len(result.instances), "error": None}
     row = {"source": str(source), "frame": frame, "time_s": time_s, "phrase": result.text}
     return {**row, "rank": rank, **box, **found}
 
@@ -115,7 +115,7 @@ def expected_rows(grounder: Grounder, lake: Path, every: int) -> list[dict[str, 
         expected_row(source, number, time_s, result, rank)
         for source, number, time_s, frame in shots
         for result in grounder.ground(frame, PHRASES, alternatives=1)
-        for rank in range(1 + len(result.alternatives))
+        for rank in range(len(list(result.places())))
     ]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,9 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 import sdk
-from sdk import Grounder
-from sdk.cli import main, refuse_overwriting
+from sdk import Grounder, Grounding
+from sdk.cli import main, refuse_overwriting, table
 from sdk.manifest import GraphFile, Manifest, sha256_file
+from sdk.results import Place
 
 ROOT = Path(sdk.__file__).parents[1]
 
@@ -70,9 +72,19 @@ def test_other_places_and_a_region(
     assert json.loads(capsys.readouterr().out)["results"] == [result.to_dict()]
     assert main(["ground", str(photo), "a cat", *words]) == 0
     lines = capsys.readouterr().out.splitlines()
-    scores = [other.score for other in (result, *result.alternatives)]
-    assert [line.split()[-5 if "not found" not in line else -3] for line in lines] == [
-        f"{score:.2f}" for score in scores
+    scores = [place.score for place in result.places()]
+    assert [re.findall(r"\d\.\d\d", line)[0] for line in lines] == [f"{s:.2f}" for s in scores]
+    assert [line.endswith("perhaps") for line in lines] == [False, True, True]
+
+
+def test_every_instance_and_every_unknown_word_is_printed() -> None:
+    boxes = [Place((1, 2, 3, 4), 0.9), Place((5, 6, 7, 8), 0.7)]
+    dogs = Grounding("the dogs", boxes[0].box, 0.9, True, tuple(boxes), (), ("blorpy",))
+    nothing = Grounding("xyzzy", (0, 0, 1, 1), 0.0, False, unknown_words=("xyzzy",))
+    assert table([dogs, nothing]).splitlines() == [
+        "the dogs  0.90     1.0    2.0    3.0    4.0  unknown: blorpy",
+        "          0.70     5.0    6.0    7.0    8.0",
+        "xyzzy     0.00  not found  unknown: xyzzy",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Box voting: who votes, with what weight, and what happens at the edges. The next best boxes."""
+"""Box voting: who votes, with what weight, and at the edges. All that is named, other places."""
 
 import numpy as np
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sdk.boxes import cxcywh_to_xyxy, iou_xyxy
-from sdk.decode import MOST_IOU, best_boxes, next_best, suppress, vote
+from sdk.decode import MOST_IOU, best_boxes, instances, next_best, suppress, vote
 
 
 def logit(probability: float) -> float:
@@ -16,7 +16,7 @@ def logit(probability: float) -> float:
 def test_overlapping_candidates_vote_with_squared_scores() -> None:
     boxes = np.array([[0.50, 0.5, 0.2, 0.2], [0.52, 0.5, 0.2, 0.2], [0.9, 0.9, 0.1, 0.1]])
     scores = np.array([0.8, 0.4, 0.7])
-    box = vote(boxes, np.vectorize(logit)(scores))
+    box = vote(boxes, np.vectorize(logit)(scores), 0)
     np.testing.assert_allclose(box, (0.64 * boxes[0] + 0.16 * boxes[1]) / 0.8)
 
 
@@ -41,7 +41,15 @@ def test_the_order_of_candidates_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     boxes, logits = rng.uniform(0.3, 0.7, (9, 4)), rng.normal(size=9)
     order = rng.permutation(9)
-    np.testing.assert_allclose(vote(boxes[order], logits[order]), vote(boxes, logits))
+    np.testing.assert_allclose(
+        vote(boxes[order], logits[order], logits[order].argmax()),
+        vote(boxes, logits, logits.argmax()),
+    )
+
+
+def test_a_better_candidate_does_not_vote_for_another_thing() -> None:
+    boxes = np.array([[0.5, 0.5, 0.2, 0.2], [0.58, 0.5, 0.2, 0.2]])  # IoU 0.43
+    np.testing.assert_allclose(vote(boxes, np.array([1.0, 2.0]), 0), boxes[0])
 
 
 seeds, sizes = st.integers(0, 2**32 - 1), st.integers(1, 40)
@@ -79,21 +87,34 @@ def test_suppression_is_idempotent(seed: int, size: int) -> None:
 def test_the_next_best_are_candidates_that_the_best_box_leaves(seed: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     boxes, logits = rng.uniform(0.0, 1.0, (size, 4)), rng.normal(size=size)
-    best = vote(boxes, logits)
-    others, scores = next_best(best, boxes, logits, size)
-    assert len(others) == len(scores) <= size
-    assert all(
-        (boxes[logits == score] == box).all() for box, score in zip(others, scores, strict=True)
-    )
-    inside = cxcywh_to_xyxy(np.vstack([best, others])).clip(0, 1)
-    overlaps = iou_xyxy(inside, inside)[np.triu_indices(len(inside), 1)]
+    taken = np.vstack([vote(boxes, logits, int(logits.argmax())), rng.uniform(0, 1, (2, 4))])
+    others = next_best(taken, boxes, logits, size)
+    assert len(set(others.tolist())) == len(others) <= size
+    assert (np.diff(logits[others]) <= 0).all()
+    inside = cxcywh_to_xyxy(np.vstack([taken, boxes[others]])).clip(0, 1)
+    overlaps = iou_xyxy(inside[3:], inside)
+    np.fill_diagonal(overlaps[:, 3:], 0)
     assert (overlaps <= MOST_IOU + 1e-12).all()
+    assert next_best(taken, boxes, logits, 2).tolist() == others[:2].tolist()
 
 
 def test_what_is_outside_the_picture_is_no_place() -> None:
     boxes = np.array([[0.5, 0.5, 0.2, 0.2], [1.5, 0.5, 0.2, 0.2], [0.2, 0.2, 0.0, 0.1]])
-    others, logits = next_best(boxes[0], boxes, np.array([3.0, 2.0, 1.0]), 5)
-    assert others.shape == (0, 4) and logits.shape == (0,)
+    assert next_best(boxes[:1], boxes, np.array([3.0, 2.0, 1.0]), 5).shape == (0,)
+
+
+def test_instances_are_all_that_is_likely_enough_beside_the_best_box() -> None:
+    here, there, far = [0.2, 0.2, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2], [0.8, 0.2, 0.1, 0.1]
+    near_there = [0.62, 0.6, 0.2, 0.2]
+    boxes = np.array([here, there, near_there, far])
+    members = np.array([2.0, 1.0, 0.5, -1.0])
+    found, logits = instances(np.array(here), boxes, members, 0.0)
+    assert logits.tolist() == [1.0]
+    assert there[0] < found[0, 0] < near_there[0], "its neighbour votes"
+    found, logits = instances(np.array(here), boxes, members, -2.0)
+    assert logits.tolist() == [1.0, -1.0] and found[1].tolist() == far
+    found, logits = instances(np.array(here), boxes, members, np.inf)
+    assert found.shape == (0, 4) and logits.shape == (0,)
 
 
 def test_boxes_of_the_same_thing_are_suppressed() -> None:

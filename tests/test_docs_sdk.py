@@ -40,8 +40,6 @@ def test_alternatives(ran: dict[str, Any]) -> None:
     assert len(flag.alternatives) == 3
     left, _, right, _ = flag.box  # it fills the upper left corner
     assert flag.found and left < 30 and right < 120
-    above = [other.box for other in flag.alternatives if other.score > 0.2]
-    assert ran["places"] == [flag.box, *above]
 
 
 def test_the_stream_gave_every_frame(ran: dict[str, Any]) -> None:

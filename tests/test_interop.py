@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 import sdk
 from sdk import Grounder, Grounding, GroundingError
 from sdk.interop import to_coco, to_json_line, to_supervision
-from sdk.results import Candidate
+from sdk.results import Place
 
 RESULTS = [
     Grounding("a cow", (0, 0, 9, 9), 0.1, False),
@@ -22,7 +23,8 @@ RESULTS = [
         (10, 20, 30, 50),
         0.9,
         True,
-        (Candidate((60, 20, 90, 50), 0.5, True), Candidate((1, 2, 3, 4), 0.05, False)),
+        (Place((10, 20, 30, 50), 0.9), Place((60, 20, 90, 50), 0.5)),
+        (Place((1, 2, 3, 4), 0.05),),
     ),
 ]
 
@@ -37,6 +39,14 @@ def test_supervision_gets_what_was_found() -> None:
     everything = to_supervision(RESULTS, found_only=False)
     assert everything.class_id.tolist() == [0, 1, 1, 1]
     assert_array_equal(everything.area, [81, 600, 900, 4])
+    assert detections.tracker_id is None
+
+
+def test_supervision_gets_the_track_ids_of_a_stream() -> None:
+    pytest.importorskip("supervision", reason="an optional package")
+    dogs = tuple(replace(p, track_id=n) for n, p in enumerate(RESULTS[1].instances, start=4))
+    followed = to_supervision(replace(RESULTS[1], instances=dogs))
+    assert followed.tracker_id.tolist() == [4, 5]
 
 
 def test_supervision_gets_one_result_or_none() -> None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sdk import FrameError, Grounder, Grounding, GroundingError
 from sdk.boxes import iou_xyxy
 from sdk.frames import MIN_SIDE, crop
-from sdk.results import Candidate
+from sdk.results import Place
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
-FOUND, MISSED = Candidate((5, 6, 7, 8), 0.6, True), Candidate((1, 1, 2, 2), 0.1, False)
+OTHER, PERHAPS = Place((5, 6, 7, 8), 0.6), Place((1, 1, 2, 2), 0.1)
 
 
 @pytest.fixture
@@ -36,7 +36,6 @@ def test_alternatives_are_other_places_best_first(
         assert alone.alternatives == ()
         scores = [result.score, *(other.score for other in result.alternatives)]
         assert scores == sorted(scores, reverse=True)
-        assert all(other.found == (other.score >= 0.5) for other in result.alternatives)
         boxes = [result.box, *(other.box for other in result.alternatives)]
         assert (iou_xyxy(boxes, boxes)[np.triu_indices(4, 1)] <= 0.5 + 1e-6).all()
         assert (np.array(boxes) >= 0).all() and (np.array(boxes) <= [200, 120] * 2).all()
@@ -63,19 +62,26 @@ def test_bad_numbers_of_alternatives(
         view.ground("cat", alternatives=number)
 
 
-def test_boxes_are_the_places_that_were_found() -> None:
-    assert Grounding("dogs", (0, 0, 4, 4), 0.9, True).boxes == ((0, 0, 4, 4),)
-    both = Grounding("dogs", (0, 0, 4, 4), 0.9, True, (FOUND, MISSED))
-    assert both.boxes == ((0, 0, 4, 4), (5, 6, 7, 8))
-    assert Grounding("dogs", (0, 0, 4, 4), 0.1, False, (MISSED,)).boxes == ()
+def test_there_are_instances_exactly_when_something_is_found() -> None:
+    best = Place((0, 0, 4, 4), 0.9)
+    assert Grounding("dogs", (0, 0, 4, 4), 0.9, True).instances == (best,)
+    both = Grounding("dogs", (0, 0, 4, 4), 0.9, True, (best, OTHER), (PERHAPS,))
+    assert both.instances == (best, OTHER)
+    assert list(both.places()) == [best, OTHER, PERHAPS]
+    nothing = Grounding("dogs", (0, 0, 4, 4), 0.1, False, (best,), (PERHAPS,))
+    assert nothing.instances == ()
+    assert list(nothing.places()) == [Place((0, 0, 4, 4), 0.1), PERHAPS]
 
 
-def test_the_dict_has_alternatives_only_where_there_are_any() -> None:
-    plain = {"text": "dog", "box": [0, 0, 4, 4], "score": 0.9, "found": True}
+def test_the_dict_has_only_what_there_is() -> None:
+    place = {"box": [0, 0, 4, 4], "score": 0.9}
+    plain = {"text": "dog", **place, "found": True, "instances": [place]}
     assert Grounding("dog", (0, 0, 4, 4), 0.9, True).to_dict() == plain
-    result = Grounding("dog", (0, 0, 4, 4), 0.9, True, (FOUND,)).to_dict()
-    assert result == plain | {"alternatives": [{"box": [5, 6, 7, 8], "score": 0.6, "found": True}]}
+    result = Grounding("dog", (0, 0, 4, 4), 0.9, True, (), (OTHER,), ("blorp",)).to_dict()
+    more = {"alternatives": [{"box": [5, 6, 7, 8], "score": 0.6}], "unknown_words": ["blorp"]}
+    assert result == plain | more
     assert json.loads(json.dumps(result)) == result
+    assert Place((0, 0, 4, 4), 0.9, 3).to_dict() == place | {"track_id": 3}
 
 
 def test_a_region_is_grounded_as_the_crop_alone(
@@ -150,7 +156,7 @@ def test_a_box_of_a_region_is_at_the_same_pixels_of_the_frame(
     height, width = part.shape[:2]
     left, right = sorted(round(fraction * width) for fraction in fractions[::2])
     top, bottom = sorted(round(fraction * height) for fraction in fractions[1::2])
-    box = Grounding("", (left, top, right, bottom), 1, True, (FOUND,)).moved(x, y)
+    box = Grounding("", (left, top, right, bottom), 1, True, (), (OTHER,)).moved(x, y)
     part[top:bottom, left:right] = 255
     x1, y1, x2, y2 = map(int, box.box)
     assert 0 <= x1 <= x2 <= 200 and 0 <= y1 <= y2 <= 120

@@ -186,10 +186,11 @@ def test_the_interface_describes_itself(server: str) -> None:
     assert set(operation["responses"]) >= {"200", "400", "408", "413", "415", "422", "503"}
     models = schema["components"]["schemas"]
     result = models["PhraseResult"]
-    assert result["required"] == ["text", "box", "score", "found"]
-    others = result["properties"]["alternatives"]
-    assert others["description"] and others["items"] == {"$ref": "#/components/schemas/Place"}
-    assert others["examples"][0][0].keys() == models["Place"]["properties"].keys()
+    assert result["required"] == ["text", "box", "score", "found", "instances"]
+    for name in ("instances", "alternatives"):
+        places = result["properties"][name]
+        assert places["description"] and places["items"] == {"$ref": "#/components/schemas/Place"}
+        assert places["examples"][0][0].keys() == models["Place"]["properties"].keys()
     for model in (result, models["Place"]):
         box = model["properties"]["box"]
         assert (box["minItems"], box["maxItems"]) == (4, 4)

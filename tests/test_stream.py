@@ -85,7 +85,7 @@ def test_a_file_gives_the_same_results_each_time(grounder: Grounder, video: Path
     runs = []
     for _ in range(2):
         with grounder.stream(video, PHRASES, every=2) as stream:
-            runs.append([(r.results, r.fresh, r.identities) for r in stream])
+            runs.append([(r.results, r.fresh, r.track_ids) for r in stream])
     assert runs[0] == runs[1]
 
 
@@ -171,7 +171,7 @@ def test_phrases_replaced_while_it_runs(grounder: Grounder) -> None:
         texts = []
         for result in stream:
             texts.append([one.text for one in result.results])
-            assert len(result.fresh) == len(result.identities) == len(result.results)
+            assert len(result.fresh) == len(result.track_ids) == len(result.results)
             if texts[-1] == ["the dog", "cat"]:
                 break
             assert texts[-1] == ["cat"]

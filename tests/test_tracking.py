@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sdk import Grounding, GroundingError
 from sdk.boxes import iou_xyxy
+from sdk.results import Place
 from sdk.tracking import Tracker, Tracking, carry
 
 WIDTH, HEIGHT, SIDE = 640, 480, 120
@@ -116,7 +117,7 @@ def test_holds_the_box_where_there_is_nothing_to_follow() -> None:
     box = (100.0, 100.0, 200.0, 200.0)
     tracker = started(frame, grounded(box))
     tracker.advance(frame)
-    assert tracker.results == [grounded(box)]
+    assert tracker.results[0].box == box
 
 
 @pytest.mark.parametrize(("late", "dx", "dy"), [(1, 30, 9), (12, 10, 4), (24, 6, 3)])
@@ -190,10 +191,10 @@ def test_an_identity_lasts_through_misses_and_ends_with_another_object() -> None
     tracker = started(frame, grounded(box, 0.1), patience=2)
     answers = [grounded(box), grounded(box, 0.1), grounded(elsewhere), grounded(box)]
     answers += [grounded(elsewhere)] * 3
-    numbers, boxes, fresh = [tracker.identities[0]], [], []
+    numbers, boxes, fresh = [tracker.track_ids[0]], [], []
     for answer in answers:
         ask(tracker, frame, answer)
-        numbers.append(tracker.identities[0])
+        numbers.append(tracker.track_ids[0])
         fresh.append(tracker.fresh[0])
         boxes.append(tracker.results[0].box)
     assert numbers == [0, 1, 1, 1, 1, 1, 1, 2]
@@ -209,19 +210,60 @@ def test_a_cut_is_followed_at_once() -> None:
     other = np.ascontiguousarray(255 - texture(HEIGHT, WIDTH, 3))
     elsewhere = (400.0, 300.0, 500.0, 400.0)
     ask(tracker, other, grounded(elsewhere))
-    assert tracker.results == [grounded(elsewhere)]
-    assert tracker.identities == (2,)
+    assert tracker.results[0].box == elsewhere
+    assert tracker.track_ids == (2,) and tracker.results[0].instances[0].track_id == 2
 
 
 def test_phrases_keep_their_objects_when_others_come_and_go() -> None:
     frame, box = scene(200, 150)
     left, right = grounded(box, text="left"), grounded((400.0, 300.0, 500.0, 400.0), text="right")
     tracker = started(frame, left, right)
-    assert tracker.identities == (1, 2)
+    assert tracker.track_ids == (1, 2)
     new = replace(left, text="new")
     ask(tracker, frame, new, right, right)
     assert [result.text for result in tracker.results] == ["new", "right", "right"]
-    assert tracker.identities == (3, 2, 4)
+    assert tracker.track_ids == (3, 2, 4)
+
+
+def several(*boxes: tuple[float, float, float, float]) -> Grounding:
+    """All boxes are of one phrase, the best first."""
+    places = tuple(Place(box, 0.9) for box in boxes)
+    return Grounding("the dogs", boxes[0], 0.9, True, places)
+
+
+def ids_of(tracker: Tracker) -> dict[int, tuple[float, ...]]:
+    """Track id -> rounded box, of the first phrase's instances."""
+    return {p.track_id: tuple(map(round, p.box)) for p in tracker.results[0].instances}
+
+
+def test_every_instance_keeps_its_id_while_their_order_changes() -> None:
+    frame, box = scene(200, 150)
+    left, right, third = (10.0, 10.0, 90.0, 90.0), (400.0, 300.0, 500.0, 400.0), box
+    tracker = started(frame, several(left, right), patience=1)
+    first = ids_of(tracker)
+    assert set(first) == {1, 2} and first[1] == left and first[2] == right
+    ask(tracker, frame, several(right, third, left))
+    assert tracker.track_ids == (1,), "the best one now is another one of the same phrase"
+    assert ids_of(tracker) == first | {3: tuple(map(round, third))}
+    ask(tracker, frame, several(left, right))
+    assert set(ids_of(tracker)) == {1, 2, 3}, "missed once"
+    ask(tracker, frame, several(left, right))
+    assert ids_of(tracker) == first, "missed twice"
+
+
+def test_instances_move_with_the_picture_and_leave_it() -> None:
+    frame, box = scene(200, 150)
+    corner = (0.0, 0.0, 60.0, 60.0)
+    tracker = started(frame, several(box, corner))
+    moved = np.roll(frame, (8, -12), axis=(0, 1))
+    tracker.advance(moved)
+    best, other = tracker.results[0].instances
+    assert np.abs(np.subtract(best.box, np.add(box, (-12, 8, -12, 8)))).max() < 2
+    assert other.box[0] == 0 and other.track_id == 2
+    for _ in range(6):
+        moved = np.roll(moved, (0, -12), axis=(0, 1))
+        tracker.advance(moved)
+    assert [place.track_id for place in tracker.results[0].instances] == [1]
 
 
 def test_frames_of_another_size() -> None:

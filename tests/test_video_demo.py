@@ -78,7 +78,7 @@ def test_every_frame_of_a_video_is_drawn_and_written(
                 "frame": seen.number,
                 "time_s": seen.number / 25,
                 "fresh": list(seen.fresh),
-                "identities": list(seen.identities),
+                "track_ids": list(seen.track_ids),
                 "results": [result.to_dict() for result in seen.results],
             }
             for seen in stream
@@ -119,7 +119,7 @@ def test_pictures_are_not_tracked(pattern: str, grounder: Grounder, tmp_path: Pa
     for line, name in zip(read_lines(tmp_path / "out.jsonl"), names, strict=True):
         answers = grounder.ground(shots / name, PHRASES)
         assert line["results"] == [result.to_dict() for result in answers]
-        assert line["identities"] == [0, 0]
+        assert line["track_ids"] == [0, 0]
     assert [frame.shape for frame in read_video(tmp_path / "out.mp4")] == [(512, 512, 3)] * 3
 
 
@@ -151,7 +151,7 @@ def test_pictures_are_tracked_when_it_is_asked_for(tmp_path: Path) -> None:
     assert demo(shots, out, "--tracking", "--every", 4) == 0
     lines = read_lines(tmp_path / "out.jsonl")
     assert [line["fresh"][0] for line in lines] == [True, False, False, False, True]
-    assert len({line["identities"][0] for line in lines}) == 1 and lines[0]["identities"][0] > 0
+    assert len({line["track_ids"][0] for line in lines}) == 1 and lines[0]["track_ids"][0] > 0
 
 
 def test_interrupting_keeps_a_valid_pair(tmp_path: Path) -> None:

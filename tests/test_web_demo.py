@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder, Grounding
-from sdk.results import Candidate
+from sdk.results import Place
 
 pytest.importorskip("selenium", reason="needs selenium")
 
@@ -98,7 +98,7 @@ class Page:
     def outputs(self) -> list[str]:
         return [output.text for output in self.rows("output")]
 
-    def draws(self, result: Grounding | Candidate, colour: tuple[int, int, int]) -> bool:
+    def draws(self, result: Grounding | Place, colour: tuple[int, int, int]) -> bool:
         """Whether its box is on the canvas; other phrases' boxes and labels may cross it."""
         return min(self.driver.execute_script(SIDES, result.box, colour, FRAME_WH[0])) > 0.6
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from sdk.results import Candidate, Grounding
+from sdk.results import Grounding
 
 
 class Row(TypedDict):
@@ -17,13 +17,14 @@ class Row(TypedDict):
     """Seconds from the video's beginning; None for a picture."""
     phrase: str | None
     rank: int | None
-    """0 is the best box of the phrase, 1 and on its alternatives."""
+    """0 is the best box of the phrase, then come the other instances, then the alternatives."""
     left: float | None
     top: float | None
     right: float | None
     bottom: float | None
     score: float | None
     found: bool | None
+    """Whether it is one of the instances."""
     error: str | None
     """Why there is no result; then everything from `phrase` on is None."""
 
@@ -42,8 +43,7 @@ def result_rows(
     """In the order of the phrases, the best box first."""
     rows: list[Row] = []
     for result in results:
-        places: list[Grounding | Candidate] = [result, *result.alternatives]
-        for rank, place in enumerate(places):
+        for rank, place in enumerate(result.places()):
             left, top, right, bottom = place.box
             rows.append(
                 {
@@ -57,7 +57,7 @@ def result_rows(
                     "right": right,
                     "bottom": bottom,
                     "score": place.score,
-                    "found": place.found,
+                    "found": rank < len(result.instances),
                     "error": None,
                 }
             )

@@ -64,11 +64,10 @@ def request_schemas(limits: Limits) -> dict[str, dict[str, Any]]:
 
 
 class Place(BaseModel):
-    """Another place that a phrase may mean."""
+    """One of the things that a phrase names, or another place that it may mean."""
 
     box: BoxList = Field(description="Left, top, right, bottom in pixels.")
-    score: float = Field(description="What the phrase's score would be if this were the best.")
-    found: bool = Field(description="Whether the score is that of something found.")
+    score: float = Field(description="Probability, in [0, 1].")
 
 
 class PhraseResult(BaseModel):
@@ -81,10 +80,19 @@ class PhraseResult(BaseModel):
     )
     score: float = Field(description="Probability that the box is right.", examples=[0.93])
     found: bool = Field(description="False when nothing in the picture matches the phrase.")
+    instances: list[Place] = Field(
+        description="All that the phrase names, the best first; empty when nothing is found.",
+        examples=[[{"box": [12.5, 40.0, 210.2, 300.9], "score": 0.93}]],
+    )
     alternatives: list[Place] = Field(
         default=[],
         description="The next best places, best first; left out where there are none.",
-        examples=[[{"box": [300.0, 42.1, 470.6, 290.0], "score": 0.41, "found": False}]],
+        examples=[[{"box": [300.0, 42.1, 470.6, 290.0], "score": 0.11}]],
+    )
+    unknown_words: list[str] = Field(
+        default=[],
+        description="Words that the model does not know; left out where there are none.",
+        examples=[[]],
     )
 
 
