@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.measure import Answers, interleaved_ms, median_box_iou, points_lost, sure_gain
+from export.measure import Answered, interleaved_ms, median_box_iou, points_lost, sure_gain
 from export.parity import Case, deviations
 from sdk.backends import open_session
 from sdk.contract import ATTENTION_MASK, FUSION
@@ -95,7 +95,7 @@ def may_pay(candidate: GraphFigures) -> bool:
     return candidate.gain is None or candidate.gain > LEAST_GAIN
 
 
-def judged(candidate: GraphFigures, answers: Answers, reference: Answers) -> GraphFigures:
+def judged(candidate: GraphFigures, answers: Answered, reference: Answered) -> GraphFigures:
     """`candidate` with what its answers lose against those of FP32."""
     return dataclasses.replace(
         candidate,

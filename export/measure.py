@@ -18,7 +18,7 @@ from sdk.backends import Session
 from sdk.boxes import iou_xyxy
 from sdk.manifest import Calibration
 from train.data.samples import Asked, Photo
-from train.evaluator import Outcome, Predict, accuracy, bundle_predict, evaluate
+from train.evaluator import Answer, Outcome, Predict, accuracy, bundle_predict, evaluate
 
 ROUNDS = 60
 
@@ -52,20 +52,18 @@ class Recorder:
     """An evaluator's `Predict` that keeps every answer of the one it asks."""
 
     predict: Predict
-    answers: dict[tuple[Path, str], tuple[NDArray[np.float32], float]] = field(default_factory=dict)
-    """(photo, phrase) -> xyxy box in fractions of the photo, score."""
+    answers: dict[tuple[Path, str], Answer] = field(default_factory=dict)
+    """By photo and phrase."""
 
-    def __call__(
-        self, photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self.predict(photo, texts)
-        for text, box, score in zip(texts, boxes, scores, strict=True):
-            self.answers[photo.path, text] = box, float(score)
-        return boxes, scores
+    def __call__(self, photo: Photo, texts: Sequence[str]) -> list[Answer]:
+        answers = self.predict(photo, texts)
+        for text, answer in zip(texts, answers, strict=True):
+            self.answers[photo.path, text] = answer
+        return answers
 
 
 @dataclass(frozen=True)
-class Answers:
+class Answered:
     """What one precision of a bundle answers to a set of questions."""
 
     outcomes: list[Outcome]
@@ -80,14 +78,14 @@ class Answers:
         ]
 
 
-def ask(bundle: Path, precision: str, questions: Asked, device: str) -> Answers:
+def ask(bundle: Path, precision: str, questions: Asked, device: str) -> Answered:
     """Every question to the bundle, through the SDK."""
     grounder = Grounder.load(bundle, device=device, precision=precision)
     recorder = Recorder(bundle_predict(grounder))
-    return Answers(evaluate(recorder, questions), recorder)
+    return Answered(evaluate(recorder, questions), recorder)
 
 
-def points_lost(answers: Answers, reference: Answers) -> float:
+def points_lost(answers: Answered, reference: Answered) -> float:
     """Points of Acc@0.5 lost on captions' phrases or on contrastive expressions, the more of both;
     nan where neither were asked.
 
@@ -106,8 +104,8 @@ def median_box_iou(answers: Recorder, reference: Recorder) -> float:
     return float(
         np.median(
             [
-                iou_xyxy(answers.answers[key][0][None], box[None])[0, 0]
-                for key, (box, _) in reference.answers.items()
+                iou_xyxy([answers.answers[key].box], [other.box])[0, 0]
+                for key, other in reference.answers.items()
             ]
         )
     )
@@ -118,8 +116,8 @@ def score_drift(answers: Recorder, raw_reference: Recorder, calibration: Calibra
     return float(
         np.mean(
             [
-                abs(answers.answers[key][1] - calibration.score(logit(score)))
-                for key, (_, score) in raw_reference.answers.items()
+                abs(answers.answers[key].score - calibration.score(logit(other.score)))
+                for key, other in raw_reference.answers.items()
             ]
         )
     )

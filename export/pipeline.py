@@ -30,7 +30,7 @@ from export.gate import (
     measure_graphs,
 )
 from export.graphs import export_graphs
-from export.measure import Answers, Recorder, ask, median_box_iou, points_lost, score_drift
+from export.measure import Answered, Recorder, ask, median_box_iou, points_lost, score_drift
 from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
 from export.quantize import STATIC, Calibrated, quantize
@@ -83,7 +83,7 @@ class _Build:
     """One run of a plan; the methods are its steps, in their order."""
 
     cases: list[Case]
-    reference: Answers
+    reference: Answered
     """Of the all-FP32 model."""
     shipped: dict[str, dict[str, GraphFigures]]
     """Graph -> precision -> the file in the bundle."""
@@ -191,10 +191,10 @@ class _Build:
             metrics=_json({"calibration": figures}),
         )
 
-    def _ask(self, folder: Path, precision: str) -> Answers:
+    def _ask(self, folder: Path, precision: str) -> Answered:
         return ask(folder, precision, self.inputs.questions, self.plan.target.device)
 
-    def _default_precision(self, answers: Mapping[str, Answers]) -> str:
+    def _default_precision(self, answers: Mapping[str, Answered]) -> str:
         """The fastest of those with answers that hold: each of its graphs does, but together they
         may not. For another device the first reduced one: FP16, which every GPU gains from.
         """

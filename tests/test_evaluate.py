@@ -1,15 +1,21 @@
 """Metrics of the evaluator, on outcomes worked out by hand."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from train.data.samples import Expression, Photo
 from train.evaluate import by_area
-from train.evaluator import Outcome, accuracy, accuracy_by_kind, evaluate
-from train.metrics import auroc, expected_calibration_error, percent_below, reliability
+from train.evaluator import Answer, Outcome, accuracy, accuracy_by_kind, evaluate
+from train.metrics import (
+    auroc,
+    expected_calibration_error,
+    percent_below,
+    reliability,
+    right_instances,
+)
 from train.questions import has_distractor, is_prominent
 
 PHOTO = Photo(Path("a.jpg"))
@@ -31,8 +37,8 @@ def test_several_boxes_count_as_their_union_and_absent_things_as_nothing() -> No
     both = Expression("dogs", ((0.0, 0.0, 0.2, 1.0), (0.8, 0.0, 1.0, 1.0)))
     absent = Expression("a cat", ())
 
-    def whole_image(photo: Photo, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        return np.tile(np.float32([0, 0, 1, 1]), (len(texts), 1)), np.ones(len(texts), np.float32)
+    def whole_image(photo: Photo, texts: Sequence[str]) -> list[Answer]:
+        return [Answer((0.0, 0.0, 1.0, 1.0), 1.0)] * len(texts)
 
     found = evaluate(whole_image, [(PHOTO, [both, absent]), (PHOTO, [])], progress=False)
     assert [o.iou for o in found] == [1.0, 0.0]
@@ -61,6 +67,15 @@ def test_sizes_are_shares_of_the_photo() -> None:
         "30% to 100%": 1,
     }
     assert rows["1% to 3%"]["accuracy"] == 50
+
+
+def test_every_true_box_counts_once() -> None:
+    left, right, middle = (0, 0, 0.5, 1), (0.5, 0, 1, 1), (0.1, 0, 0.6, 1)
+    assert right_instances([left, right], [right, left]) == 2
+    assert right_instances([left, middle], [left]) == 1, "the second one finds it taken"
+    assert right_instances([middle, left], [left, (0.15, 0, 0.65, 1)]) == 2
+    assert right_instances([right], [left]) == 0
+    assert right_instances([], [left]) == right_instances([left], []) == 0
 
 
 def test_auroc_counts_pairs_and_halves_ties() -> None:

@@ -24,7 +24,7 @@ from export.calibrate import (
 )
 from export.gate import LEAST_GAIN, GraphFigures, best_that_holds, holds, may_pay
 from export.graphs import export_graphs
-from export.measure import Answers, Recorder, points_lost, sure_gain
+from export.measure import Answered, Recorder, points_lost, sure_gain
 from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
 from export.plan import check_replaceable
 from sdk.backends import open_session
@@ -235,7 +235,7 @@ def test_a_reduced_form_is_kept_only_if_faster_and_as_accurate() -> None:
     assert holds(points_lost=0.5, box_iou=0.9) and not holds(points_lost=0.0, box_iou=0.89)
 
 
-def answers(captions: list[bool], contrastive: list[bool]) -> Answers:
+def answers(captions: list[bool], contrastive: list[bool]) -> Answered:
     box = (0.0, 0.0, 1.0, 1.0)
     outcomes = [
         Outcome(
@@ -248,7 +248,7 @@ def answers(captions: list[bool], contrastive: list[bool]) -> Answers:
         for num_instances, rights in ((0, captions), (2, contrastive))
         for r in rights
     ]
-    return Answers(outcomes, Recorder(lambda photo, texts: pytest.fail("nothing is asked")))
+    return Answered(outcomes, Recorder(lambda photo, texts: pytest.fail("nothing is asked")))
 
 
 def test_a_form_loses_what_it_loses_on_its_worse_questions() -> None:

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import pytest
 from sdk.manifest import Manifest
 from tests.tiny import tiny_checkpoint, tiny_data, tiny_text_encoder
 from train.data.coco import COCO_CLASSES, class_named
+from train.data.nouns import plural
 from train.data.readers import DATA_ENVIRONMENT, YARDSTICK_SOURCE, read_detection
 from train.data.samples import Box, DataError, Expression, Photo
 from train.detector import photo_paths
-from train.evaluator import Outcome
+from train.evaluator import Answer, Outcome
 from train.questions import (
     absent_questions,
     caption_questions,
@@ -24,7 +27,7 @@ from train.questions import (
 )
 from train.yardsticks.__main__ import main
 from train.yardsticks.answers import Answers, as_rows, to_nearest
-from train.yardsticks.baselines import Detector, told_questions
+from train.yardsticks.baselines import Detector
 from train.yardsticks.intervals import Rows, bootstrap, paired_bootstrap, wilson
 from train.yardsticks.lists import (
     APART,
@@ -34,6 +37,7 @@ from train.yardsticks.lists import (
     everyday_questions,
     fingerprint,
     relation_questions,
+    swapped,
 )
 from train.yardsticks.sections import (
     absent_rejected,
@@ -54,7 +58,7 @@ needs_data = pytest.mark.skipif(not DATA, reason=f"{DATA_ENVIRONMENT} is not set
 def test_the_lists_of_the_repository_are_as_they_were_frozen() -> None:
     lists = {path.name: sha256(path.read_bytes()).hexdigest() for path in QUESTIONS.glob("*.jsonl")}
     assert {name: HASHES[name] for name in lists} == lists
-    assert len(lists) == 4
+    assert len(lists) == 7
 
 
 @needs_data
@@ -206,6 +210,42 @@ def test_a_relation_may_be_answered_with_the_other_noun() -> None:
     }
 
 
+def several(found: list[Box], *true: Box, kind: str = "many") -> Outcome:
+    """An answer with several boxes."""
+    instances = tuple((box, 0.9) for box in found)
+    return replace(outcome(found[0], *true, kind=kind), instances=instances)
+
+
+def test_all_that_a_phrase_names_is_measured_by_f1_and_by_number() -> None:
+    outcomes = {
+        "everyday": [several([LEFT, RIGHT], LEFT, RIGHT), several([LEFT], LEFT, RIGHT)],
+        "captions": [several([LEFT, WHOLE], LEFT, RIGHT), several([LEFT], LEFT)],
+        "counts": [several([LEFT], LEFT), several([LEFT], LEFT, RIGHT), several([RIGHT], LEFT)],
+    }
+    found = figures(outcomes, None)["instances"]
+    assert {name: (round(f.value), f.count) for name, f in found.items()} == {
+        "everyday": (83, 2),
+        "everyday_alone": (67, 2),
+        "captions": (100, 1),
+        "captions_alone": (67, 1),
+        "counts": (67, 3),
+    }
+    alone = {"everyday": [outcome(LEFT, LEFT, RIGHT, kind="many")]}
+    assert "instances" not in figures(alone, None), "one box alone was answered"
+
+
+def test_swaps_are_rejected_at_the_cost_of_the_phrases_they_were_made_from() -> None:
+    found = [outcome(LEFT, LEFT, score=0.1 * n) for n in range(1, 11)]
+    found += [outcome(LEFT, kind="swap", score=score) for score in (0.05, 0.15, 0.95)]
+    figure = figures({"swaps": found}, None)["swaps"]
+    assert figure["rejected_at_cost"].value == pytest.approx(200 / 3)
+
+
+def test_a_swap_is_asked_without_a_box() -> None:
+    phrase = Expression("a red hat", (LEFT,), "clothing")
+    assert swapped(phrase, 2, 5, "pink") == Expression("a pink hat", (), "swap")
+
+
 def test_without_a_threshold_its_figures_are_left_out() -> None:
     outcomes = {
         "everyday": [
@@ -222,17 +262,16 @@ def test_without_a_threshold_its_figures_are_left_out() -> None:
 def test_every_photo_is_asked_once() -> None:
     asked: list[tuple[str, list[str]]] = []
 
-    def predict(photo: Photo, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def predict(photo: Photo, texts: Sequence[str]) -> list[Answer]:
         asked.append((photo.path.name, list(texts)))
-        scores = np.array([len(text) / 10 for text in texts], np.float32)
-        return np.tile(np.float32(WHOLE), (len(texts), 1)), scores
+        return [Answer(WHOLE, len(text) / 10) for text in texts]
 
     photo, other = Photo(Path("a.jpg")), Photo(Path("b.jpg"))
     dog, cat = Expression("dog", (WHOLE,)), Expression("a cat", ())
     lists = {"one": [(photo, [dog, dog]), (other, [cat])], "two": [(photo, [cat, dog])]}
     answers = Answers(predict, lists, "made up")
     assert asked == [("a.jpg", ["dog", "a cat"]), ("b.jpg", ["a cat"])]
-    assert answers(photo, ["a cat", "dog"])[1] == pytest.approx([0.5, 0.3])
+    assert answers(photo, ["a cat", "dog"]) == [Answer(WHOLE, 0.5), Answer(WHOLE, 0.3)]
 
 
 @pytest.mark.parametrize(
@@ -262,9 +301,11 @@ def test_a_phrase_without_a_class_and_a_detector_without_a_size_are_refused(tmp_
 
 @needs_data
 def test_every_everyday_question_for_the_detector_names_a_class() -> None:
-    texts = [e.text for _, asked in told_questions(everyday_questions(Path(DATA))) for e in asked]
-    assert len(texts) == 824 - 62
-    assert all(COCO_CLASSES[class_named(text)] in text for text in texts)
+    asked = [e for _, found in everyday_questions(Path(DATA)) for e in found]
+    assert len(asked) == 824
+    for e in asked:
+        name = COCO_CLASSES[class_named(e.text)]
+        assert name in e.text or plural(name) in e.text
 
 
 def yardstick_files(root: Path) -> None:
@@ -307,6 +348,7 @@ def test_the_command_asks_a_bundle_against_a_checkpoint(
         "captions",
         "contrastive",
         "absent",
+        "instances",
     ]
     single = record["sections"]["captions"]["single_box"]
     assert single["count"] == 12 and 0 <= single["low"] <= single["value"] <= single["high"]

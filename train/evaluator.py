@@ -16,22 +16,30 @@ from sdk.frames import as_bgr
 from train.data.samples import Box, Expression, Photo
 
 Image = NDArray[np.uint8]
-Predict = Callable[[Photo, Sequence[str]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""(photo, P phrases) -> (P, 4) xyxy boxes in fractions of the photo, (P,) scores."""
+Predict = Callable[[Photo, Sequence[str]], "list[Answer]"]
+"""(photo, phrases) -> an answer to each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said of one phrase. Boxes are xyxy fractions of the photo."""
+
+    box: Box
+    score: float
+    instances: tuple[tuple[Box, float], ...] = ()
+    """All that the phrase names, with scores; empty as well where a model gives one box alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One phrase's result: the box found (xyxy fractions of the photo) and its score.
-
-    `iou` is that with the (union) box, 0 where the thing is absent.
-    """
+    """One phrase's answer. `iou` is that with the (union) box, 0 where the thing is absent."""
 
     expression: Expression
     photo: Photo
     box: Box
     iou: float
     score: float
+    instances: tuple[tuple[Box, float], ...] = ()
 
     @property
     def right(self) -> bool:
@@ -42,14 +50,22 @@ class Outcome:
 def bundle_predict(grounder: Grounder, worsen: Callable[[Image], Image] | None = None) -> Predict:
     """A `Predict` through the SDK, on a photo's file or on what `worsen` makes of its pixels."""
 
-    def predict(
-        photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(photo: Photo, texts: Sequence[str]) -> list[Answer]:
         with grounder.encode(worsen(as_bgr(photo.path)) if worsen else photo.path) as view:
             results = view.ground(list(texts))
-            size = np.array(view.size_wh * 2, np.float32)
-        boxes = np.array([r.box for r in results], np.float32) / size
-        return boxes, np.array([r.score for r in results], np.float32)
+            width, height = view.size_wh
+
+        def fractions(box: Box) -> Box:
+            return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+        return [
+            Answer(
+                fractions(result.box),
+                result.score,
+                tuple((fractions(place.box), place.score) for place in result.instances),
+            )
+            for result in results
+        ]
 
     return predict
 
@@ -62,12 +78,13 @@ def evaluate(
     for photo, expressions in tqdm(photos, desc="evaluating", unit="photo", disable=not progress):
         if not expressions:
             continue
-        boxes, scores = predict(photo, [e.text for e in expressions])
-        for expression, box, score in zip(expressions, boxes, scores, strict=True):
+        answers = predict(photo, [e.text for e in expressions])
+        for expression, answer in zip(expressions, answers, strict=True):
             truth = union_xyxy(expression.boxes) if expression.boxes else np.zeros(4)
-            iou = float(iou_xyxy(box[None], truth[None])[0, 0])
-            x1, y1, x2, y2 = map(float, box)
-            outcomes.append(Outcome(expression, photo, (x1, y1, x2, y2), iou, float(score)))
+            iou = float(iou_xyxy([answer.box], truth[None])[0, 0])
+            outcomes.append(
+                Outcome(expression, photo, answer.box, iou, answer.score, answer.instances)
+            )
     return outcomes
 
 

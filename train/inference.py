@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from sdk.boxes import cxcywh_to_xyxy
@@ -19,7 +18,7 @@ from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
 from train.data.samples import Photo
-from train.evaluator import Predict
+from train.evaluator import Answer, Predict
 from train.features import TextTokens
 from train.methods.lora import fold_lora
 from train.model import GroundingModel
@@ -55,9 +54,7 @@ def checkpoint_predict(checkpoint: Path, vocab: Path) -> Predict:
     preprocess = preprocess_for(config)
 
     @torch.no_grad()
-    def predict(
-        photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(photo: Photo, texts: Sequence[str]) -> list[Answer]:
         image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path)))
         ids, mask = tokens(texts)
         photo_of = torch.zeros(len(texts), dtype=torch.long)
@@ -67,7 +64,12 @@ def checkpoint_predict(checkpoint: Path, vocab: Path) -> Predict:
     return predict
 
 
-def best_answers(boxes: Tensor, logits: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(P, K, 4) cxcywh candidates, (P, K) logits -> (P, 4) xyxy fractions, (P,) scores."""
+def best_answers(boxes: Tensor, logits: Tensor) -> list[Answer]:
+    """(P, K, 4) cxcywh candidates, (P, K) logits -> the best box of each phrase."""
     chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
-    return cxcywh_to_xyxy(chosen).clip(0, 1), 1 / (1 + np.exp(-best))
+    scores = (1 / (1 + np.exp(-best))).tolist()
+    xyxy = cxcywh_to_xyxy(chosen).clip(0, 1).tolist()
+    return [
+        Answer((x1, y1, x2, y2), score)
+        for (x1, y1, x2, y2), score in zip(xyxy, scores, strict=True)
+    ]

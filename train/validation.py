@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from accelerate.utils import gather_object, send_to_device
-from numpy.typing import NDArray
 
 from train.checkpoint import load_parameters
 from train.data.samples import Photo
-from train.evaluator import evaluate
+from train.evaluator import Answer, evaluate
 from train.inference import best_answers
 from train.interrupt import Interrupted
 
@@ -47,9 +45,7 @@ def validate(run: Trainer) -> tuple[float, int]:
 
 
 @torch.no_grad()
-def predict(
-    run: Trainer, photo: Photo, texts: Sequence[str]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def predict(run: Trainer, photo: Photo, texts: Sequence[str]) -> list[Answer]:
     """An evaluator's `Predict` with the run's model as it is."""
     run.model.eval()
     if run.cached_vision is not None:

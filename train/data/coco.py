@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from train.data.nouns import SYNONYMS
+from train.data.nouns import SYNONYMS, plural
 from train.data.samples import Expression
 
 COCO_CLASSES = tuple(
@@ -24,6 +24,7 @@ _NUMBER = {name: number for number, name in enumerate(COCO_CLASSES)}
 _WORDS = _NUMBER | {
     word: _NUMBER[name] for name, words in SYNONYMS.items() if name in _NUMBER for word in words
 }
+_WORDS |= {plural(word): number for word, number in _WORDS.items()}
 _NAMED = re.compile(rf"\b({'|'.join(sorted(_WORDS, key=len, reverse=True))})\b")
 
 

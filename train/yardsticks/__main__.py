@@ -27,7 +27,7 @@ from train.data.samples import DataError
 from train.evaluate import write_json
 from train.provenance import describe
 from train.yardsticks.answers import Lists, Outcomes, ask
-from train.yardsticks.baselines import told_questions, told_the_class, whole_image
+from train.yardsticks.baselines import told_the_class, whole_image
 from train.yardsticks.models import Model, load
 from train.yardsticks.report import Sections, as_json, table
 from train.yardsticks.sections import figures, judged, read_lists, right
@@ -44,7 +44,7 @@ def baselines(picodet: Sequence[Path], lists: Lists) -> dict[str, Sections]:
         }
     }
     for detector in map(told_the_class, picodet if "everyday" in lists else ()):
-        told = {"everyday": told_questions(lists["everyday"])}
+        told = {"everyday": lists["everyday"]}
         found[detector.name] = figures(ask(detector.predict, told, detector.name), None)
     return found
 

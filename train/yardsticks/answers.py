@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sdk.boxes import iou_xyxy
 from train.data.samples import Asked, Photo
-from train.evaluator import Outcome, Predict, evaluate
+from train.evaluator import Answer, Outcome, Predict, evaluate
 from train.yardsticks.intervals import Rows
 
 Lists = Mapping[str, Asked]
@@ -38,18 +37,14 @@ class Answers:
         phrases: dict[Path, dict[str, None]] = {}  # in their order, each once
         for photo, expressions in (question for asked in lists.values() for question in asked):
             phrases.setdefault(photo.path, {}).update((e.text, None) for e in expressions)
-        self._found: dict[tuple[Path, str], tuple[NDArray[np.float32], float]] = {}
+        self._found: dict[tuple[Path, str], Answer] = {}
         for path, texts in tqdm(phrases.items(), desc=name, unit="photo"):
-            boxes, scores = predict(Photo(path), list(texts))
-            for text, box, score in zip(texts, boxes, scores, strict=True):
-                self._found[path, text] = box, float(score)
+            for text, answer in zip(texts, predict(Photo(path), list(texts)), strict=True):
+                self._found[path, text] = answer
 
-    def __call__(
-        self, photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(P, 4) xyxy boxes in fractions of the photo, (P,) scores, as they were answered."""
-        boxes, scores = zip(*(self._found[photo.path, text] for text in texts), strict=True)
-        return np.array(boxes, np.float32), np.array(scores, np.float32)
+    def __call__(self, photo: Photo, texts: Sequence[str]) -> list[Answer]:
+        """As they were answered."""
+        return [self._found[photo.path, text] for text in texts]
 
 
 def to_nearest(outcome: Outcome) -> Outcome:

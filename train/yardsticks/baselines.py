@@ -11,19 +11,21 @@ import torch
 from numpy.typing import NDArray
 
 from sdk.boxes import cxcywh_to_xyxy
+from sdk.decode import suppress
 from sdk.frames import as_bgr
 from train.build import preprocess_for
 from train.config import TrainConfig
 from train.data.coco import class_named
-from train.data.samples import Asked, Photo
+from train.data.samples import Box, Photo
 from train.encoders.picodet import from_picodet, neck_maps
+from train.evaluator import Answer
 from train.fusion.detections import as_boxes
 from train.yardsticks.models import Model
 
 SIZES = {"320": 320, "416": 416}
 """In a detector's file name -> the input that it was trained for."""
-TOLD_KINDS = ("unique", "left_right", "size", "absent")
-"""Everyday questions that name one class and ask for one box of it."""
+LEAST, MOST = 0.4, 20
+"""Least probability of a box that the detector counts, and most boxes of a class in a photo."""
 
 
 class Detector:
@@ -58,11 +60,8 @@ class Detector:
 def whole_image() -> Model:
     """Always answers the full frame; its scores mean nothing."""
 
-    def predict(
-        photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        count = len(texts)
-        return np.tile(np.float32([0, 0, 1, 1]), (count, 1)), np.ones(count, np.float32)
+    def predict(photo: Photo, texts: Sequence[str]) -> list[Answer]:
+        return [Answer((0.0, 0.0, 1.0, 1.0), 1.0)] * len(texts)
 
     return Model("whole image", predict)
 
@@ -70,23 +69,29 @@ def whole_image() -> Model:
 def told_the_class(path: Path) -> Model:
     """The box of a PicoDet-S with the highest probability of the class that the phrase names.
 
-    The score is that probability. Of place and size it reads nothing.
+    The score is that probability; instances are its boxes from LEAST on after suppression. Of place
+    and size it reads nothing.
 
     Raises:
         ValueError: see `Detector`; when asked, a phrase that names no class of COCO.
     """
     detector = Detector(path)
 
-    def predict(
-        photo: Photo, texts: Sequence[str]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(photo: Photo, texts: Sequence[str]) -> list[Answer]:
         boxes, probabilities = detector(as_bgr(photo.path))
-        likely = probabilities[:, [class_named(text) for text in texts]]  # (M, P)
-        return boxes[likely.argmax(0)], likely.max(0)
+        answers = []
+        for text in texts:
+            likely = probabilities[:, class_named(text)]
+            kept = [n for n in suppress(boxes, likely, MOST) if likely[n] >= LEAST]
+            found = [(as_box(boxes[n]), float(likely[n])) for n in kept]
+            best = int(likely.argmax())
+            answers.append(Answer(as_box(boxes[best]), float(likely[best]), tuple(found)))
+        return answers
 
     return Model(detector.name, predict)
 
 
-def told_questions(everyday: Asked) -> Asked:
-    """Those of the everyday questions that `told_the_class` can answer."""
-    return [(p, [e for e in asked if e.kind in TOLD_KINDS]) for p, asked in everyday]
+def as_box(xyxy: NDArray[Any]) -> Box:
+    """(4,) -> a box."""
+    x1, y1, x2, y2 = map(float, xyxy)
+    return x1, y1, x2, y2

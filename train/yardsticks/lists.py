@@ -3,12 +3,13 @@
 Those of this repository are `questions/*.jsonl`, one question a line:
 
     {"id", "image", "source", "kind", "phrase", "boxes", "label", "num_instances"}
-    {"id", "image", "caption": [photo, index, sha256]}
+    {"id", "image", "caption": [photo, index, sha256], "swap": [start, end, word]}
 
 `image` is relative to the data folder, `source` is that of `detection/boxes.jsonl`. A phrase that
 people wrote for Flickr30k Entities may not be copied: `caption` says where it stands in val.jsonl.
-Of the photo itself it is asked with its kind and its boxes, of another photo it names what is not
-there. `everyday.jsonl` and `relations_val.jsonl` are in `yardsticks/` of the data folder.
+Of the photo itself it is asked with its kind and its boxes. It names nothing in another photo, nor
+with a `swap`: a word in the place of some of its characters. `everyday.jsonl` and
+`relations_val.jsonl` are in `yardsticks/` of the data folder.
 `questions/sha256.json` holds the hash of every list.
 """
 
@@ -25,9 +26,12 @@ from train.data.samples import Asked, Box, DataError, Expression, Photo, read_js
 
 QUESTIONS = Path(__file__).parent / "questions"
 CAPTIONS, CONTRASTIVE, ABSENT, NAMED = "captions", "contrastive", "absent", "named"
+COUNTS, NEGATION, SWAPS = "counts", "negation", "swaps"
 """The lists of the repository: phrases of the validation captions; expressions that single out one
 of several on held-back labelled photos; what is in neither kind of photo; class names, "the dog",
-of which a held-back labelled photo shows one."""
+of which a held-back labelled photo shows one; "two dogs" and "one cat", "the cow that is not on the
+left" of such photos; phrases of the captions, each also with a word swapped for one that nothing
+supports, and that no training swaps in."""
 EVERYDAY, RELATIONS = "everyday.jsonl", "relations_val.jsonl"
 APART, NEAR = "apart", "near"
 """Kinds of a relation: the IoU of its two nouns' boxes is below 0.3, or not."""
@@ -52,7 +56,8 @@ def frozen_questions(root: Path, name: str, *, yardstick_photos: bool = True) ->
         image = root / record["image"]
         if "caption" in record:
             captions = captions or Captions(root)
-            found.append((image, captions.ask(image, *record["caption"])))
+            phrase = captions.ask(image, *record["caption"])
+            found.append((image, swapped(phrase, *record["swap"]) if "swap" in record else phrase))
         else:
             boxes = tuple(tuple(box) for box in record["boxes"])
             counted = record.get("num_instances", 0), record.get("label", "")
@@ -87,6 +92,11 @@ class Captions:
             raise DataError(f"{where}: expected the phrase with the fingerprint {check}")
         phrase = caption_phrase(phrases[index], where)
         return phrase if photo == image.name else Expression(phrase.text, (), "absent")
+
+
+def swapped(phrase: Expression, start: int, end: int, word: str) -> Expression:
+    """The phrase with other characters from `start` to `end`, which makes it name nothing."""
+    return Expression(phrase.text[:start] + word + phrase.text[end:], (), "swap")
 
 
 def fingerprint(phrase: dict[str, Any]) -> str:

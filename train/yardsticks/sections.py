@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from train.data.own import has_own
 from train.data.samples import spread
 from train.evaluator import Outcome
-from train.metrics import auroc, calibration_error
+from train.metrics import auroc, calibration_error, f1
 from train.questions import (
     absent_questions,
     caption_questions,
@@ -23,7 +24,15 @@ from train.questions import (
 )
 from train.yardsticks.answers import Lists, Outcomes, as_rows, to_nearest
 from train.yardsticks.intervals import Interval, Rows, bootstrap, paired_bootstrap, wilson
-from train.yardsticks.lists import APART, everyday_questions, relation_questions
+from train.yardsticks.lists import (
+    APART,
+    COUNTS,
+    NEGATION,
+    SWAPS,
+    everyday_questions,
+    frozen_questions,
+    relation_questions,
+)
 
 REJECTED = 0.1
 """Share of the right unique boxes that is given up to reject absent things."""
@@ -119,8 +128,15 @@ def read_lists(root: Path, limit: int = 0) -> Lists:
         "contrastive": contrastive_questions(root),
         "absent": absent_questions(root),
     }
+    if not has_own(root):
+        lists |= {name: frozen_questions(root, name) for name in (NEGATION, SWAPS, COUNTS)}
     kept = {name: [q for q in asked if q[1]] for name, asked in lists.items()}
     return {name: spread(asked, limit) for name, asked in kept.items() if asked}
+
+
+def mean_score(rows: Rows) -> float:
+    """Mean of the scores, in percent."""
+    return 100 * float(rows.scores.mean()) if len(rows) else math.nan
 
 
 def figures(outcomes: Outcomes, threshold: float | None) -> dict[str, dict[str, Figure]]:
@@ -134,15 +150,19 @@ def figures(outcomes: Outcomes, threshold: float | None) -> dict[str, dict[str, 
         "captions": captions,
         "contrastive": contrastive,
         "absent": partial(absent, threshold=threshold),
+        "negation": negation,
+        "swaps": swaps,
     }
-    return {name: make(outcomes) for name, make in sections.items() if name in outcomes}
+    made = {name: make(outcomes) for name, make in sections.items() if name in outcomes}
+    if any(o.instances for found in outcomes.values() for o in found):
+        made["instances"] = instances(outcomes)
+    return made
 
 
 def judged(outcomes: Outcomes) -> Outcomes:
     """Name of a list -> outcomes whose `right` is what the figures count."""
     found = {name: list(of_list) for name, of_list in outcomes.items() if name != OTHER_NOUN}
-    # Of several boxes one that is right is enough: F1@0.5 over all of them has its place here once
-    # a phrase is answered with several boxes.
+    # Of several boxes one that is right is enough; all of them are the matter of `instances`.
     return found | {"everyday": [to_nearest(o) for o in found.get("everyday", ())]}
 
 
@@ -218,6 +238,46 @@ def absent(outcomes: Outcomes, threshold: float | None) -> dict[str, Figure]:
     if threshold is not None:
         made |= _at_threshold(as_rows(_not_fitted_on(both)), threshold)
     return made
+
+
+def negation(outcomes: Outcomes) -> dict[str, Figure]:
+    """Phrases for what a thing is not, on held-back labelled photos; refusals are wrong."""
+    found = [to_nearest(o) for o in outcomes["negation"]]
+    return {"right": Figure("what it is not, Acc@0.5", as_rows(found), right)}
+
+
+def swaps(outcomes: Outcomes) -> dict[str, Figure]:
+    """Phrases that one swapped word makes untrue, against those that they were made from."""
+    rows = as_rows(outcomes["swaps"])
+    title = f"swaps rejected where {REJECTED:.0%} of the right are"
+    return {
+        "rejected_at_cost": Figure(title, rows, absent_rejected_at_cost),
+        "auroc": Figure("AUROC, true against swapped", rows, separation),
+    }
+
+
+def instances(outcomes: Outcomes) -> dict[str, Figure]:
+    """All that a phrase names: mean F1 of the boxes at an IoU of 0.5, and exact numbers."""
+    asked = {
+        "everyday": [o for o in outcomes.get("everyday", ()) if o.expression.kind == "many"],
+        "captions": [o for o in outcomes.get("captions", ()) if len(o.expression.boxes) > 1],
+    }
+    made = {}
+    for name, found in asked.items():
+        if found:
+            alone = [replace(o, instances=((o.box, o.score),)) for o in found]
+            made[name] = Figure(f"several of {name}, F1@0.5", _by_f1(found), mean_score)
+            title = f"several of {name}, best box alone, F1@0.5"
+            made[f"{name}_alone"] = Figure(title, _by_f1(alone), mean_score)
+    if counts := outcomes.get("counts"):
+        exact = [len(o.instances) == len(o.expression.boxes) for o in counts]
+        rows = replace(as_rows(counts), right=np.array(exact))
+        made["counts"] = Figure("one to five, exact number", rows, right)
+    return made
+
+
+def _by_f1(outcomes: Sequence[Outcome]) -> Rows:
+    return replace(as_rows(outcomes), scores=np.array([f1(o) for o in outcomes]))
 
 
 def _at_threshold(rows: Rows, threshold: float) -> dict[str, Figure]:
