@@ -54,7 +54,7 @@ def write_bundle(
     graphs: GraphPaths,
     precisions: Mapping[str, Mapping[str, str]],
 ) -> Manifest:
-    """Copy the files into the new `folder` and save a manifest, uncalibrated so far.
+    """Copy the files into the new `folder` and save a manifest: everything is found so far.
 
     The first of `precisions` is the default.
     """
@@ -78,7 +78,8 @@ def write_bundle(
         default_precision=next(iter(precisions)),
         files={name: sha256_file(folder / name) for name in (VOCAB_NAME, WORDS_NAME)},
         calibration=IDENTITY,
-        threshold=0.5,
+        threshold=0.0,
+        instance_threshold=0.0,
         metrics={},
         source_checkpoint=inputs.checkpoint_sha256,
         licence=plan.licence,

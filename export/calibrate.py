@@ -42,8 +42,8 @@ def logit(score: float) -> float:
     return math.log(clipped) - math.log1p(-clipped)
 
 
-def fit(outcomes: Sequence[Outcome]) -> Calibration:
-    """Platt scaling of raw outcomes, whose score is the plain sigmoid of the logit.
+def fit(scores: Sequence[float], right: Sequence[bool]) -> Calibration:
+    """Platt scaling of raw scores, each the plain sigmoid of a logit, of boxes right or wrong.
 
     Maximum likelihood by Newton's method with Platt's smoothed targets (Platt 1999; Lin, Lin and
     Weng 2007), which keep the fit finite where one logit divides right from wrong.
@@ -51,12 +51,11 @@ def fit(outcomes: Sequence[Outcome]) -> Calibration:
     Raises:
         CalibrationError: all boxes right, all wrong, or right ones with the lower logits.
     """
-    x = np.array([logit(o.score) for o in outcomes])
-    right = np.array([o.right for o in outcomes], bool)
-    positives, negatives = int(right.sum()), int((~right).sum())
+    x, hit = np.array([logit(score) for score in scores]), np.array(right, bool)
+    positives, negatives = int(hit.sum()), int((~hit).sum())
     if not positives or not negatives:
         raise CalibrationError(f"{positives} right and {negatives} wrong boxes to calibrate on")
-    target = np.where(right, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    target = np.where(hit, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     inputs = np.stack([x, np.ones_like(x)], axis=1)  # (n, 2)
     weights = np.array([0.0, math.log((positives + 1) / (negatives + 1))])
     for _ in range(_NEWTON_STEPS):
@@ -100,9 +99,14 @@ def threshold_for(outcomes: Sequence[Outcome]) -> float:
     return scores[int(RIGHT_BOXES_LOST * len(scores))] if scores else 0.5
 
 
+def calibrated_score(score: float, calibration: Calibration) -> float:
+    """What a raw score becomes."""
+    return calibration.score(logit(score))
+
+
 def calibrated(outcomes: Sequence[Outcome], calibration: Calibration) -> list[Outcome]:
     """Raw outcomes with the scores that `calibration` gives them."""
-    return [dataclasses.replace(o, score=calibration.score(logit(o.score))) for o in outcomes]
+    return [dataclasses.replace(o, score=calibrated_score(o.score, calibration)) for o in outcomes]
 
 
 def mix(outcomes: Sequence[Outcome]) -> dict[str, int]:
@@ -120,7 +124,7 @@ def calibrate(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict[str
         CalibrationError: see `fit`.
     """
     fitting = [o for o in outcomes if in_fitting_half(o.photo)]
-    calibration = fit(fitting)
+    calibration = fit([o.score for o in fitting], [o.right for o in fitting])
     threshold = threshold_for(calibrated(fitting, calibration))
     held_out = calibrated([o for o in outcomes if not in_fitting_half(o.photo)], calibration)
     right = [o for o in held_out if o.right]

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import platform
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from export.gate import (
     measure_graphs,
 )
 from export.graphs import export_graphs
+from export.instances import fit_instances
 from export.measure import Answered, Recorder, ask, median_box_iou, points_lost, score_drift
 from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
@@ -40,10 +41,10 @@ from sdk.backends.ort import physical_cores
 from sdk.compile import CompiledGraph, compile_bundle
 from sdk.contract import TEXT
 from sdk.engines.library import load_library
-from sdk.manifest import IDENTITY, Manifest
+from sdk.manifest import IDENTITY, Calibration, Manifest
 from train.build import preprocess_for
 from train.evaluate import report
-from train.evaluator import accuracy, bundle_predict
+from train.evaluator import Outcome, accuracy, bundle_predict
 
 
 def build(plan: Plan, inputs: Inputs) -> Manifest:
@@ -184,12 +185,24 @@ class _Build:
         except CalibrationError as error:
             print(f"warning: scores stay uncalibrated, the validation photos gave {error}")
             calibration, threshold, figures = IDENTITY, threshold_for(present), {}
+        counted = ask(self.bundle, default, self.inputs.counted, device).outcomes
+        rule = self._instance_rule([*raw.outcomes, *others, *counted])
         self._save(
             default_precision=default,
             calibration=calibration,
             threshold=threshold,
-            metrics=_json({"calibration": figures}),
+            instance_calibration=rule[0],
+            instance_threshold=rule[1],
+            metrics=_json({"calibration": figures, "instances": rule[2]}),
         )
+
+    def _instance_rule(self, raw: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
+        """What is fitted to the instances of raw outcomes."""
+        try:
+            return fit_instances([o for o in raw if o.expression.boxes])
+        except CalibrationError as error:
+            print(f"warning: the phrases' further instances stay uncalibrated: {error}")
+            return IDENTITY, 1.0, {}
 
     def _ask(self, folder: Path, precision: str) -> Answered:
         return ask(folder, precision, self.inputs.questions, self.plan.target.device)

@@ -25,6 +25,7 @@ from train.questions import (
     absent_questions,
     caption_questions,
     contrastive_questions,
+    counted_questions,
     named_questions,
 )
 
@@ -80,6 +81,8 @@ class Inputs:
         absent = absent_questions(plan.data, yardstick_photos=False)
         self.for_calibration = named + [q for q in absent if q[0].path in asked]
         """Asked beside the captions."""
+        self.counted = [q for q in counted_questions(plan.data) if q[0].path in asked]
+        """Asked for all that they name, beside everything else."""
         contrastive = contrastive_questions(plan.data, yardstick_photos=False)
         contrastive = [q for q in contrastive if q[1]]
         self.questions = captions + spread(contrastive, plan.eval_photos)

@@ -71,11 +71,11 @@ def test_sizes_are_shares_of_the_photo() -> None:
 
 def test_every_true_box_counts_once() -> None:
     left, right, middle = (0, 0, 0.5, 1), (0.5, 0, 1, 1), (0.1, 0, 0.6, 1)
-    assert right_instances([left, right], [right, left]) == 2
-    assert right_instances([left, middle], [left]) == 1, "the second one finds it taken"
-    assert right_instances([middle, left], [left, (0.15, 0, 0.65, 1)]) == 2
-    assert right_instances([right], [left]) == 0
-    assert right_instances([], [left]) == right_instances([left], []) == 0
+    assert right_instances([left, right], [right, left]) == [True, True]
+    assert right_instances([left, middle], [left]) == [True, False], "it is taken"
+    assert right_instances([middle, left], [left, (0.15, 0, 0.65, 1)]) == [True, True]
+    assert right_instances([right], [left]) == right_instances([right], []) == [False]
+    assert right_instances([], [left]) == []
 
 
 def test_auroc_counts_pairs_and_halves_ties() -> None:

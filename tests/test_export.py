@@ -38,6 +38,7 @@ from sdk.contract import (
     VISION,
     VISUAL_TOKENS,
 )
+from sdk.manifest import Calibration
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_model
 from train.checkpoint import CheckpointError
 from train.data.samples import Expression, Photo, spread
@@ -161,11 +162,15 @@ def outcomes(logits: np.ndarray, right: np.ndarray) -> list[Outcome]:
     ]
 
 
+def fit_of(found: list[Outcome]) -> Calibration:
+    return fit([o.score for o in found], [o.right for o in found])
+
+
 def test_platt_scaling_finds_the_parameters_that_made_the_data() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=8000) * 2
     right = rng.random(8000) < 1 / (1 + np.exp(-(1.7 * logits - 0.6)))
-    calibration = fit(outcomes(logits, right))
+    calibration = fit_of(outcomes(logits, right))
     assert calibration.scale == pytest.approx(1.7, abs=0.1)
     assert calibration.bias == pytest.approx(-0.6, abs=0.1)
 
@@ -183,14 +188,14 @@ def test_calibration_lowers_the_error_on_photos_it_was_not_fitted_on() -> None:
 
 
 def test_a_gap_between_right_and_wrong_does_not_blow_the_fit_up() -> None:
-    calibration = fit(outcomes(np.array([-3.0, -2, -1, 1, 2, 3]), np.array([0, 0, 0, 1, 1, 1])))
+    calibration = fit_of(outcomes(np.array([-3.0, -2, -1, 1, 2, 3]), np.array([0, 0, 0, 1, 1, 1])))
     assert 0 < calibration.scale < 10
 
 
 @pytest.mark.parametrize("right", [[0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 0, 0]])
 def test_uninformative_outcomes_are_refused(right: list[int]) -> None:
     with pytest.raises(CalibrationError):
-        fit(outcomes(np.array([-1.0, 0, 1, 2]), np.array(right)))
+        fit_of(outcomes(np.array([-1.0, 0, 1, 2]), np.array(right)))
 
 
 @given(st.lists(st.floats(-8, 8), min_size=1, max_size=60))

@@ -18,28 +18,27 @@ BINS = 10
 """Equal-width bins of the reliability diagram."""
 
 
-def right_instances(found: Sequence[Box], true: Sequence[Box]) -> int:
-    """How many of the boxes are right: an IoU of at least 0.5 with a true box of its own.
+def right_instances(found: Sequence[Box], true: Sequence[Box]) -> list[bool]:
+    """Which of the boxes have an IoU of at least 0.5 with a true box of their own.
 
     Each box, in its order, takes the free true box that it overlaps most.
     """
     if not found or not true:
-        return 0
-    overlaps = iou_xyxy(found, true)
-    for row in range(len(found)):
-        taken = int(overlaps[row].argmax())
-        if overlaps[row, taken] >= 0.5:
-            overlaps[row + 1 :, taken] = 0
-        else:
-            overlaps[row] = 0
-    return int((overlaps.max(1) >= 0.5).sum())
+        return [False] * len(found)
+    overlaps, right = iou_xyxy(found, true), []
+    for row in overlaps:
+        taken = int(row.argmax())
+        right.append(bool(row[taken] >= 0.5))
+        if right[-1]:
+            overlaps[:, taken] = 0
+    return right
 
 
 def f1(outcome: Outcome) -> float:
     """F1 of an outcome's instances at an IoU of 0.5; 1 where there are none and none are found."""
     found, true = [box for box, _ in outcome.instances], outcome.expression.boxes
     count = len(found) + len(true)
-    return 2 * right_instances(found, true) / count if count else 1.0
+    return 2 * sum(right_instances(found, true)) / count if count else 1.0
 
 
 def auroc(positive: Values, negative: Values) -> float:

@@ -14,7 +14,7 @@ from train.data import generated
 from train.data.own import has_own
 from train.data.places import area
 from train.data.samples import Asked, Expression, Photo
-from train.yardsticks.lists import ABSENT, CAPTIONS, CONTRASTIVE, NAMED, frozen_questions
+from train.yardsticks.lists import ABSENT, CAPTIONS, CONTRASTIVE, COUNTS, NAMED, frozen_questions
 
 
 def caption_questions(root: Path) -> Asked:
@@ -45,6 +45,11 @@ def absent_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
 def named_questions(root: Path) -> Asked:
     """Class names of which a held-back labelled photo shows one instance; of no yardstick photo."""
     return generated.named(root) if has_own(root) else frozen_questions(root, NAMED)
+
+
+def counted_questions(root: Path) -> Asked:
+    """ "Two dogs": everything of a class on held-back labelled photos; none of one's own data."""
+    return [] if has_own(root) else frozen_questions(root, COUNTS)
 
 
 def in_fitting_half(photo: Photo) -> bool:

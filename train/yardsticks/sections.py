@@ -257,10 +257,15 @@ def swaps(outcomes: Outcomes) -> dict[str, Figure]:
 
 
 def instances(outcomes: Outcomes) -> dict[str, Figure]:
-    """All that a phrase names: mean F1 of the boxes at an IoU of 0.5, and exact numbers."""
+    """All that a phrase names: mean F1 of the boxes at an IoU of 0.5, and exact numbers.
+
+    Of captions and counts, those of the half that is not fitted on.
+    """
     asked = {
         "everyday": [o for o in outcomes.get("everyday", ()) if o.expression.kind == "many"],
-        "captions": [o for o in outcomes.get("captions", ()) if len(o.expression.boxes) > 1],
+        "captions": [
+            o for o in _not_fitted_on(outcomes.get("captions", ())) if len(o.expression.boxes) > 1
+        ],
     }
     made = {}
     for name, found in asked.items():
@@ -269,7 +274,7 @@ def instances(outcomes: Outcomes) -> dict[str, Figure]:
             made[name] = Figure(f"several of {name}, F1@0.5", _by_f1(found), mean_score)
             title = f"several of {name}, best box alone, F1@0.5"
             made[f"{name}_alone"] = Figure(title, _by_f1(alone), mean_score)
-    if counts := outcomes.get("counts"):
+    if counts := _not_fitted_on(outcomes.get("counts", ())):
         exact = [len(o.instances) == len(o.expression.boxes) for o in counts]
         rows = replace(as_rows(counts), right=np.array(exact))
         made["counts"] = Figure("one to five, exact number", rows, right)
