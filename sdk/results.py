@@ -1,6 +1,6 @@
 """What grounding a phrase gives."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,15 +61,21 @@ class Grounding:
 
     def moved(self, x: float, y: float) -> "Grounding":
         """The same with all boxes moved by (x, y) pixels: from a crop to the frame it is from."""
+        return self._with(lambda box: (box[0] + x, box[1] + y, box[2] + x, box[3] + y))
 
-        def at(places: tuple[Place, ...]) -> tuple[Place, ...]:
-            return tuple(replace(place, box=_moved(place.box, x, y)) for place in places)
+    def scaled(self, x: float, y: float) -> "Grounding":
+        """The same with all boxes in a frame that is x times as wide and y times as high."""
+        return self._with(lambda box: (box[0] * x, box[1] * y, box[2] * x, box[3] * y))
+
+    def _with(self, change: Callable[[Box], Box]) -> "Grounding":
+        def of(places: tuple[Place, ...]) -> tuple[Place, ...]:
+            return tuple(replace(place, box=change(place.box)) for place in places)
 
         return replace(
             self,
-            box=_moved(self.box, x, y),
-            instances=at(self.instances),
-            alternatives=at(self.alternatives),
+            box=change(self.box),
+            instances=of(self.instances),
+            alternatives=of(self.alternatives),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,8 +92,3 @@ class Grounding:
         if self.unknown_words:
             result["unknown_words"] = list(self.unknown_words)
         return result
-
-
-def _moved(box: Box, x: float, y: float) -> Box:
-    left, top, right, bottom = box
-    return left + x, top + y, right + x, bottom + y

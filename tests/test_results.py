@@ -73,6 +73,17 @@ def test_there_are_instances_exactly_when_something_is_found() -> None:
     assert list(nothing.places()) == [Place((0, 0, 4, 4), 0.1), PERHAPS]
 
 
+def test_all_places_of_a_result_are_moved_and_scaled_together() -> None:
+    best, other = Place((0, 2, 4, 6), 0.9, 1), Place((5, 6, 7, 8), 0.6, 2)
+    result = Grounding("dogs", best.box, 0.9, True, (best, other), (PERHAPS,))
+    moved = result.moved(10, 1)
+    assert [p.box for p in moved.places()] == [(10, 3, 14, 7), (15, 7, 17, 9), (11, 2, 12, 3)]
+    assert moved.box == moved.instances[0].box
+    scaled = result.scaled(2, 0.5)
+    assert [p.box for p in scaled.places()] == [(0, 1, 8, 3), (10, 3, 14, 4), (2, 0.5, 4, 1)]
+    assert [p.track_id for p in scaled.places()] == [1, 2, 0]
+
+
 def test_the_dict_has_only_what_there_is() -> None:
     place = {"box": [0, 0, 4, 4], "score": 0.9}
     plain = {"text": "dog", **place, "found": True, "instances": [place]}

@@ -100,8 +100,8 @@ async function askAbout(shot) {
   show();
 }
 
-// One answer a phrase: {score, found, box} and, where asked for, {alternatives}, or {refused} where
-// the server cannot use the phrase.
+// One answer a phrase: {score, found, box, instances} and, where asked for, {alternatives}, or
+// {refused} where the server cannot use the phrase.
 async function ground(blob, texts) {
   const form = new FormData();
   form.append("image", blob, "frame.jpg");
@@ -260,15 +260,20 @@ function show() {
   const found = [...rows.entries()].filter(([, row]) => results.get(row)?.found);
   for (const [index, row] of found)
     for (const other of results.get(row).alternatives ?? []) drawBox(other.box, zoom, colour(index), 2, 3);
-  for (const [index, row] of found) drawBox(results.get(row).box, zoom, colour(index), 3, 5);
-  for (const [index, row] of found) drawLabel(results.get(row), zoom, colour(index), taken);
+  const named = found.flatMap(([index, row]) =>
+    results.get(row).instances.map((place) => [place, results.get(row).text, colour(index)]));
+  for (const [place, , stroke] of named) drawBox(place.box, zoom, stroke, 3, 5);
+  for (const [place, text, fill] of named) drawLabel(text, place, zoom, fill, taken);
 }
 
 function inWords(result) {
   if (!result) return ["", ""];
   if (result.refused) return [result.refused, "refused"];
   const score = result.score.toFixed(2);
-  return result.found ? [`found, ${score}`, "found"] : [`not there (${score})`, ""];
+  const unknown = result.unknown_words ? `, unknown: ${result.unknown_words.join(", ")}` : "";
+  if (!result.found) return [`not there (${score})${unknown}`, ""];
+  const count = result.instances.length > 1 ? `found ${result.instances.length}` : "found";
+  return [`${count}, ${score}${unknown}`, "found"];
 }
 
 function drawBox([left, top, right, bottom], scale, stroke, width, dark) {
@@ -280,7 +285,7 @@ function drawBox([left, top, right, bottom], scale, stroke, width, dark) {
 }
 
 // Above its box, or where there is room: labels stay in the picture and off each other.
-function drawLabel({ text, score, box }, scale, fill, taken) {
+function drawLabel(text, { score, box }, scale, fill, taken) {
   const size = 15 * devicePixelRatio;
   const high = size * 1.5;
   pen.font = `600 ${size}px system-ui, sans-serif`;

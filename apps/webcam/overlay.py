@@ -13,7 +13,7 @@ the pixel that is under it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,8 +135,8 @@ def _draw_picture(canvas: Canvas, area: Rect, scene: Scene, controls: Controls) 
     smaller = size_wh[0] < width
     interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     view = np.asarray(cv2.resize(scene.frame, size_wh, interpolation=interpolation), np.uint8)
-    scale = np.tile((size_wh[0] / width, size_wh[1] / height), 2)
-    results = [_scaled(result, scale) for result in scene.results]
+    scale = size_wh[0] / width, size_wh[1] / height
+    results = [result.scaled(*scale) for result in scene.results]
     asked = [result for result in results if result.text in controls.phrases]
     if controls.explaining:
         for result in asked:
@@ -145,11 +145,6 @@ def _draw_picture(canvas: Canvas, area: Rect, scene: Scene, controls: Controls) 
     found = [result for result in asked if result.found]
     colours = [controls.colour(result.text) for result in found]
     canvas.image[top:bottom, left:right] = draw(view, found, colours=colours)
-
-
-def _scaled(result: Grounding, scale: NDArray[np.float64]) -> Grounding:
-    left, top, right, bottom = (np.array(result.box) * scale).tolist()
-    return replace(result, box=(left, top, right, bottom))
 
 
 def _draw_toolbar(canvas: Canvas, area: Rect, scene: Scene, controls: Controls) -> None:

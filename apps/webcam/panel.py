@@ -79,7 +79,10 @@ def _draw_legend(
 def _outcome(result: Grounding | None) -> str:
     if result is None:
         return "..."
-    return f"{result.score:.2f}" if result.found else "not found"
+    if not result.found:
+        return "not found"
+    many = f" x{len(result.instances)}" if len(result.instances) > 1 else ""
+    return f"{result.score:.2f}{many}"
 
 
 def _draw_reasons(

@@ -62,6 +62,8 @@ def reasons(
     """
     if result.found:
         return []
+    if result.unknown_words and not result.score:
+        return [f"unknown: {', '.join(result.unknown_words)}"]
     needed = tracking.thresholds(threshold)[0] if tracking else threshold
     if result.score >= needed:
         return [f"left the picture, last score {result.score:.2f}"]
