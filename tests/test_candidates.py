@@ -29,7 +29,7 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
 
 def build() -> CandidatesFusion:
     torch.manual_seed(0)
-    return randomised(CandidatesFusion(DIM, GRID))
+    return randomised(CandidatesFusion(DIM, GRID, detecting=True))
 
 
 @torch.no_grad()
@@ -152,7 +152,7 @@ def test_of_nothing_every_candidate_is_wrong() -> None:
 
 
 def test_it_trains_and_its_batches_hold_phrases_that_mean_several(tmp_path: Path) -> None:
-    run = trainer(tmp_path, "run", fusion="candidates", epochs=10, lr=3e-3)
+    run = trainer(tmp_path, "run", epochs=10, lr=3e-3)
     batch = next(iter(run.batches.epoch(0, 4)))
     assert batch.is_answer.sum(1).max() > 1
     wanted = wanted_cells(batch, run.model.fusion.centers)

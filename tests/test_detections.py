@@ -1,4 +1,4 @@
-"""The detector in the side network: places on the grid, classes by name, learning from PicoDet."""
+"""The detector in the side network: places on the grid, classes by name."""
 
 from pathlib import Path
 
@@ -8,12 +8,8 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from tests.tiny import tiny_checkpoint, tiny_data
-from train.build import build_model
-from train.checkpoint import load_checkpoint, load_parameters
 from train.data.coco import COCO_CLASSES, UNKNOWN, class_of
 from train.data.samples import Expression
-from train.detector import detection_distillation_loss, main
 from train.encoders.esnet import ESNet
 from train.encoders.picodet import (
     convs_in_call_order,
@@ -21,8 +17,8 @@ from train.encoders.picodet import (
     from_picodet,
     neck_maps,
 )
-from train.fusion.dense import cell_centers
 from train.fusion.detections import CLASSES, PLACES, DetectionHead, NamedDetections
+from train.fusion.layers import cell_centers
 from train.losses import naming_loss
 
 DIM, GRID = 16, 4
@@ -119,7 +115,7 @@ def test_a_cell_has_the_places_that_lie_in_it(
 def named_detections() -> NamedDetections:
     """Word k, one-hot, names class k and no other."""
     torch.manual_seed(0)
-    module = NamedDetections(DIM, DIM, absolute=True)
+    module = NamedDetections(DIM, DIM)
     nn.init.normal_(module.tell[-1].weight)
     with torch.no_grad():
         module.name.weight.zero_()
@@ -148,7 +144,7 @@ def test_a_phrase_is_told_of_the_class_that_it_names_and_of_no_other() -> None:
 
 
 def test_at_the_start_nothing_is_told() -> None:
-    module = NamedDetections(DIM, DIM, absolute=True)
+    module = NamedDetections(DIM, DIM)
     text, mask = torch.randn(2, 3, DIM), torch.ones(2, 3, dtype=torch.bool)
     seen = torch.rand(2, GRID**2, PLACES * (CLASSES + 4))
     assert not module(seen, text, mask, cell_centers(GRID))[0].any()
@@ -180,52 +176,3 @@ def test_classes_are_those_of_labels_and_of_people() -> None:
         assert COCO_CLASSES[class_of(Expression("x", box, kind, 0, label))] == name
     assert class_of(Expression("a kangaroo", box, "single", 1, "kangaroo")) == UNKNOWN
     assert class_of(Expression("the grass", box, "scene")) == UNKNOWN
-
-
-@torch.no_grad()
-def test_the_teachers_own_answer_costs_least(detector: tuple[ESNet, DetectionHead]) -> None:
-    encoder, head = detector
-    teacher = head.predict_levels(neck_maps(encoder, torch.randn(2, 3, 64, 64)))
-    least = detection_distillation_loss(teacher, teacher)
-    blind = [(logits - 3, sides) for logits, sides in teacher]
-    elsewhere = [(logits, sides + 1) for logits, sides in teacher]
-    assert (
-        detection_distillation_loss(blind, teacher) > least
-        and detection_distillation_loss(elsewhere, teacher) > least
-    )
-
-
-def test_the_command_teaches_the_head_and_nothing_else(
-    tmp_path: Path, detector: tuple[ESNet, DetectionHead], capsys: pytest.CaptureFixture[str]
-) -> None:
-    checkpoint = tiny_checkpoint(tmp_path)
-    teacher = write_onnx(tmp_path / "picodet.onnx", *detector)
-    flags = ["--picodet", str(teacher), "--data", str(tiny_data(tmp_path)), "--batch-photos", "4"]
-
-    def train(steps: int) -> tuple[float, dict[str, torch.Tensor]]:
-        out = tmp_path / f"{steps}.safetensors"
-        assert main([str(checkpoint), *flags, "--steps", str(steps), "--out", str(out)]) == 0
-        groups, config, _ = load_checkpoint(out)
-        load_parameters(build_model(config), groups["average"])
-        return float(capsys.readouterr().out.split("loss ")[1].split()[0]), groups["average"]
-
-    first, values = train(1)
-    start = {f"detector.{name}": value for name, value in detector[1].state_dict().items()}
-    for name, value in start.items():
-        assert torch.allclose(values[name], value, atol=1e-4), name  # starts as the teacher's own
-    loss, values = train(40)
-    assert loss < 0.97 * first
-    assert not all(torch.allclose(values[name], value, atol=1e-4) for name, value in start.items())
-    before = load_checkpoint(checkpoint)[0]["average"]
-    assert before.keys() < values.keys()  # dense became comparing
-    assert all(torch.equal(values[name], value) for name, value in before.items())
-    flags[1] = str(tmp_path / "absent.onnx")
-    assert main([str(checkpoint), *flags, "--out", str(tmp_path / "no")]) == 2
-    assert "--picodet: expected a file" in capsys.readouterr().err
-    flags[1] = str(teacher)
-    assert main([str(checkpoint), *flags, "--steps", "0", "--out", str(tmp_path / "no")]) == 2
-    assert "--steps: expected at least 1, got 0" in capsys.readouterr().err
-    (tmp_path / "other").mkdir()
-    decoder = tiny_checkpoint(tmp_path / "other", fusion="decoder")
-    assert main([str(decoder), *flags, "--out", str(tmp_path / "no.safetensors")]) == 2
-    assert "expected a dense or comparing fusion" in capsys.readouterr().err

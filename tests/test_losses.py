@@ -1,4 +1,4 @@
-"""The dense head's loss: what is positive, what a perfect answer costs, what absence teaches."""
+"""The loss of boxes and logits: what is positive, what a perfect answer costs, absence."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.boxes import cxcywh_to_xyxy, iou_xyxy
-from train.fusion import DenseFusion
+from train.fusion.layers import cell_centers
 from train.losses import (
     grounding_loss,
     instance_loss,
@@ -16,7 +16,7 @@ from train.losses import (
     to_xyxy,
 )
 
-CENTERS = DenseFusion(8, 4, layers=1, heads=1).centers
+CENTERS = cell_centers(4)
 
 
 def test_positive_cells_lie_in_the_core_of_the_box() -> None:

@@ -18,7 +18,7 @@ ROOT = Path(sdk.__file__).parents[1]
         ("-m train --epochs 1", "train"),
         ("-m train.compare", "train"),
         ("-m train.session save runs/mine mine.safetensors", "train"),
-        ("-m train.freeze runs/mine/checkpoint.safetensors", "train"),
+        ("-m train.session save runs/mine mine.safetensors", "train"),
         ("-m train.data.convert mdetr a.json --images . --out a.jsonl", "train"),
         ("export/build_engine.py --checkpoint a.safetensors --out a", "export"),
     ],

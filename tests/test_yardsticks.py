@@ -17,7 +17,7 @@ from train.data.coco import COCO_CLASSES, class_named
 from train.data.nouns import plural
 from train.data.readers import DATA_ENVIRONMENT, YARDSTICK_SOURCE, read_detection
 from train.data.samples import Box, DataError, Expression, Photo
-from train.detector import photo_paths
+from train.data.training import training_photos
 from train.evaluator import Answer, Outcome
 from train.questions import (
     absent_questions,
@@ -85,6 +85,10 @@ def test_every_question_is_found_with_its_photo() -> None:
         assert all(photo.path.is_file() for photo, _ in found)
 
 
+def training_paths(root: Path) -> list[Path]:
+    return [photo.path for photo in training_photos(root, detection_photos=10**6)]
+
+
 @needs_data
 def test_no_yardstick_photo_is_trained_on_calibrated_on_or_chosen_by() -> None:
     root = Path(DATA)
@@ -93,7 +97,7 @@ def test_no_yardstick_photo_is_trained_on_calibrated_on_or_chosen_by() -> None:
         absent_questions(root, yardstick_photos=False),
         contrastive_questions(root, yardstick_photos=False),
     ]
-    paths = [photo.path for asked in lists for photo, _ in asked] + photo_paths(root)
+    paths = [photo.path for asked in lists for photo, _ in asked] + training_paths(root)
     assert not [path for path in paths if path.name.startswith(YARDSTICK_SOURCE)]
 
 
@@ -108,7 +112,7 @@ def test_yardstick_photos_are_in_no_split(tmp_path: Path) -> None:
         photos = read_detection(root, split)
         assert len(photos) == count - 1
         assert not {p.path.name for p in photos} & {records[0]["image"], records[-1]["image"]}
-    assert records[0]["image"] not in {path.name for path in photo_paths(root)}
+    assert records[0]["image"] not in {path.name for path in training_paths(root)}
 
 
 def test_a_caption_is_asked_of_its_own_photo_with_boxes_and_of_another_without(

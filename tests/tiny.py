@@ -22,7 +22,7 @@ from train.config import TrainConfig
 from train.data.readers import is_held_back
 from train.encoders.detector_file import ENCODER_PART, HEAD_PART
 from train.encoders.esnet import ESNet
-from train.fusion import CandidatesFusion, DecoderFusion, DenseFusion
+from train.fusion import CANDIDATES, CandidatesFusion
 from train.fusion.detections import DetectionHead
 from train.model import GroundingModel
 
@@ -98,9 +98,10 @@ def tiny_config(folder: Path, **changes: Any) -> TrainConfig:
         "dim": 16,
         "bottleneck": 8,
         "layers": 2,
+        "second_neck": False,
         "fast_math": "off",
     }
-    if changes.get("fusion") == "candidates":
+    if changes.get("fusion", CANDIDATES) == CANDIDATES:
         settings["vision_weights"] = str(tiny_detector_weights(folder))
     return TrainConfig(**(settings | changes))
 
@@ -113,15 +114,12 @@ def tiny_model(folder: Path, **changes: Any) -> GroundingModel:
         for name, parameter in model.adapter_params().items():
             if not parameter.any():  # LoRA changes every layer: the signal must not explode
                 parameter.normal_(0, 0.02 if ".lora_B." in name else 1, generator=generator)
-        if isinstance(model.fusion, DenseFusion):
-            model.fusion.head[-1].weight.normal_(generator=generator)
-        if isinstance(model.fusion, DecoderFusion):
-            model.fusion.head.head[-1].weight.normal_(generator=generator)
         if isinstance(model.fusion, CandidatesFusion):
             for head in (model.fusion.match_head, model.fusion.head, model.fusion.presence):
                 head[-1].weight.normal_(generator=generator)
-            # A phrase names one class clearly, or all cells would look alike to the detector.
-            model.fusion.detections.name.weight.normal_(0, 5, generator=generator)
+            if model.fusion.detections is not None:
+                # A phrase names one class clearly, or all cells would look alike to the detector.
+                model.fusion.detections.name.weight.normal_(0, 5, generator=generator)
         for name, statistic in model.adapter_state().items():
             if name.endswith(("running_mean", "running_var")):
                 statistic.uniform_(0.5, 2, generator=generator)

@@ -24,7 +24,7 @@ from train.encoders.transformer import (
     vision_kind,
 )
 from train.encoders.vision import CompactVision, frozen
-from train.fusion import DETECTING_FUSIONS, build_fusion
+from train.fusion import TRANSVG, build_fusion
 from train.fusion.detections import DetectionHead
 from train.methods import Vision, adapt, build_method, reads_sublayers
 from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior
@@ -40,11 +40,9 @@ MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_TOKENS = 64
 DEFAULT_VOCAB = DEFAULT_BUNDLE / "vocab.txt"
 WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED_VISION_WEIGHTS = {
-    "default": WEIGHTS / "compact_vision.safetensors",
-    "detector": WEIGHTS / "detector.safetensors",
-}
-"""The compact encoder as the default model has it, and a COCO detector as it came."""
+DETECTOR = "detector"
+SHIPPED_VISION_WEIGHTS = WEIGHTS / "detector.safetensors"
+"""A COCO detector as it came: the default's frozen encoder and its head."""
 
 
 def preprocess_for(config: TrainConfig) -> Preprocess:
@@ -72,7 +70,7 @@ def text_source(name: str) -> str:
 
 def vision_weights_path(weights: str) -> Path:
     """The file that `TrainConfig.vision_weights` names."""
-    return SHIPPED_VISION_WEIGHTS.get(weights, Path(weights))
+    return SHIPPED_VISION_WEIGHTS if weights == DETECTOR else Path(weights)
 
 
 def load_compact(weights: str) -> CompactVision:
@@ -115,7 +113,7 @@ def load_encoders(config: TrainConfig) -> tuple[Vision, TransformersText]:
     elif compact:
         vision = load_compact(config.vision_weights)
     else:
-        keep_cls = config.fusion == "transvg"
+        keep_cls = config.fusion == TRANSVG
         vision = load_transformer(config.vision, sublayers=sublayers, keep_cls=keep_cls)
     text = TransformersText.load(text_source(config.text), sublayers=sublayers)
     if not config.trains_vision:
@@ -181,9 +179,10 @@ def assemble(
     if isinstance(vision, DetrBackbone):
         fusion = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
         return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
-    detector = load_detector(config) if config.fusion in DETECTING_FUSIONS else None
-    neck = SecondNeck(vision.net.neck) if config.second_neck else None
-    fusion = build_fusion(config.fusion, config.dim, config.layers, grid, tokens, MAX_TOKENS)
+    detector = load_detector(config) if config.has_detector else None
+    neck = SecondNeck(vision.net.neck) if config.has_second_neck else None
+    sizes = (config.dim, config.layers, grid, tokens, MAX_TOKENS)
+    fusion = build_fusion(config.fusion, *sizes, detecting=config.has_detector)
     fusion.activation_checkpointing = config.activation_checkpointing
     return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector, neck)
 
@@ -191,7 +190,7 @@ def assemble(
 def load_detector(config: TrainConfig) -> DetectionHead:
     """The detection head in the file of `--vision-weights`, or a random one where there is none.
 
-    A head that belongs to a frozen encoder is frozen; the comparing fusion trains it.
+    A head that belongs to a frozen encoder is frozen.
     """
     path = vision_weights_path(config.vision_weights)
     if path.suffix == ".onnx":
@@ -201,4 +200,4 @@ def load_detector(config: TrainConfig) -> DetectionHead:
         head.load_state_dict(values)
     else:
         return DetectionHead()
-    return head if config.trains_vision or config.fusion == "comparing" else frozen(head)
+    return head if config.trains_vision else frozen(head)

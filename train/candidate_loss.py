@@ -36,8 +36,9 @@ def candidates_loss(
     terms = {
         "named": instance_loss(boxes, named, instances, real, centers),
         "context": 0.5 * instance_loss(boxes, beside, context, named_beside, centers),
-        "classes": naming_loss(classes, batch.classes.to(at)),
     }
+    if classes.shape[1]:
+        terms["classes"] = naming_loss(classes, batch.classes.to(at))
     answers, is_answer = batch.answers.to(at), batch.is_answer.to(at)
     terms |= meant_terms(comparison, answers, is_answer, batch.counted.to(at), centers)
     return terms | {"total": torch.stack(list(terms.values())).sum()}

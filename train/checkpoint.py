@@ -119,21 +119,3 @@ def load_parameters(
                 f"{name}: expected shape {tuple(parameter.shape)}, got {tuple(values[name].shape)}"
             )
         parameter.copy_(values[name])
-
-
-def starting_values(
-    model: GroundingModel, values: Mapping[str, Tensor], fusion: str, other: str
-) -> dict[str, Tensor]:
-    """`values` of a checkpoint with the fusion `other`, to start a model with `fusion` from.
-
-    A comparing fusion is a dense one with more to it and starts as the dense one; any other fusion
-    starts anew, on the side network of the checkpoint.
-    """
-    if fusion == other:
-        return dict(values)
-    own = {
-        name: value.detach().clone()
-        for name, value in model.adapter_state().items()
-        if name.startswith(("fusion.", "detector."))
-    }
-    return {**own, **values} if {fusion, other} == {"comparing", "dense"} else {**values, **own}

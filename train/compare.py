@@ -21,12 +21,12 @@ from typing import Any
 
 from sdk.files import replace_file
 from train import needs_torch  # noqa: F401
-from train.build import DEFAULT_VOCAB
+from train.build import DEFAULT_VOCAB, DETECTOR
 from train.config import TrainConfig
 from train.cost import measure_trainer, peak_bytes
 from train.data.readers import data_root, read_expressions
 from train.data.samples import DataError, spread
-from train.fusion import FUSIONS
+from train.fusion import CANDIDATES, FUSIONS
 from train.methods import DUAL_METHODS
 from train.trainer import Trainer
 
@@ -107,12 +107,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, default=1000, help="training photos; 0 = all")
     parser.add_argument("--val-limit", type=int, default=0, help="validation photos; 0 = all")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--vision-weights", default="default")
+    parser.add_argument("--vision-weights", default=DETECTOR)
     parser.add_argument("--text", default="minilm")
     parser.add_argument("--image-size", type=int, default=320)
     parser.add_argument("--batch-photos", type=int, default=16)
     parser.add_argument("--phrases-per-photo", type=int, default=4)
-    parser.add_argument("--fusion", choices=FUSIONS, default="dense")
+    parser.add_argument("--fusion", choices=FUSIONS, default=CANDIDATES)
     parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
     return parser
@@ -131,6 +131,7 @@ def main(argv: list[str] | None = None) -> int:
                     method=method,
                     variant=variant or "released",
                     fusion=args.fusion,
+                    second_neck=False,
                     seed=seed,
                     limit=args.limit,
                     epochs=args.epochs,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from train.fast_math import FAST_MATH
-from train.fusion import DETECTING_FUSIONS, FUSIONS
+from train.fusion import CANDIDATES, FUSIONS
 from train.methods import INSIDE_METHODS, METHODS, VARIANTS
 
 
@@ -26,22 +26,20 @@ class TrainConfig:
     """Of m2ist: "released" sums its adapters, "paper" chains them."""
     prior: str = "self"
     """Of mapper: "self" (the text encoder's own output), or a CLIP text tower by folder or name."""
-    fusion: str = "dense"
-    """candidates (the best cells are compared), dense (every cell reads the words), comparing
-    (dense, told of detections), decoder (phrase tokens read the scene) or transvg."""
+    fusion: str = "candidates"
+    """candidates (the best cells, and a detector's boxes, are compared) or transvg."""
     vision: str = "compact"
     """Vision encoder: "compact", or DINOv2, CLIP, SigLIP or DETR by folder or hub name."""
     unfreeze_vision: bool = False
-    """Train the vision encoder along with the side network: how the default's encoder was made."""
-    vision_weights: str = "default"
-    """Weights of the compact encoder: "default", "detector" (PicoDet-S for COCO), a .safetensors, a
-    PicoDet-S .onnx, or "random"."""
-    second_neck: bool = False
-    """Train a copy of the compact encoder's neck beside it, on the same frozen stages."""
+    """Train the vision encoder along with the side network, for photos like none it has seen."""
+    vision_weights: str = "detector"
+    """Weights of the compact encoder: "detector" (PicoDet-S for COCO), a .safetensors, a PicoDet-S
+    .onnx, or "random"."""
+    second_neck: bool = True
+    """Train a copy of the compact encoder's neck beside it, on the same frozen stages; for the
+    candidates fusion."""
     side_weights: str = ""
     """Checkpoint to start side network and fusion (if it is the same) from; empty = random."""
-    teacher: str = ""
-    """Checkpoint of a model whose answers are learned from beside the labels; empty = none."""
     text: str = "minilm"
     """Text encoder: "minilm", a folder, or a name on the model hub."""
     image_size: int = 320
@@ -50,8 +48,8 @@ class TrainConfig:
     """Width of the side streams and of the fusion."""
     bottleneck: int = 96
     """Width inside each adapter, or of UniPT's parallel networks."""
-    layers: int = 4
-    """Fusion layers."""
+    layers: int = 6
+    """Layers of TransVG's fusion."""
     epochs: int = 6
     """Passes over the photos."""
     steps: int = 0
@@ -82,8 +80,6 @@ class TrainConfig:
     """Labelled photos in each run, for contrastive expressions; 0 = none."""
     pseudo_labels: str = runtime("")
     """File of `python -m train.data.pseudo_labels`, for labels of photos without; empty = none."""
-    detection_weight: float = 0.0
-    """Weight of staying the detector that a trained encoder started from; 0 = it may forget."""
     limit: int = 0
     """Use only this many caption photos (a quick try); 0 = all."""
     seed: int = 0
@@ -114,8 +110,7 @@ class TrainConfig:
         for name in (*positive, "phrases_per_photo", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number")
-        counts = ("steps", "warmup_steps", "detection_photos", "limit", "eval_every")
-        for name in (*counts, "detection_weight"):
+        for name in ("steps", "warmup_steps", "detection_photos", "limit", "eval_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected 0 or more")
         if self.dim % 8:
@@ -125,11 +120,8 @@ class TrainConfig:
                 f"--unfreeze-vision: {self.method} adapts frozen encoders; use --method full to "
                 "train them"
             )
-        if (self.fusion in DETECTING_FUSIONS or self.second_neck) and self.vision != "compact":
-            flag = "--second-neck" if self.second_neck else f"--fusion {self.fusion}"
-            raise ValueError(f"{flag}: expected --vision compact, whose neck it reads")
         if self.method == "unipt_joint" and (
-            self.fusion != "dense" or self.activation_checkpointing
+            self.fusion != CANDIDATES or self.activation_checkpointing
         ):
             flag = "--activation-checkpointing" if self.activation_checkpointing else "--fusion"
             raise ValueError(f"{flag}: unipt_joint has a fusion of its own; leave it out")
@@ -140,6 +132,16 @@ class TrainConfig:
     def trains_vision(self) -> bool:
         """Whether the vision encoder's own weights train."""
         return self.unfreeze_vision or self.method == "full"
+
+    @property
+    def has_detector(self) -> bool:
+        """Whether a detector's boxes come with the visual tokens."""
+        return self.fusion == CANDIDATES and self.vision == "compact"
+
+    @property
+    def has_second_neck(self) -> bool:
+        """Whether there is a second neck beside a frozen one."""
+        return self.second_neck and self.has_detector and not self.trains_vision
 
     @property
     def trains_text(self) -> bool:

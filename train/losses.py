@@ -1,4 +1,4 @@
-"""Losses of the dense head.
+"""Losses of boxes and logits.
 
 Each phrase has one box or none. Cells in the core of the box are positive; they learn the box, and
 their logit learns the IoU that their box reaches. All other cells learn zero, and so do all cells

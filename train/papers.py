@@ -30,20 +30,20 @@ from train.config import TrainConfig
 from train.encoders.text import TransformersText
 from train.encoders.transformer import DetrEncoder, TransformerVision, ViT
 from train.encoders.vision import frozen
+from train.fusion import TRANSVG
 from train.methods import reads_sublayers
 from train.methods.mapper.prior import ClipPrior
 from train.model import GroundingModel
 
 DETR_CASES = (
-    *("full", "m2ist", "m2ist recompute", "m2ist dense"),
+    *("full", "m2ist", "m2ist recompute"),
     *("unipt", "head_only", "lora", "adapter"),
 )
 DINOV2_CASES = ("full dinov2", "mapper")
 CASES = dict.fromkeys(DETR_CASES, "full") | dict.fromkeys(DINOV2_CASES, "full dinov2")
 """Case -> the case that trains the same encoders whole; the first word is the method.
 
-"dense" has the compact fusion in the place of TransVG's, at the same width; "recompute" computes
-the fusion's layers again in the backward pass.
+"recompute" computes the fusion's layers again in the backward pass.
 """
 
 
@@ -80,13 +80,11 @@ def clip_prior() -> ClipPrior:
 
 def paper_config(case: str) -> TrainConfig:
     """The settings of a case; encoders are built apart."""
-    dense = "dense" in case
     return TrainConfig(
         method=case.split(" ")[0],
-        fusion="dense" if dense else "transvg",
+        fusion=TRANSVG,
         dim=256,
         bottleneck=128,
-        layers=4 if dense else 6,
         activation_checkpointing="recompute" in case,
         image_size=518 if case in DINOV2_CASES else 640,
     )

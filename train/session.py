@@ -2,10 +2,12 @@
 
     python -m train.session save runs/mine mine.safetensors
     python -m train.session restore mine.safetensors runs/mine    # prints the command that goes on
+    python -m train.session publish runs/mine model.safetensors   # the averaged weights alone
 
 The file holds averaged and, where there is room, current parameters in half precision, the step,
 the settings and the curves so far, but not AdamW's moments: those start anew, with a short warm-up
-(`schedule.rewarm`). Order of the photos, phrases and schedule go on as they would have.
+(`schedule.rewarm`). Order of the photos, phrases and schedule go on as they would have. What is
+published is for export and for --side-weights.
 """
 
 from __future__ import annotations
@@ -58,6 +60,18 @@ def save_session(run: Path, out: Path) -> None:
             )
 
 
+def publish(run: Path, out: Path) -> None:
+    """Write the averaged weights of the run in folder `run`, in half precision, to `out`.
+
+    Raises:
+        CheckpointError: no run is there, or a value is too large. OSError: `out` cannot be written.
+    """
+    groups, config, state = load_checkpoint(run / CHECKPOINT)
+    kept = {key: state[key] for key in ("step", "frozen_sha256")}
+    config = dataclasses.replace(config, side_weights="")
+    save_checkpoint(out, {"average": halved(groups["average"])}, config, kept)
+
+
 def restore_session(file: Path, run: Path) -> TrainConfig:
     """Make the folder `run` out of what `save_session` wrote; returns the run's settings.
 
@@ -108,19 +122,24 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.session", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    save = commands.add_parser("save", help="a run's folder to a file")
-    save.add_argument("run", type=Path)
-    save.add_argument("file", type=Path)
+    for name, text in (
+        ("save", "a run's folder to a file to go on from"),
+        ("publish", "a run's averaged weights to a file"),
+    ):
+        write = commands.add_parser(name, help=text)
+        write.add_argument("run", type=Path)
+        write.add_argument("file", type=Path)
     restore = commands.add_parser("restore", help="a file to a run's folder")
     restore.add_argument("file", type=Path)
     restore.add_argument("run", type=Path)
     args = parser.parse_args(argv)
     try:
-        if args.command == "save":
-            save_session(args.run, args.file)
-            print(f"{args.file}: {args.file.stat().st_size / 1e6:.2f} MB")
-        else:
+        if args.command == "restore":
             print(train_command(restore_session(args.file, args.run), args.run))
+        else:
+            write_file = save_session if args.command == "save" else publish
+            write_file(args.run, args.file)
+            print(f"{args.file}: {args.file.stat().st_size / 1e6:.2f} MB")
     except (CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

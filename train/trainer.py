@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,13 +21,10 @@ from tqdm import tqdm
 from sdk.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.candidate_loss import wanted_cells
-from train.checkpoint import frozen_sha256, load_checkpoint, load_parameters, starting_values
+from train.checkpoint import frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import Photo
-from train.detector import detection_distillation_loss
-from train.distill import load_teacher
-from train.encoders.picodet import from_picodet, neck_maps
 from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
 from train.fusion.candidates import CandidatesFusion
@@ -80,10 +76,6 @@ class Trainer:
         # With an encoder that trains, a step on a CPU with AVX2 is some 5% faster and its numbers
         # are the same (benchmarks/training_step.py). Activations follow the weights' format.
         self.model.to(self.device, memory_format=torch.channels_last)
-        self.teacher = load_teacher(config, self.model, self.device)
-        self.detector = None
-        if config.detection_weight and config.trains_vision:
-            self.detector = from_picodet(Path(config.vision_weights))
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
         check_phrases([*train_photos, *val_photos], tokenizer)
         cache_text = config.caches_text
@@ -108,7 +100,6 @@ class Trainer:
             seed=config.seed,
             with_images=self.cached_vision is None,
             augment=config.augment,
-            teacher=bool(config.teacher),
             several=isinstance(self.model.fusion, CandidatesFusion),
         )
         self.per_epoch = self.batches.batches_per_epoch(config.batch_photos, self.world)
@@ -122,7 +113,11 @@ class Trainer:
         self.log = RunLog(out)
         if initial.side_weights:
             groups, other, _ = load_checkpoint(Path(initial.side_weights))
-            values = starting_values(self.model, groups["average"], config.fusion, other.fusion)
+            values = {n: v.float() for n, v in groups["average"].items()}
+            if other.fusion != config.fusion:  # it starts anew, on the side network of the other
+                values = {n: v for n, v in values.items() if not n.startswith("fusion.")}
+                own = self.model.adapter_state().items()
+                values |= {n: v.detach() for n, v in own if n.startswith("fusion.")}
             load_parameters(self.model, values, only_matching=True)
         self.params = self.model.adapter_params()
         self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
@@ -237,37 +232,12 @@ class Trainer:
         """The forward pass: loss terms of a batch."""
         text, mask = self.texts(batch.texts)
         photos = batch.images if self.cached_vision is None else self.cached_vision(batch.photos)
-        images = photos
-        if isinstance(photos, Tensor) and (self.teacher or self.detector):
-            photos = self.model.vision.features(photos.to(self.device))  # once for both
         inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
         wanted = None
         if isinstance(self.model.fusion, CandidatesFusion):
             wanted = wanted_cells(batch, self.model.fusion.centers)
         answers = self.network(*inputs, self.fast_math, wanted)
-        ask = None if self.teacher is None else partial(self._ask_teacher, *inputs)
-        terms = objective(answers, batch, self.model.fusion.centers, ask)
-        if self.detector is not None:
-            levels = self.model.detector.predict_levels(self.model.vision.neck(photos))
-            with torch.no_grad():
-                encoder, head = self.detector
-                goal = head.predict_levels(neck_maps(encoder, images))
-            kept = self.config.detection_weight * detection_distillation_loss(levels, goal)
-            terms = terms | {"detection": kept, "total": terms["total"] + kept}
-        return terms
-
-    @torch.no_grad()
-    def _ask_teacher(
-        self,
-        photos: Tensor | Sequence[Tensor],
-        photo_of: Tensor,
-        text: Tensor | Sequence[Tensor],
-        mask: Tensor,
-        rows: Tensor,
-    ) -> tuple[Tensor, ...]:
-        """The teacher's boxes and logits for some of the phrases."""
-        text = text[rows] if isinstance(text, Tensor) else [tap[rows] for tap in text]
-        return self.teacher(photos, photo_of[rows], text, mask[rows], self.fast_math)
+        return objective(answers, batch, self.model.fusion.centers)
 
     @torch.no_grad()
     def _update_average(self) -> None:

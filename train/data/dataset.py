@@ -17,7 +17,6 @@ from sdk.boxes import xyxy_to_cxcywh
 from sdk.frames import as_bgr
 from sdk.preprocess import Preprocess
 from train.data import augment, mosaic
-from train.data.borrowed import BORROWED, BorrowedPhrases
 from train.data.coco import class_of
 from train.data.degrade import degrade
 from train.data.expressions import expressions_for
@@ -35,7 +34,7 @@ MOST_CONTRAST_WITH_CAPTIONS = 2
 MOST_SINGLE = 3
 """Most expressions for the only instance of a class in a photo without captions."""
 NOTHING = Expression("nothing", (), "absent")
-"""Asked of a batch in which no labelled phrase can be made of any photo: every batch has a loss."""
+"""Asked of a batch in which no phrase can be made of any photo: every batch has a loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,7 @@ class Batch:
     context: (P, C, 4) cxcywh, what it names beside that; is_context: (P, C) False = padding;
     instances: (P, K, 4) cxcywh, everything of the class that the phrase singles out one of, for
     other phrases their own boxes; real: (P, K) False = padding;
-    classes: (P,) index into COCO_CLASSES of what the phrase names, or UNKNOWN;
-    labelled: (P,) False = only a teacher knows the answer.
+    classes: (P,) index into COCO_CLASSES of what the phrase names, or UNKNOWN.
     """
 
     photos: list[Photo]
@@ -67,7 +65,6 @@ class Batch:
     instances: Tensor
     real: Tensor
     classes: Tensor
-    labelled: Tensor
 
 
 class PhotoStore:
@@ -101,7 +98,6 @@ class BatchMaker:
         seed: int,
         with_images: bool,
         augment: bool,
-        teacher: bool = False,
         several: bool = False,
     ) -> None:
         self.preprocess = preprocess
@@ -114,7 +110,6 @@ class BatchMaker:
         self.several = several
         self._foreign = ForeignPhrases(photos)
         self._frequency = Counter(i.label for photo in photos for i in photo.instances)
-        self._borrowed = BorrowedPhrases(photos if teacher else ())
         self._partners = mosaic.Partners(photos)
         self._store = PhotoStore()
 
@@ -149,8 +144,8 @@ class BatchMaker:
                 chosen = self._choose(photo, rng)
                 if self.with_images:
                     images.append(self.preprocess.tensor(self._store[photo]))
-            if index == len(photos) - 1 and not any(map(is_labelled, [*asked, *chosen])):
-                chosen = [*chosen, NOTHING]
+            if index == len(photos) - 1 and not asked and not chosen:
+                chosen = [NOTHING]
             asked += chosen
             texts += [vary(expression.text, rng) for expression in chosen]
             photo_of += [index] * len(chosen)
@@ -173,7 +168,6 @@ class BatchMaker:
             instances=padded,
             real=real,
             classes=torch.tensor([class_of(e) for e in asked], dtype=torch.long),
-            labelled=torch.tensor([is_labelled(e) for e in asked]),
         )
 
     def _choose(self, photo: Photo, rng: random.Random) -> list[Expression]:
@@ -202,8 +196,7 @@ class BatchMaker:
         if most:
             absent = absent_phrases(photo, self._foreign, rng)
             chosen += rng.sample(absent, min(most, len(absent)))
-        borrowed = self._borrowed.draw(photo, rng)
-        return [*chosen, borrowed] if borrowed else chosen
+        return chosen
 
     def _augmented(
         self, photo: Photo, rng: random.Random
@@ -220,7 +213,7 @@ class BatchMaker:
             photo, image = augment.flip(photo, image)
         chosen = self._choose(photo, rng)
         placed_by_caption = any(
-            e.num_instances == 0 and is_labelled(e) and augment.is_relative(e.text) for e in chosen
+            e.num_instances == 0 and augment.is_relative(e.text) for e in chosen
         )
         if rng.random() < 0.6 and not placed_by_caption:
             # What an expression compares must stay in view: then its order and sizes stay true.
@@ -245,11 +238,6 @@ class BatchMaker:
         if rng.random() < DEGRADED:
             image = degrade(image, rng)
         return self.preprocess.tensor(image), chosen, photo
-
-
-def is_labelled(expression: Expression) -> bool:
-    """False where only a teacher knows the answer."""
-    return expression.kind != BORROWED
 
 
 def instances_of(expression: Expression, photo: Photo) -> Sequence[Box]:

@@ -3,7 +3,7 @@
     root/train.jsonl, val.jsonl                         expressions of one's own, see `own.py`; or
     root/flickr30k_entities/{train,val}.jsonl, images/  Flickr30k Entities in JSONL form
     root/detection/boxes.jsonl, images/                 labelled boxes; may be left out
-    root/unlabelled/images/                             more photos, for `train.detector` alone
+    root/unlabelled/images/                             more photos, for pseudo-labels
     root/yardsticks/                                    questions, see `train.yardsticks.lists`
 
 `root` is `--data` or the environment variable GROUNDER_DATA.

@@ -5,44 +5,35 @@ from __future__ import annotations
 from torch import nn
 
 from train.fusion.candidates import CandidatesFusion
-from train.fusion.comparing import ComparingFusion
-from train.fusion.decoder import DecoderFusion
-from train.fusion.dense import DenseFusion
 from train.fusion.transvg import TransVGFusion
 
-FUSIONS = ("candidates", "comparing", "decoder", "dense", "transvg")
-DETECTING_FUSIONS = ("candidates", "comparing")
-"""Those that read a detector's boxes behind the visual tokens."""
+CANDIDATES, TRANSVG = "candidates", "transvg"
+FUSIONS = (CANDIDATES, TRANSVG)
 
 
 def build_fusion(
-    name: str, dim: int, layers: int, grid: int, visual_tokens: int, text_tokens: int
+    name: str,
+    dim: int,
+    layers: int,
+    grid: int,
+    visual_tokens: int,
+    text_tokens: int,
+    *,
+    detecting: bool,
 ) -> nn.Module:
     """The named fusion for `visual_tokens` tokens, of which grid * grid are cells of the image.
+
+    Args:
+        detecting: a detector's boxes come with the visual tokens; for the candidates fusion.
 
     Raises:
         ValueError: unknown name.
     """
-    if name == "candidates":
-        return CandidatesFusion(dim, grid)
-    if name == "comparing":
-        return ComparingFusion(dim, grid, layers)
-    if name == "decoder":
-        return DecoderFusion(dim, grid, layers)
-    if name == "dense":
-        return DenseFusion(dim, grid, layers)
-    if name == "transvg":
+    if name == CANDIDATES:
+        return CandidatesFusion(dim, grid, detecting=detecting)
+    if name == TRANSVG:
         return TransVGFusion(dim, visual_tokens, text_tokens, layers)
     raise ValueError(f"--fusion: expected one of {', '.join(FUSIONS)}, got {name!r}")
 
 
-__all__ = [
-    "DETECTING_FUSIONS",
-    "FUSIONS",
-    "CandidatesFusion",
-    "ComparingFusion",
-    "DecoderFusion",
-    "DenseFusion",
-    "TransVGFusion",
-    "build_fusion",
-]
+__all__ = ["CANDIDATES", "FUSIONS", "TRANSVG", "CandidatesFusion", "TransVGFusion", "build_fusion"]

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.activation_checkpointing import run
-from train.fusion.dense import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
-from train.fusion.detections import NamedDetections, NamedHits
+from train.fusion.detections import NamedDetections, NamedHits, nothing_named
+from train.fusion.layers import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
 from train.fusion.lessons import LESSON_RANK, Lessons
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
@@ -50,7 +50,7 @@ class Matches(NamedTuple):
     context: Tensor
     """(P, N) logits: something that the phrase names beside it."""
     classes: Tensor
-    """(P, CLASSES) logits: the detector's classes that the phrase names."""
+    """(P, CLASSES) logits: the detector's classes that the phrase names; (P, 0) without one."""
 
 
 class Comparison(NamedTuple):
@@ -128,7 +128,7 @@ def pair_features(boxes: Tensor) -> Tensor:
 
 
 class CandidatesFusion(nn.Module):
-    """Over a square grid of `grid` x `grid` cells, with a detector's boxes behind their features.
+    """Over a square grid of `grid` x `grid` cells, `detecting` with a detector's boxes behind them.
 
     Returns:
         boxes (P, K, 4), logits (P, K), members (P, K), see `Comparison`; in training mode the
@@ -140,18 +140,19 @@ class CandidatesFusion(nn.Module):
     activation_checkpointing = False
     """Compute the layers over cells again in the backward pass."""
 
-    def __init__(self, dim: int, grid: int) -> None:
+    def __init__(self, dim: int, grid: int, *, detecting: bool) -> None:
         super().__init__()
         self.dim, self.grid = dim, grid
         half = dim // 2
         self.scene_dim = dim + half
-        self.counts = [min(k, grid * grid) for k in (CANDIDATES, DETECTED, CONTEXTS)]
+        counts = (CANDIDATES, DETECTED if detecting else 0, CONTEXTS)
+        self.counts = [min(k, grid * grid) for k in counts]
         self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
         self.scene = nn.ModuleList(
             SceneLayer(dim, HEADS, grid, mix_globally=index > 0) for index in range(SCENE_LAYERS)
         )
         self.narrow, self.narrow_text = nn.Linear(dim, half), nn.Linear(dim, half)
-        self.detections = NamedDetections(half, dim, absolute=False)
+        self.detections = NamedDetections(half, dim) if detecting else None
         self.match = nn.ModuleList(MatchLayer(half) for _ in range(MATCH_LAYERS))
         self.norm = nn.LayerNorm(half)
         self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))
@@ -193,8 +194,11 @@ class CandidatesFusion(nn.Module):
         if isinstance(visual, Tensor):
             others = visual.shape[-1] - self.scene_dim
             visual = visual.split([self.scene_dim, others], dim=-1)
-        scene, detections = visual
-        cells, matches, sides, named = self.find(scene, detections, text, text_mask)
+        scene, *seen = visual
+        named = nothing_named(text, scene.shape[1])
+        if self.detections is not None:
+            named = self.detections(seen[0], text, text_mask, self.centers)
+        cells, matches, sides = self.find(scene, named, text, text_mask)
         taught = None
         if lessons is not None:
             taught = lessons.hits(scene[..., : self.dim], text, text_mask)
@@ -233,10 +237,9 @@ class CandidatesFusion(nn.Module):
         return (matches, comparison) if self.training else comparison[:3]
 
     def find(
-        self, scene: Tensor, detections: Tensor, text: Tensor, text_mask: Tensor
-    ) -> tuple[Tensor, Matches, Tensor, NamedHits]:
+        self, scene: Tensor, named: NamedHits, text: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Matches, Tensor]:
         """Cells (P, N, D / 2) that have read the phrase, what they say, sides before a sigmoid."""
-        named = self.detections(detections, text, text_mask, self.centers)
         cells, text = scene[..., self.dim :] + named.told, self.narrow_text(text)
         for layer in self.match:
             cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
@@ -244,7 +247,7 @@ class CandidatesFusion(nn.Module):
         logit, context, sides = self.match_head(cells).split([1, 1, 4], dim=-1)
         boxes = to_boxes(self.centers, sides)
         matches = Matches(boxes, logit.squeeze(-1), context.squeeze(-1), named.classes)
-        return cells, matches, sides, named
+        return cells, matches, sides
 
     def choose(
         self, matches: Matches, hits: Tensor, wanted: Tensor | None

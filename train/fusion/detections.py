@@ -111,20 +111,28 @@ class NamedHits(NamedTuple):
     """(P, 1) probability that the phrase names one of the classes at all."""
 
 
+def nothing_named(text: Tensor, cells: int) -> NamedHits:
+    """What there is without a detector, for text tokens (P, L, D)."""
+    phrases = text.shape[0]
+    return NamedHits(
+        told=text.new_zeros(phrases, 1, 1),
+        classes=text.new_zeros(phrases, 0),
+        hits=text.new_zeros(phrases, cells, 1),
+        boxes=text.new_zeros(1, cells, 1, 4),
+        known=text.new_zeros(phrases, 1),
+    )
+
+
 class NamedDetections(nn.Module):
     """Which of the detections the phrase names, as something to add to each cell (P, N, D).
 
-    A place tells its class's probability and its box as seen from the cell, with `absolute` also as
-    it lies in the image.
+    A place tells its class's probability and its box as seen from the cell.
     """
 
-    def __init__(self, dim: int, text_dim: int, *, absolute: bool) -> None:
+    def __init__(self, dim: int, text_dim: int) -> None:
         super().__init__()
-        self.absolute = absolute
         self.name = nn.Linear(text_dim, CLASSES)
-        self.tell = nn.Sequential(
-            nn.Linear((9 if absolute else 5) * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim)
-        )
+        self.tell = nn.Sequential(nn.Linear(5 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
         nn.init.constant_(self.name.bias, -3.0)
         nn.init.zeros_(self.tell[-1].weight)
         nn.init.zeros_(self.tell[-1].bias)
@@ -142,6 +150,5 @@ class NamedDetections(nn.Module):
         hits = probabilities.flatten(1, 2) @ named[..., None].to(seen.dtype)
         hits = hits.unflatten(1, (-1, PLACES))  # (P, N, PLACES, 1)
         nearby = torch.cat([boxes[..., :2] - centers[:, None], boxes[..., 2:]], dim=-1)
-        parts = [hits, *([hits * boxes] if self.absolute else []), hits * nearby]
-        told = self.tell(torch.cat(parts, dim=-1).flatten(2))
+        told = self.tell(torch.cat([hits, hits * nearby], dim=-1).flatten(2))
         return NamedHits(told, names, hits.squeeze(-1), boxes, named.sum(-1, keepdim=True))

@@ -1,20 +1,10 @@
-"""Compact fusion and dense head: visual tokens x phrase tokens -> one scored box per grid cell.
-
-    visual tokens (1|P, N, D) --+-> [ words -> cells | cells <-> cells | feed-forward ] x layers
-    text tokens   (P, L, D) ----+                                                       |
-                                           per cell: logit + distances to the four sides
-
-A cell that answers for itself keeps two similar objects apart, where a single regressed box lands
-between them; the best cell's logit is at the same time the evidence that the thing is there at all.
-"""
+"""Layers of the candidates fusion, and the grid of cells that its boxes are told from."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from train.activation_checkpointing import run
 
 
 class WordAttention(nn.Module):
@@ -115,89 +105,6 @@ class SceneLayer(nn.Module):
     def as_image(self, cells: Tensor) -> Tensor:
         """(P, N, C) -> (P, C, H, W)."""
         return cells.transpose(1, 2).unflatten(2, (self.grid, self.grid))
-
-
-class FusionLayer(SceneLayer):
-    """A scene layer whose cells attend to the words first.
-
-    What the words say enters both as a sum and as a product with the cell: a product is what makes
-    a red cell light up for the word "red" alone.
-    """
-
-    def __init__(self, dim: int, heads: int, grid: int, *, mix_globally: bool) -> None:
-        super().__init__(dim, heads, grid, mix_globally=mix_globally)
-        self.norm_words = nn.LayerNorm(dim)
-        self.words = WordAttention(dim, heads)
-
-    def forward(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        cells = cells + self.words(self.norm_words(cells), text, text_mask)
-        return super().forward(cells)
-
-
-class DenseFusion(nn.Module):
-    """Fusion layers and dense head over a square grid of `grid` x `grid` cells.
-
-    Returns:
-        boxes: (P, N, 4) cxcywh, fractions of the network input, N = grid * grid.
-        logits: (P, N), how much each cell believes that its box is the one.
-    """
-
-    reads_parts = False
-    activation_checkpointing = False
-    """Compute the layers again in the backward pass."""
-
-    def __init__(self, dim: int, grid: int, layers: int = 4, heads: int = 4) -> None:
-        super().__init__()
-        self.positions = nn.Parameter(torch.empty(1, grid * grid, dim).normal_(std=0.02))
-        self.layers = nn.ModuleList(
-            FusionLayer(dim, heads, grid, mix_globally=self.mixes_globally(index))
-            for index in range(layers)
-        )
-        self.norm = nn.LayerNorm(dim)
-        self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 5))
-        self.presence = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 1))
-        start_head(self.head, self.presence)
-        self.register_buffer("centers", cell_centers(grid), persistent=False)
-
-    @staticmethod
-    def mixes_globally(index: int) -> bool:
-        """Whether a layer sees the whole image."""
-        return index % 2 == 1
-
-    def prepare(self, visual: Tensor) -> Tensor:
-        """Visual tokens (B, N, D) with learned 2-D positions added, once a frame."""
-        return visual + self.positions
-
-    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
-        cells = visual.expand(text.shape[0], -1, -1)
-        return self.answer(self.through(self.layers, cells, text, text_mask))
-
-    def through(
-        self, layers: nn.ModuleList, cells: Tensor, text: Tensor, text_mask: Tensor
-    ) -> Tensor:
-        """The cells (P, N, D) after some of the layers."""
-        for layer in layers:
-            cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
-        return cells
-
-    def answer(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """What the cells (P, N, D) say after the last layer: boxes and logits."""
-        cells = self.norm(cells)
-        logit, sides = self.head(cells).split([1, 4], dim=-1)
-        # One more logit from where the cells look: "is it here at all" is no cell's own question.
-        seen = (logit.softmax(1) * cells).sum(1)
-        logits = logit.squeeze(-1) + self.presence(seen)
-        return to_boxes(self.centers, sides), logits
-
-
-def start_head(head: nn.Sequential, presence: nn.Sequential | None = None) -> None:
-    """Start from boxes of a third of the image and from "probably not here"."""
-    nn.init.zeros_(head[-1].weight)
-    nn.init.constant_(head[-1].bias, -1.6)
-    nn.init.constant_(head[-1].bias[:1], -4.0)
-    if presence is not None:
-        nn.init.zeros_(presence[-1].weight)
-        nn.init.zeros_(presence[-1].bias)
 
 
 def cell_centers(grid: int) -> Tensor:
