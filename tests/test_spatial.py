@@ -14,8 +14,10 @@ from train.data.spatial import (
     is_at,
     is_on,
     negations,
+    shared,
     spatial_expressions,
     turned,
+    without,
 )
 
 LAPTOP, LEFT_CUP, RIGHT_CUP = (0.4, 0.4, 0.6, 0.6), (0.1, 0.45, 0.2, 0.6), (0.8, 0.45, 0.9, 0.6)
@@ -97,3 +99,23 @@ def test_negations_mean_all_but_the_one_that_is_named(count: int) -> None:
         assert set(expression.boxes) == {i.box for i in group if i is not named}
         assert expression.kind == NEGATION and expression.num_instances == count
     assert len(list(negations("dog", group, random.Random(0)))) == 2
+
+
+def test_the_one_without_is_the_only_one_that_nothing_touches() -> None:
+    rider, horse, bare = (0.15, 0.1, 0.25, 0.4), (0.1, 0.3, 0.4, 0.9), (0.6, 0.3, 0.9, 0.9)
+    horses = [Instance("horse", horse), Instance("horse", bare)]
+
+    def asked(*people: Box) -> list[tuple[str, tuple[Box, ...]]]:
+        groups = {"horse": horses, "person": [Instance("person", box) for box in people]}
+        return [(e.text, e.boxes) for e in without(groups, random.Random(0))]
+
+    touching = (0.15, 0.2, 0.25, 0.6)
+    assert asked(touching) == [("the horse without a person", (bare,))]
+    assert asked(rider) == [], "most of the rider is above the horse: doubtful"
+    assert asked((0.45, 0.3, 0.55, 0.9)) == [], "beside both"
+    assert asked(touching, (0.7, 0.4, 0.8, 0.8)) == [], "both have one"
+
+
+def test_shared_area() -> None:
+    assert shared((0, 0, 0.5, 0.5), (0.25, 0.25, 1, 1)) == pytest.approx(0.0625)
+    assert shared((0, 0, 0.5, 0.5), (0.5, 0, 1, 1)) == shared((0, 0, 0.1, 1), (0.5, 0, 1, 1)) == 0

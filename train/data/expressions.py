@@ -16,7 +16,7 @@ from train.data.colours import alike
 from train.data.nouns import noun_for, plural
 from train.data.places import POSITION_MARGIN, area, center
 from train.data.samples import Expression, Instance, Photo
-from train.data.spatial import negations, spatial_expressions
+from train.data.spatial import negations, spatial_expressions, without
 
 SIZE_RATIO = 1.5
 """Least ratio of two areas to be told apart by size."""
@@ -93,12 +93,16 @@ def _by_colour(group: Sequence[Instance], rng: random.Random, make: Make) -> Ite
             yield make(rng.choice(forms), instance, "colour")
 
 
-def plural_expression(
+def counted_expression(
     label: str, group: Sequence[Instance], rng: random.Random
 ) -> Expression | None:
-    """An expression that means all of `group`, two or more instances; None for many."""
+    """An expression that means all of `group`, and maybe says how many; None for many."""
     if len(group) > len(NUMBERS) + 1:
         return None
+    if len(group) == 1:
+        noun = noun_for(label, rng)
+        forms = ("one {}", "the only {}", "a single {}")
+        return Expression(rng.choice(forms).format(noun), (group[0].box,), "several", 1, label)
     nouns, number = plural(noun_for(label, rng)), NUMBERS[len(group) - 2]
     forms = ("the {}", "{}", "all the {}", "all {}", f"{number} {{}}", f"the {number} {{}}")
     boxes = tuple(instance.box for instance in group)
@@ -119,10 +123,11 @@ def expressions_for(photo: Photo, rng: random.Random, *, several: bool = False) 
         known = known_groups(photo)
         told = [e for e in spatial_expressions(known, rng) if e.boxes]
         found += rng.sample(told, min(len(told), MOST_SPATIAL))
+        found += without(known, rng)
         for label, group in known.items():
             if len(group) > 1:
                 found += list(negations(label, group, rng))[rng.randrange(2) :][:1]
-                found += [e for e in [plural_expression(label, group, rng)] if e]
+            found += [e for e in [counted_expression(label, group, rng)] if e]
     found = [e for e in found if min(map(area, e.boxes)) >= LEAST_AREA]
     rng.shuffle(found)
     return found

@@ -7,6 +7,7 @@ since boxes do not show them.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -110,6 +111,28 @@ def gap(a: Box, b: Box) -> float:
     x = max(a[0] - b[2], b[0] - a[2], 0.0)
     y = max(a[1] - b[3], b[1] - a[3], 0.0)
     return float((x * x + y * y) ** 0.5)
+
+
+def without(groups: Groups, rng: random.Random) -> Iterator[Expression]:
+    """ "The horse without a person": the only one of its class that no person touches.
+
+    Each of the others has one whose greater part lies on it; "the person without a horse" likewise.
+    """
+    for (label, group), (other, things) in itertools.permutations(groups.items(), 2):
+        if "person" not in (label, other):  # what people ride, carry and sit on
+            continue
+        bare = [i for i in group if all(shared(i.box, t.box) == 0 for t in things)]
+        rest = [i for i in group if any(shared(i.box, t.box) > 0.5 * area(t.box) for t in things)]
+        if len(bare) == 1 and len(bare) + len(rest) == len(group) > 1:
+            text = f"the {noun_for(label, rng)} without a {noun_for(other, rng)}"
+            yield Expression(text, (bare[0].box,), NEGATION, len(group), label)
+
+
+def shared(a: Box, b: Box) -> float:
+    """Area that two boxes share, in fractions of the photo."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0.0) * max(height, 0.0)
 
 
 def negations(label: str, group: Sequence[Instance], rng: random.Random) -> Iterator[Expression]:
