@@ -24,17 +24,17 @@ from sdk.grounder import Grounder
 
 ASSETS = Path(__file__).parent / "assets"
 
-# The last phrase of each photo names something that is not in it.
+# What a person would ask of each photo; the last phrase names something that is not in it.
 PHOTOS = {
-    "astronaut.jpg": ("a smiling woman", "an orange jacket", "the woman's face", "a red bus"),
-    "cat.jpg": ("the cat", "an eye", "a bicycle"),
-    "moose.jpg": ("a brown animal", "the grass", "a man on a bench"),
-    "coffee.jpg": ("a brown surface", "a sheep"),
-    "stairs.jpg": ("a man", "the stairs", "a red bus"),
-    "bridge.jpg": ("the water", "a bicycle"),
+    "astronaut.jpg": ("the woman", "the orange suit", "the flag on the left", "a dog"),
+    "cat.jpg": ("the cat", "the cat's left eye", "a dog"),
+    "moose.jpg": ("the moose", "the grass", "a dog"),
+    "coffee.jpg": ("the cup", "the spoon", "the saucer", "a laptop"),
+    "stairs.jpg": ("the man", "all stairs", "a red bus"),
+    "bridge.jpg": ("the bridge", "the water", "a bicycle"),
 }
 VIDEO_STRIP = ("astronaut.jpg", "cat.jpg")
-VIDEO_PHRASES = ["an orange jacket", "the cat"]
+VIDEO_PHRASES = ["the orange suit", "the cat"]
 VIDEO_WH, VIDEO_FPS, VIDEO_SECONDS = (640, 480), 25, 6
 
 
