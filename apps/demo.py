@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 import sdk
 from apps.video_file import VideoFile
-from sdk._opencv import cv2
-from sdk.cli import add_model_options, load_grounder, report_errors, summary
-from sdk.drawing import draw, write_image
+from sdk._internal.opencv import cv2
+from sdk.application import add_model_options, load_grounder, report_errors, summary
 from sdk.errors import GroundingError
-from sdk.frames import as_bgr
 from sdk.grounder import Grounder
+from sdk.inputs.frames import as_bgr
+from sdk.outputs.drawing import draw, write_image
 
 ASSETS = Path(__file__).parent / "assets"
 

@@ -23,14 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.video_file import VideoFile, frame_count, partial_name
-from sdk.cli import add_model_options, load_grounder, refuse_overwriting, report_errors
-from sdk.closing import Closing
-from sdk.drawing import draw
+from sdk._internal.closing import Closing
+from sdk._internal.progress import Progress
+from sdk.application import add_model_options, load_grounder, refuse_overwriting, report_errors
 from sdk.errors import GroundingError, SourceError
-from sdk.interop import to_json_line
-from sdk.progress import Progress
-from sdk.sources import FrameSource, open_source
-from sdk.tracking import Tracking
+from sdk.inputs.sources import FrameSource, open_source
+from sdk.outputs.drawing import draw
+from sdk.outputs.interop import to_json_line
+from sdk.streaming.tracking import Tracking
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._opencv import cv2
-from sdk.closing import Closing
+from sdk._internal.closing import Closing
+from sdk._internal.opencv import cv2
 from sdk.errors import GroundingError
-from sdk.sources import PICTURE_SUFFIXES
+from sdk.inputs.sources import PICTURE_SUFFIXES
 
 # Codecs that OpenCV's own wheels can write; they cannot write H.264.
 _CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":  # started as a file: the repository is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sdk.cli import add_model_options, report_errors
-from sdk.server import command
+from sdk.application import add_model_options, report_errors
+from sdk.server import serve
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Response
@@ -39,16 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Serve a page that finds what phrases describe, in the webcam or in pictures."
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    command.add_arguments(parser)
+    serve.add_arguments(parser)
     add_model_options(parser)
     args = parser.parse_args(argv)
     return report_errors(lambda: run(args))
 
 
 def run(args: argparse.Namespace) -> None:
-    app = command.make_app(args)
+    app = serve.make_app(args)
     add_pages(app)
-    command.serve(app, args, _open_browser if args.open else None)
+    serve.serve(app, args, _open_browser if args.open else None)
 
 
 def add_pages(app: "FastAPI") -> None:
@@ -58,7 +58,7 @@ def add_pages(app: "FastAPI") -> None:
 
 
 def _sender(file: Path) -> "Callable[[], Awaitable[Response]]":
-    from fastapi.responses import FileResponse  # an optional package: see `command.make_app`
+    from fastapi.responses import FileResponse  # an optional package: see `serve.make_app`
 
     async def send() -> FileResponse:
         return FileResponse(file, headers=HEADERS)

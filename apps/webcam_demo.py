@@ -23,12 +23,12 @@ from apps.webcam.recorder import Recorder
 from apps.webcam.session import Session
 from apps.webcam.why import Wording
 from apps.webcam.window import Window
-from sdk.cli import add_model_options, load_grounder, refuse_overwriting, report_errors
-from sdk.display import require_display
-from sdk.drawing import draw
+from sdk.application import add_model_options, load_grounder, refuse_overwriting, report_errors
 from sdk.grounder import DEFAULT_BUNDLE
-from sdk.stream import Stream
-from sdk.tracking import DEFAULT_TRACKING, Tracking
+from sdk.outputs.display import require_display
+from sdk.outputs.drawing import draw
+from sdk.streaming.stream import Stream
+from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 
 MOST_WH = (1280, 800)
 """Of the window, when it opens."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.markdown import table
 from sdk import Grounder, Grounding
-from sdk.boxes import iou_xyxy, union_xyxy
+from sdk.geometry.boxes import iou_xyxy, union_xyxy
 from sdk.results import Box
 
 ROOT = Path(__file__).parents[1]

@@ -20,8 +20,8 @@ from benchmarks.asked import (
     Picture,
     report,
 )
-from sdk.drawing import WHITE, Colour, Image, draw, draw_dashed
-from sdk.frames import as_bgr
+from sdk.inputs.frames import as_bgr
+from sdk.outputs.drawing import WHITE, Colour, Image, draw, draw_dashed
 
 PAGE = ROOT / "docs/askings.md"
 PICTURES = ROOT / "docs/images/askings"

@@ -27,10 +27,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.markdown import table  # noqa: E402
 from benchmarks.record import save  # noqa: E402
-from sdk.boxes import iou_xyxy  # noqa: E402
-from sdk.decode import suppress  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
-from sdk.frames import as_bgr  # noqa: E402
+from sdk.geometry.boxes import iou_xyxy  # noqa: E402
+from sdk.geometry.decode import suppress  # noqa: E402
+from sdk.inputs.frames import as_bgr  # noqa: E402
 from train.data.coco import COCO_CLASSES  # noqa: E402
 from train.data.expressions import ORDINALS  # noqa: E402
 from train.data.readers import data_root  # noqa: E402

@@ -30,7 +30,9 @@ from benchmarks.markdown import replaced, table  # noqa: E402
 from export.graphs import export_graphs  # noqa: E402
 from export.half import to_half  # noqa: E402
 from export.quantize import Calibrated, Feed  # noqa: E402
-from sdk.contract import (  # noqa: E402
+from sdk.backends.tensorrt.builder import build_engine  # noqa: E402
+from sdk.backends.tensorrt.library import TENSORRT_RTX, load_library  # noqa: E402
+from sdk.bundle.contract import (  # noqa: E402
     ATTENTION_MASK,
     IMAGE,
     INPUT_IDS,
@@ -40,8 +42,6 @@ from sdk.contract import (  # noqa: E402
     VISION,
     VISUAL_TOKENS,
 )
-from sdk.engines.builder import build_engine  # noqa: E402
-from sdk.engines.library import TENSORRT_RTX, load_library  # noqa: E402
 from sdk.errors import EngineBuildError  # noqa: E402
 from train.build import MAX_TOKENS  # noqa: E402
 from train.config import TrainConfig  # noqa: E402

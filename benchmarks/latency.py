@@ -1,7 +1,7 @@
 """Latency of the shipped bundle through the SDK: `python benchmarks/latency.py`.
 
-Each precision of the bundle as `grounder bench` measures it (see `sdk.bench`), with machine and
-commit, goes to benchmarks/results/latency.json.
+Each precision of the bundle as `grounder bench` measures it, with machine and commit, goes to
+benchmarks/results/latency.json.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from sdk import GroundingError  # noqa: E402
-from sdk.bench import measure  # noqa: E402
-from sdk.bench_command import report, write_record  # noqa: E402
+from sdk.bundle.manifest import Manifest  # noqa: E402
+from sdk.diagnostics.benchmark import measure  # noqa: E402
+from sdk.diagnostics.record import report, write_record  # noqa: E402
 from sdk.grounder import DEFAULT_BUNDLE  # noqa: E402
-from sdk.manifest import Manifest  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 

@@ -38,7 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from sdk import Grounder  # noqa: E402
 from sdk.backends.ort import physical_cores  # noqa: E402
-from sdk.bench_command import write_record  # noqa: E402
+from sdk.diagnostics.record import write_record  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sdk.bench_command import write_record
+from sdk.diagnostics.record import write_record
 
 
 def percentiles(values: ArrayLike, which: Sequence[int]) -> dict[str, float]:

@@ -29,10 +29,10 @@ import httpx  # noqa: E402
 import numpy as np  # noqa: E402
 
 from benchmarks.record import percentiles, save  # noqa: E402
-from sdk._opencv import cv2  # noqa: E402
-from sdk.cli import report_errors  # noqa: E402
+from sdk._internal.opencv import cv2  # noqa: E402
+from sdk.application import report_errors  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
-from sdk.frames import as_bgr  # noqa: E402
+from sdk.inputs.frames import as_bgr  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 CLIENTS = (1, 4, 16)

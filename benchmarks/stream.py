@@ -31,10 +31,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.record import percentiles, save  # noqa: E402
 from sdk import Grounder, Grounding, GroundingError, draw  # noqa: E402
-from sdk.boxes import iou_xyxy  # noqa: E402
-from sdk.cli import report_errors  # noqa: E402
-from sdk.frames import as_bgr  # noqa: E402
-from sdk.tracking import DEFAULT_TRACKING, Tracker, Tracking  # noqa: E402
+from sdk.application import report_errors  # noqa: E402
+from sdk.geometry.boxes import iou_xyxy  # noqa: E402
+from sdk.inputs.frames import as_bgr  # noqa: E402
+from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 Frame = NDArray[np.uint8]

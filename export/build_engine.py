@@ -21,7 +21,7 @@ if not __package__:  # run as a script: this folder is first on the path, its pa
     sys.path = [str(ROOT), *(p for p in sys.path if Path(p).resolve() != ROOT / "export")]
 # What needs no PyTorch.
 from export.targets import TARGETS, Target  # noqa: E402
-from sdk.engines.library import load_library  # noqa: E402
+from sdk.backends.tensorrt.library import load_library  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.plan import VOCAB_NAME, WORDS_NAME, Inputs, Plan
-from sdk.manifest import (
+from sdk.bundle.manifest import (
     IDENTITY,
     Encoders,
     GraphFile,

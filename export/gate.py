@@ -15,8 +15,8 @@ import numpy as np
 
 from export.measure import Answered, interleaved_ms, median_box_iou, points_lost, sure_gain
 from export.parity import Case, deviations
-from sdk.backends import open_session
-from sdk.contract import ATTENTION_MASK, FUSION
+from sdk.backends.select import open_session
+from sdk.bundle.contract import ATTENTION_MASK, FUSION
 
 MOST_POINTS_LOST = 0.5
 """Points of Acc@0.5 that a reduced form may cost."""

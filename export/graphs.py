@@ -1,4 +1,4 @@
-"""A model's three graphs as ONNX files with the names of `sdk.contract`."""
+"""A model's three graphs as ONNX files with the names of `sdk.bundle.contract`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from sdk.contract import FUSION, GRAPHS, TAUGHT_PER_CALL, TEXT, VISION, GraphSpec
+from sdk.bundle.contract import FUSION, GRAPHS, TAUGHT_PER_CALL, TEXT, VISION, GraphSpec
 from train.build import MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
 from train.model import GroundingModel

@@ -1,5 +1,5 @@
 """FP16 baked into a graph: strongly typed TensorRT and ONNX Runtime on CUDA then compute the same
-from one file. Inputs and outputs stay as `sdk.contract` has them.
+from one file. Inputs and outputs stay as `sdk.bundle.contract` has them.
 
 FP32 stay, found by what the nodes are and not by their names:
 
@@ -34,8 +34,8 @@ from onnx import (
 )
 
 from export.graphs import stripped
+from sdk._internal.files import replacing
 from sdk.errors import BackendError
-from sdk.files import replacing
 
 NARROW = 16
 """Layers with fewer outputs stay float."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from export.calibrate import logit
 from sdk import Grounder
-from sdk.backends import Session
-from sdk.boxes import iou_xyxy
-from sdk.manifest import Calibration
+from sdk.backends.session import Session
+from sdk.bundle.manifest import Calibration
+from sdk.geometry.boxes import iou_xyxy
 from train.data.samples import Asked, Photo
 from train.evaluator import Answer, Outcome, Predict, accuracy, bundle_predict, evaluate
 

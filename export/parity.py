@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from export.graphs import output_names, part_of
-from sdk.backends import Session, open_session
-from sdk.contract import (
+from sdk.backends.select import open_session
+from sdk.backends.session import Session
+from sdk.bundle.contract import (
     ATTENTION_MASK,
     DELTA_DOWN,
     DELTA_UP,
@@ -32,7 +33,7 @@ from sdk.contract import (
     check_graphs,
 )
 from sdk.errors import GroundingError
-from sdk.phrases import pad_tokens
+from sdk.inputs.phrases import pad_tokens
 from train.features import pad
 from train.model import GroundingModel
 

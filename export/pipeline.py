@@ -38,10 +38,10 @@ from export.quantize import STATIC, Calibrated, quantize
 from export.tables import print_engines, print_graphs, print_precisions
 from sdk import Grounder
 from sdk.backends.ort import physical_cores
-from sdk.compile import CompiledGraph, compile_bundle
-from sdk.contract import TEXT
-from sdk.engines.library import load_library
-from sdk.manifest import IDENTITY, Calibration, Manifest
+from sdk.backends.tensorrt.compile import CompiledGraph, compile_bundle
+from sdk.backends.tensorrt.library import load_library
+from sdk.bundle.contract import TEXT
+from sdk.bundle.manifest import IDENTITY, Calibration, Manifest
 from train.build import preprocess_for
 from train.evaluate import report
 from train.evaluator import Outcome, accuracy, bundle_predict

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from export.samples import Samples
 from export.targets import Target
-from sdk.engines.cache import ENGINES_FOLDER
-from sdk.known_words import WORD
-from sdk.manifest import MANIFEST_NAME, sha256_file
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.backends.tensorrt.cache import ENGINES_FOLDER
+from sdk.bundle.known_words import WORD
+from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
+from sdk.bundle.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, check_vocab, preprocess_for
 from train.config import TrainConfig
 from train.data.coco import COCO_CLASSES

@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from export.half import NARROW, PRODUCTS, as_half, product_width, save_checked, to_half
 from export.targets import RECIPES
-from sdk.backends import open_session
+from sdk.backends.select import open_session
 from sdk.errors import PrecisionError
 
 STATIC = ("static", "symmetric", "mixed")

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from export.parity import padded
 from export.quantize import Feed
-from sdk.backends import open_session
-from sdk.contract import (
+from sdk.backends.select import open_session
+from sdk.bundle.contract import (
     ATTENTION_MASK,
     IMAGE,
     INPUT_IDS,
@@ -21,10 +21,10 @@ from sdk.contract import (
     VISION,
     VISUAL_TOKENS,
 )
-from sdk.frames import as_bgr
-from sdk.lessons import nothing_taught
-from sdk.preprocess import Preprocess
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.bundle.lessons import nothing_taught
+from sdk.bundle.preprocess import Preprocess
+from sdk.bundle.tokenizer import WordPieceTokenizer
+from sdk.inputs.frames import as_bgr
 from train.data.samples import Photo, spread
 
 PARITY_PHOTOS = 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from export.gate import GraphFigures
-from sdk.compile import CompiledGraph
-from sdk.contract import FUSION, VISION
-from sdk.manifest import Manifest
+from sdk.backends.tensorrt.compile import CompiledGraph
+from sdk.bundle.contract import FUSION, VISION
+from sdk.bundle.manifest import Manifest
 
 
 def print_graphs(figures: Mapping[str, Mapping[str, GraphFigures]]) -> None:

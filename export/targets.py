@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sdk.contract import FUSION, TEXT, VISION
-from sdk.engines.library import TENSORRT, TENSORRT_RTX
+from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
+from sdk.bundle.contract import FUSION, TEXT, VISION
 
 PRECISIONS = ("fp32", "fp16", "int8")
 RECIPES = {

@@ -35,11 +35,11 @@ from sdk.errors import (
 from sdk.results import Grounding, Place
 
 if TYPE_CHECKING:
-    from sdk.drawing import draw
-    from sdk.frames import RGB
     from sdk.grounder import Grounder
-    from sdk.stream import Stream, StreamResult
-    from sdk.tracking import Tracking
+    from sdk.inputs.frames import RGB
+    from sdk.outputs.drawing import draw
+    from sdk.streaming.stream import Stream, StreamResult
+    from sdk.streaming.tracking import Tracking
     from sdk.view import FrameView
 
 __version__ = "0.1.0"
@@ -79,11 +79,11 @@ __all__ = [
 _HOMES = {
     "FrameView": "sdk.view",
     "Grounder": "sdk.grounder",
-    "RGB": "sdk.frames",
-    "Stream": "sdk.stream",
-    "StreamResult": "sdk.stream",
-    "Tracking": "sdk.tracking",
-    "draw": "sdk.drawing",
+    "RGB": "sdk.inputs.frames",
+    "Stream": "sdk.streaming.stream",
+    "StreamResult": "sdk.streaming.stream",
+    "Tracking": "sdk.streaming.tracking",
+    "draw": "sdk.outputs.drawing",
 }
 
 if not TYPE_CHECKING:  # else any name would be fine with a type checker

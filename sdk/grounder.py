@@ -17,9 +17,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.backends import Session, open_bundle
-from sdk.capture import SourceLike
-from sdk.contract import (
+from sdk.backends.select import open_bundle
+from sdk.backends.session import Session
+from sdk.bundle.contract import (
     ATTENTION_MASK,
     IMAGE,
     INPUT_IDS,
@@ -30,17 +30,18 @@ from sdk.contract import (
     GraphSpec,
     check_graphs,
 )
-from sdk.decode import check_alternatives
+from sdk.bundle.known_words import KnownWords, Unknown
+from sdk.bundle.manifest import Manifest
+from sdk.bundle.spelling import Speller
+from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import BundleNotFoundError, PhraseError
-from sdk.frames import FrameLike, Region, as_bgr, crop
-from sdk.known_words import KnownWords, Unknown
-from sdk.manifest import Manifest
-from sdk.phrases import EncodedPhrase, as_phrases
+from sdk.geometry.decode import check_alternatives
+from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
+from sdk.inputs.phrases import EncodedPhrase, as_phrases
 from sdk.results import Grounding
-from sdk.spelling import Speller
-from sdk.stream import Stream
-from sdk.tokenizer import WordPieceTokenizer
-from sdk.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.capture import SourceLike
+from sdk.streaming.stream import Stream
+from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 from sdk.view import FrameView
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
@@ -95,7 +96,7 @@ class Grounder:
         """Load a bundle folder, by default the packaged one, and check it against its hashes.
 
         `device`: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda", "openvino",
-        "tensorrt" (after `grounder compile`) or another of `sdk.backends.DEVICES`.
+        "tensorrt" (after `grounder compile`) or another of `sdk.backends.select.DEVICES`.
         `precision`: "auto" (the bundle's own choice, "fp16" on an NVIDIA GPU that was asked for) or
         a name the bundle carries, as "fp32".
         `threads`: CPU threads, None for one per physical core.
@@ -151,7 +152,7 @@ class Grounder:
     ) -> Grounding | list[Grounding]:
         """Ground one phrase, or several with one vision pass; results in the order of the phrases.
 
-        `frame`: (H, W, 3) uint8 BGR array as OpenCV gives it, `sdk.frames.RGB` of an RGB one, an
+        `frame`: (H, W, 3) uint8 BGR array as OpenCV gives it, `sdk.RGB` of an RGB one, an
         array of another library on the CPU, a picture's path or a PIL image.
         `alternatives`: how many other places to give besides the best, at most.
         `region`: (left, top, right, bottom) in pixels of the frame; nothing else is looked at, cut
@@ -197,9 +198,9 @@ class Grounder:
         policy: str = "auto",
         reconnect_seconds: float = 30.0,
     ) -> Stream:
-        """Ground phrases in frames as they come: an iterator of `sdk.stream.StreamResult`.
+        """Ground phrases in frames as they come: an iterator of `sdk.StreamResult`.
 
-        `source`: what `sdk.sources.open_source` opens, or an iterable of frames.
+        `source`: what `sdk.inputs.sources.open_source` opens, or an iterable of frames.
         `tracking`: how boxes are carried between groundings; None for groundings as they are. The
         default leaves separate pictures (a folder, a pattern) untracked.
         `every`: frames from one grounding to the next, at least. Frames between are carried;
@@ -224,7 +225,7 @@ class Grounder:
         )
 
     def _encode_phrase(self, phrase: str) -> EncodedPhrase:
-        """One phrase at a time, unpadded: see `sdk.contract`."""
+        """One phrase at a time, unpadded: see `sdk.bundle.contract`."""
         read = self._speller.correct(phrase) if self._speller else phrase
         ids = self._tokenizer.encode(read)
         if all(token == self._tokenizer.unk_id for token in ids[1:-1]):

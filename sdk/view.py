@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.closing import Closing
-from sdk.contract import (
+from sdk._internal.closing import Closing
+from sdk.bundle.contract import (
     ATTENTION_MASK,
     BOXES,
     FUSION,
@@ -17,11 +17,11 @@ from sdk.contract import (
     TEXT_TOKENS,
     VISUAL_TOKENS,
 )
-from sdk.decode import best_boxes, check_alternatives, instances, next_best
+from sdk.bundle.lessons import nothing_taught
+from sdk.bundle.manifest import Calibration
 from sdk.errors import BackendError, FrameError
-from sdk.lessons import nothing_taught
-from sdk.manifest import Calibration
-from sdk.phrases import EncodedPhrase, pad_tokens
+from sdk.geometry.decode import best_boxes, check_alternatives, instances, next_best
+from sdk.inputs.phrases import EncodedPhrase, pad_tokens
 from sdk.results import Grounding, Place
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import onnx
 import onnx.parser
 import pytest
 
-from sdk.compile import CompiledGraph, compile_bundle
-from sdk.engines import library as libraries
-from sdk.engines.builder import Sizes
-from sdk.engines.library import Device, Library, load_library
+from sdk.backends.tensorrt import library as libraries
+from sdk.backends.tensorrt.builder import Sizes
+from sdk.backends.tensorrt.compile import CompiledGraph, compile_bundle
+from sdk.backends.tensorrt.library import Device, Library, load_library
 
 RTX_3060 = Device("RTX 3060", "8.6", 28)
 SIZES: Mapping[str, Sizes] = {"P": (1, 2, 4)}

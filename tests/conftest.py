@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
-from sdk.manifest import (
+from sdk.bundle.manifest import (
     Calibration,
     Encoders,
     GraphFile,
@@ -20,7 +20,7 @@ from sdk.manifest import (
     TokenizerSpec,
     sha256_file,
 )
-from sdk.preprocess import Preprocess
+from sdk.bundle.preprocess import Preprocess
 
 # Helpers with fixtures, which the test files that use them load, and with asserts to be explained.
 pytest.register_assert_rewrite("tests.serving", "tests.compiling")

@@ -17,11 +17,12 @@ import uvicorn
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-import sdk.backends
+import sdk.backends.select
 from sdk import BackendError, Grounder, Grounding
-from sdk.backends import Session, open_session
+from sdk.backends.select import open_session
+from sdk.backends.session import Session
 from sdk.results import Place
-from sdk.server import Limits, command, create_app
+from sdk.server import Limits, create_app, serve
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
 UNKNOWN = "\u72ac"  # a letter, so a phrase, but none the tiny bundle knows
@@ -58,7 +59,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     def open_watched(path: Path, device: str, threads: int | None) -> WatchedSession:
         return WatchedSession(open_session(path, device, threads), path.name.split(".")[0])
 
-    monkeypatch.setattr(sdk.backends, "open_session", open_watched)
+    monkeypatch.setattr(sdk.backends.select, "open_session", open_watched)
     return watch
 
 
@@ -70,13 +71,13 @@ def grounder(watch: Watch, tiny_bundle: Path) -> Grounder:
 @contextmanager
 def serving(grounder: Grounder, limits: Limits | None = None, **options: Any) -> Iterator[str]:
     """The address of a server that runs in a thread; afterwards it has stopped by itself."""
-    with command.listen("127.0.0.1", 0) as listener:
+    with serve.listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(create_app(grounder, limits, **options), log_config=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            yield command.address(listener)
+            yield serve.address(listener)
         finally:
             server.should_exit = True
             thread.join(30)

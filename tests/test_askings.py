@@ -23,7 +23,7 @@ from benchmarks.asked import (
 )
 from benchmarks.askings_page import caption
 from sdk import Grounding
-from sdk.frames import as_bgr
+from sdk.inputs.frames import as_bgr
 from sdk.results import Box
 
 CUP, OTHER_CUP, ELSEWHERE = (0.0, 0.0, 10.0, 10.0), (30.0, 0.0, 40.0, 10.0), (70.0, 70.0, 80, 80)

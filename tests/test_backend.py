@@ -6,8 +6,9 @@ import onnx.parser
 import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from sdk.backends import open_session, ort
-from sdk.contract import TEXT
+from sdk.backends import ort
+from sdk.backends.select import open_session
+from sdk.bundle.contract import TEXT
 from sdk.errors import (
     BackendError,
     BundleCorruptError,

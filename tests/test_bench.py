@@ -14,11 +14,13 @@ import onnxruntime
 import pytest
 
 import sdk
-from sdk import Grounder, GroundingError, bench, bench_command
+from sdk import Grounder, GroundingError
 from sdk.backends.ort import PROVIDERS, OrtSession
+from sdk.bundle.manifest import sha256_file
 from sdk.cli import main
+from sdk.diagnostics import benchmark
+from sdk.diagnostics import record as records
 from sdk.grounder import DEFAULT_BUNDLE
-from sdk.manifest import sha256_file
 
 ROOT = Path(sdk.__file__).parents[1]
 NAMES = [
@@ -46,14 +48,14 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def record(default_run: Path) -> dict[str, Any]:
-    return bench_command.read_record(default_run)
+    return records.read_record(default_run)
 
 
 def test_every_part_has_ordered_percentiles(record: dict[str, Any]) -> None:
     times = record["milliseconds"]
     assert list(times) == NAMES
     for name, row in times.items():
-        assert row["samples"] == (bench.LOADS if name in ("load", "first answer") else 10)
+        assert row["samples"] == (benchmark.LOADS if name in ("load", "first answer") else 10)
         assert 0 < row["q25"] <= row["p50"] <= row["q75"] <= row["p90"] <= row["p99"], name
     few, many = times["new frame, 1 phrase"]["mean"], times["new frame, 3 phrases"]["mean"]
     assert record["per_second"]["frames"] == pytest.approx(1000 / few)
@@ -87,7 +89,7 @@ def test_memory(record: dict[str, Any]) -> None:
 
 
 def test_the_report_shows_every_figure(record: dict[str, Any]) -> None:
-    lines = bench_command.report(record)
+    lines = records.report(record)
     for name, row in record["milliseconds"].items():
         (line,) = (line for line in lines if line.startswith(f"{name}  "))
         assert line.split()[-3:] == [f"{row[key]:.2f}" for key in ("p50", "p90", "p99")]
@@ -99,7 +101,7 @@ def test_the_report_shows_every_figure(record: dict[str, Any]) -> None:
 def test_a_run_has_not_changed_from_itself(
     record: dict[str, Any],
 ) -> None:
-    lines = bench_command.compare(record, record)
+    lines = records.compare(record, record)
     assert lines[-1] == "no change beyond the noise"
     assert len(lines) == len(NAMES) + 2 + len(record["memory_mib"]) + 1
     assert all(line.endswith("+0.0%") for line in lines[:-1])
@@ -112,7 +114,7 @@ def test_changes_beyond_the_noise_are_marked(record: dict[str, Any]) -> None:
         row = before["milliseconds"][name]
         before["milliseconds"][name] = {key: factor * value for key, value in row.items()}
     del before["milliseconds"]["preprocess"]
-    lines = bench_command.compare(before, record)
+    lines = records.compare(before, record)
     assert lines[0].startswith("not alike, bundle sha256: 000") and "machine" not in lines[0]
     marked = {line.split("  ")[0]: line.split()[-2:] for line in lines if line.endswith("er")}
     assert marked == {"vision": ["-99.0%", "faster"], "text": ["+9900.0%", "slower"]}
@@ -125,7 +127,7 @@ def test_figures_that_overlap_are_noise(record: dict[str, Any]) -> None:
     row = before["milliseconds"]["vision"]
     row["p50"], row["q25"] = 2 * row["p50"], record["milliseconds"]["vision"]["q75"]
     row["q75"] = 3 * row["p50"]
-    assert bench_command.compare(before, record)[-1] == "no change beyond the noise"
+    assert records.compare(before, record)[-1] == "no change beyond the noise"
 
 
 def test_the_command_compares_and_replaces(
@@ -134,7 +136,7 @@ def test_the_command_compares_and_replaces(
     path = tmp_path / "run.json"
     options = [tiny_bundle, "--frames", 1, "--precision", "int8", "--json", path]
     assert call(*options) == 0
-    first = bench_command.read_record(path)
+    first = records.read_record(path)
     assert first["bundle"]["graphs"]["text"]["precision"] == "int8"
     assert first["accuracy"] == {"accuracy": None, "box_iou_to_fp32": None, "score_drift": None}
     printed = capsys.readouterr().out
@@ -142,14 +144,14 @@ def test_the_command_compares_and_replaces(
     assert "Acc@0.5 unknown" in printed and "compared" not in printed
     assert call(*options, "--compare", path) == 0
     assert f"compared with {path}" in capsys.readouterr().out
-    assert bench_command.read_record(path) != first
+    assert records.read_record(path) != first
     assert [file.name for file in tmp_path.glob("run*")] == ["run.json"]
 
 
 def test_a_picture_of_ones_own(tiny_bundle: Path, tmp_path: Path) -> None:
     picture = tmp_path / "photo.png"
     cv2.imwrite(str(picture), np.full((60, 80, 3), 90, np.uint8))
-    record = bench.measure(tiny_bundle, frames=1, phrases=[1], image=str(picture))
+    record = benchmark.measure(tiny_bundle, frames=1, phrases=[1], image=str(picture))
     assert record["settings"]["size_wh"] == [80, 60]
     assert "new frame, 1 phrase" in record["milliseconds"]
 
@@ -183,13 +185,13 @@ def test_an_error_is_one_line_and_exit_code_2(
 
 def test_another_format_is_refused(record: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    path.write_text(json.dumps(record | {"format": bench_command.FORMAT + 1}))
+    path.write_text(json.dumps(record | {"format": records.FORMAT + 1}))
     with pytest.raises(GroundingError, match="measure it again"):
-        bench_command.read_record(path)
+        records.read_record(path)
 
 
 def test_a_write_that_fails_leaves_nothing(record: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run.json").mkdir()
     with pytest.raises(GroundingError, match=r"run\.json"):
-        bench_command.write_record(tmp_path / "run.json", record)
+        records.write_record(tmp_path / "run.json", record)
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]

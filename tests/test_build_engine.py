@@ -22,13 +22,13 @@ from onnx import numpy_helper
 from export import pipeline
 from export.build_engine import main
 from sdk import Grounder
-from sdk.backends import open_session
-from sdk.boxes import iou_xyxy
-from sdk.contract import GRAPHS, IMAGE, VISUAL_TOKENS
-from sdk.decode import best_boxes
-from sdk.frames import as_bgr
-from sdk.manifest import Manifest
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.backends.select import open_session
+from sdk.bundle.contract import GRAPHS, IMAGE, VISUAL_TOKENS
+from sdk.bundle.manifest import Manifest
+from sdk.bundle.tokenizer import WordPieceTokenizer
+from sdk.geometry.boxes import iou_xyxy
+from sdk.geometry.decode import best_boxes
+from sdk.inputs.frames import as_bgr
 from tests.tiny import tiny_checkpoint, tiny_data
 from train.build import MAX_TOKENS, preprocess_for
 from train.data.dataset import BatchMaker

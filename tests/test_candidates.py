@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdk.contract import FUSION
-from sdk.lessons import nothing_taught
+from sdk.bundle.contract import FUSION
+from sdk.bundle.lessons import nothing_taught
 from tests.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.test_train import steps, trainer
 from train.candidate_loss import meant_terms, wanted_cells

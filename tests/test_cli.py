@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder, Grounding
-from sdk.cli import main, refuse_overwriting, table
-from sdk.manifest import GraphFile, Manifest, sha256_file
+from sdk.application import refuse_overwriting, table
+from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
+from sdk.cli import main
 from sdk.results import Place
 
 ROOT = Path(sdk.__file__).parents[1]

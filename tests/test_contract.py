@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sdk.contract import FUSION, GRAPHS, TEXT, VISION, GraphSpec, TensorSpec, check_graphs
+from sdk.bundle.contract import FUSION, GRAPHS, TEXT, VISION, GraphSpec, TensorSpec, check_graphs
 from sdk.errors import BundleMismatchError
 
 SIZES = {"H": 32, "W": 48}

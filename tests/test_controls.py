@@ -12,7 +12,7 @@ from apps.webcam.controls import (
     Controls,
 )
 from apps.webcam.window import ascii_key
-from sdk.drawing import PALETTE
+from sdk.outputs.drawing import PALETTE
 
 
 def press(controls: Controls, *keys: int | str) -> Controls:

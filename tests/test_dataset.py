@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from sdk.boxes import cxcywh_to_xyxy
-from sdk.preprocess import Preprocess
+from sdk.bundle.preprocess import Preprocess
+from sdk.geometry.boxes import cxcywh_to_xyxy
 from train.data.dataset import MOST_CONTRAST_WITH_CAPTIONS, Batch, BatchMaker
 from train.data.samples import Box, Expression, Instance, Photo
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sdk.boxes import cxcywh_to_xyxy, iou_xyxy
-from sdk.decode import MOST_IOU, best_boxes, instances, next_best, suppress, vote
+from sdk.geometry.boxes import cxcywh_to_xyxy, iou_xyxy
+from sdk.geometry.decode import MOST_IOU, best_boxes, instances, next_best, suppress, vote
 
 
 def logit(probability: float) -> float:

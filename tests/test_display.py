@@ -10,7 +10,7 @@ import pytest
 
 import sdk
 from sdk import DependencyError
-from sdk.display import require_display
+from sdk.outputs.display import require_display
 
 ROOT = Path(sdk.__file__).parents[1]
 
@@ -25,7 +25,7 @@ def test_without_windows_or_display(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="X11 is Linux's")
 def test_a_display_that_does_not_answer() -> None:
     """In a child process, because this is where OpenCV would abort."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport sdk.display as d\n"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport sdk.outputs.display as d\n"
     done = subprocess.run(
         [sys.executable, "-c", code + "d.require_display()"],
         env={**os.environ, "DISPLAY": ":250"},

@@ -15,10 +15,11 @@ import onnxruntime
 import pytest
 
 import sdk
-from sdk import Grounder, doctor, machine
-from sdk.cli import main
-from sdk.engines import library
-from sdk.engines.library import cuda_device
+from sdk import Grounder
+from sdk.backends.tensorrt import library
+from sdk.backends.tensorrt.library import cuda_device
+from sdk.cli import doctor, main
+from sdk.diagnostics import machine
 
 REPOSITORY = Path(sdk.__file__).parents[1]
 OPTIONAL = ("openvino", "tensorrt", "tensorrt_rtx", "cuda")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from sdk import Grounding, GroundingError, draw
-from sdk.drawing import MUTED, PALETTE, draw_dashed, draw_lines, to_ascii, write_image
+from sdk.outputs.drawing import MUTED, PALETTE, draw_dashed, draw_lines, to_ascii, write_image
 
 Box = tuple[float, float, float, float]
 

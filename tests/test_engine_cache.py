@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdk
-from sdk.engines.cache import Engine, EngineCache, EngineKey, Refusal
+from sdk.backends.tensorrt.cache import Engine, EngineCache, EngineKey, Refusal
 from sdk.errors import (
     EngineCorruptError,
     EngineFolderError,
@@ -46,7 +46,7 @@ SETUP = f"""
 import os, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from sdk.engines.cache import EngineCache, EngineKey
+from sdk.backends.tensorrt.cache import EngineCache, EngineKey
 from sdk.errors import EngineFolderError
 key = {KEY!r}
 plan = bytes(range(256)) * 40

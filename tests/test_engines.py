@@ -12,8 +12,8 @@ import onnx.parser
 import pytest
 
 import sdk
-from sdk.engines.builder import build_engine
-from sdk.engines.library import Library
+from sdk.backends.tensorrt.builder import build_engine
+from sdk.backends.tensorrt.library import Library
 from sdk.errors import (
     BundleNotFoundError,
     EngineBuildError,
@@ -135,7 +135,7 @@ def test_ctrl_c_stops_the_build_and_leaves_no_engine(rtx: Library, tmp_path: Pat
     code = f"""
 import os, signal, sys, threading
 sys.path.insert(0, {str(ROOT)!r})
-from sdk.compile import compile_bundle
+from sdk.backends.tensorrt.compile import compile_bundle
 
 def progress(phase, done, total):
     if "Optimizing graph" in phase and done == 0:

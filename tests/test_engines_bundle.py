@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sdk.compile import compile_bundle, engine_for, profiles_for
-from sdk.contract import PHRASES_PER_CALL, TAUGHT_PER_CALL
-from sdk.engines.cache import Engine, Refusal
-from sdk.engines.library import Library
+from sdk.backends.tensorrt.cache import Engine, Refusal
+from sdk.backends.tensorrt.compile import compile_bundle, engine_for, profiles_for
+from sdk.backends.tensorrt.library import Library
+from sdk.bundle.contract import PHRASES_PER_CALL, TAUGHT_PER_CALL
+from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
 from sdk.errors import (
     BundleCorruptError,
     DeviceError,
@@ -20,7 +21,6 @@ from sdk.errors import (
     PrecisionError,
 )
 from sdk.grounder import DEFAULT_BUNDLE
-from sdk.manifest import GraphFile, Manifest, sha256_file
 from tests.compiling import compiled, graph_file
 
 pytest_plugins = ["tests.compiling"]

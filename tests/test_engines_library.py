@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sdk.engines import library as libraries
-from sdk.engines.library import Device, Library, Target, load_library
+from sdk.backends.tensorrt import library as libraries
+from sdk.backends.tensorrt.library import Device, Library, Target, load_library
 from sdk.errors import DependencyError, DeviceError
 
 pytest_plugins = ["tests.compiling"]

@@ -11,15 +11,15 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk.backends.ort import OrtSession
-from sdk.backends.tensorrt import GRAPHS_KEPT, TensorRTSession, open_engines
-from sdk.compile import compile_bundle, engine_for
-from sdk.contract import PHRASES_PER_CALL
-from sdk.engines import library as libraries
-from sdk.engines.cache import Engine
-from sdk.engines.library import Library, cuda_device, load_library
+from sdk.backends.tensorrt import library as libraries
+from sdk.backends.tensorrt.cache import Engine
+from sdk.backends.tensorrt.compile import compile_bundle, engine_for
+from sdk.backends.tensorrt.library import Library, cuda_device, load_library
+from sdk.backends.tensorrt.session import GRAPHS_KEPT, TensorRTSession, open_engines
+from sdk.bundle.contract import PHRASES_PER_CALL
+from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
 from sdk.errors import BackendError, DependencyError, DeviceError, EngineUnsupportedError
 from sdk.grounder import DEFAULT_BUNDLE
-from sdk.manifest import GraphFile, Manifest, sha256_file
 from tests.compiling import RTX_3060, compiled, graph_file
 
 pytest_plugins = ["tests.compiling"]

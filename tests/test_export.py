@@ -27,8 +27,8 @@ from export.graphs import export_graphs
 from export.measure import Answered, Recorder, points_lost, sure_gain
 from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
 from export.plan import check_replaceable
-from sdk.backends import open_session
-from sdk.contract import (
+from sdk.backends.select import open_session
+from sdk.bundle.contract import (
     ATTENTION_MASK,
     BOXES,
     FUSION,
@@ -38,7 +38,7 @@ from sdk.contract import (
     VISION,
     VISUAL_TOKENS,
 )
-from sdk.manifest import Calibration
+from sdk.bundle.manifest import Calibration
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_model
 from train.checkpoint import CheckpointError
 from train.data.samples import Expression, Photo, spread

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.bundle.tokenizer import WordPieceTokenizer
 from tests.tiny import VOCAB, tiny_text_encoder
 from train import features
 from train.encoders.text import TransformersText

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sdk.files import replace_file, replacing
+from sdk._internal.files import replace_file, replacing
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sdk.errors import FrameError
-from sdk.frames import MAX_SIDE, RGB, as_bgr
+from sdk.inputs.frames import MAX_SIDE, RGB, as_bgr
 
 
 def test_an_opencv_frame_is_taken_as_it_is(frame: NDArray[np.uint8]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-import sdk.backends
+import sdk.backends.select
 import sdk.grounder
 import sdk.view
 from sdk import (
@@ -29,9 +29,10 @@ from sdk import (
     PhraseError,
     PrecisionError,
 )
-from sdk.backends import Session, open_session
-from sdk.decode import vote
-from sdk.manifest import GraphFile, Manifest, sha256_file
+from sdk.backends.select import open_session
+from sdk.backends.session import Session
+from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
+from sdk.geometry.decode import vote
 
 PHRASES = ["the dog", "a man in a red shirt", "cat", "the cat on the left, the dog's right"]
 
@@ -58,7 +59,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     def open_counting(path: Path, device: str, threads: int | None) -> CountingSession:
         return CountingSession(open_session(path, device, threads), path.name.split(".")[0])
 
-    monkeypatch.setattr(sdk.backends, "open_session", open_counting)
+    monkeypatch.setattr(sdk.backends.select, "open_session", open_counting)
     return counter
 
 

@@ -14,10 +14,10 @@ from onnx.reference import ReferenceEvaluator
 
 from export.half import to_half
 from export.parity import deviations
-from sdk.backends import open_session
-from sdk.contract import FUSION, TEXT, VISION
-from sdk.engines.builder import build_engine
-from sdk.engines.library import load_library
+from sdk.backends.select import open_session
+from sdk.backends.tensorrt.builder import build_engine
+from sdk.backends.tensorrt.library import load_library
+from sdk.bundle.contract import FUSION, TEXT, VISION
 from sdk.errors import BackendError
 from tests.tiny_graphs import TinyGraphs, tiny_graphs
 

@@ -124,6 +124,6 @@ def test_public_names() -> None:
     ]
     assert all(hasattr(sdk, name) for name in sdk.__all__)
     assert set(sdk.__all__) <= set(dir(sdk))
-    assert sdk.Grounder is sdk.grounder.Grounder and sdk.draw is sdk.drawing.draw
+    assert sdk.Grounder is sdk.grounder.Grounder and sdk.draw is sdk.outputs.drawing.draw
     with pytest.raises(AttributeError, match="no attribute 'Grouder'"):
         _ = sdk.Grouder

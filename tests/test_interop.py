@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder, Grounding, GroundingError
-from sdk.interop import to_coco, to_json_line, to_supervision
+from sdk.outputs.interop import to_coco, to_json_line, to_supervision
 from sdk.results import Place
 
 RESULTS = [
@@ -75,7 +75,7 @@ def test_a_missing_supervision_names_the_line_to_install_it() -> None:
     code = """
 import sys
 sys.modules["supervision"] = None
-from sdk.interop import to_supervision
+from sdk.outputs.interop import to_supervision
 to_supervision([])
 """
     root = Path(sdk.__file__).parents[1]

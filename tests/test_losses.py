@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.boxes import cxcywh_to_xyxy, iou_xyxy
+from sdk.geometry.boxes import cxcywh_to_xyxy, iou_xyxy
 from train.fusion.layers import cell_centers
 from train.losses import (
     grounding_loss,

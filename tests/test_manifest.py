@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdk.bundle.manifest import Calibration, Manifest, sha256_file
 from sdk.errors import (
     BundleCorruptError,
     BundleMismatchError,
     BundleNotFoundError,
     PrecisionError,
 )
-from sdk.manifest import Calibration, Manifest, sha256_file
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

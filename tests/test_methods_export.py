@@ -13,8 +13,8 @@ from export.build_engine import main
 from export.graphs import export_graphs
 from export.parity import TOLERANCE, Case, check_parity, deviation, make_cases
 from sdk import Grounder
-from sdk.contract import FUSION, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
-from sdk.manifest import Manifest
+from sdk.bundle.contract import FUSION, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
+from sdk.bundle.manifest import Manifest
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
 from tests.tiny_clip import tiny_clip
 from tests.tiny_encoders import tiny_net

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sdk import Grounder
-from sdk.backends import open_session
-from sdk.contract import IMAGE, VISION, VISUAL_TOKENS, GraphSpec, check_graphs
+from sdk.backends.select import open_session
+from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS, GraphSpec, check_graphs
 from sdk.errors import BackendError, BundleCorruptError, BundleNotFoundError, DeviceError
 from sdk.grounder import DEFAULT_BUNDLE
 

@@ -23,11 +23,11 @@ from apps.webcam.overlay import (
 )
 from apps.webcam.why import Wording, place, reasons
 from sdk import Grounding
-from sdk.drawing import PALETTE, Rect
+from sdk.bundle.manifest import Manifest
+from sdk.bundle.spelling import Speller
 from sdk.grounder import DEFAULT_BUNDLE
-from sdk.manifest import Manifest
-from sdk.spelling import Speller
-from sdk.tracking import Tracking
+from sdk.outputs.drawing import PALETTE, Rect
+from sdk.streaming.tracking import Tracking
 
 SIZES = [(800, 500), (890, 522), (1280, 800), (1920, 1200), (800, 1200), (1920, 500)]
 PHRASES = ["the dog on the left", "a cat", "a xylophone " * 8]

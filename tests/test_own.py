@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.bundle.tokenizer import WordPieceTokenizer
 from tests.tiny import tiny_text_encoder, tiny_vision_weights
 from train.__main__ import main
 from train.data.__main__ import main as look

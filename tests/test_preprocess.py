@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from sdk.preprocess import Preprocess
+from sdk.bundle.preprocess import Preprocess
 
 PREPROCESS = Preprocess(48, 32, (10.0, 20.0, 30.0), (2.0, 4.0, 5.0))
 IDENTITY = Preprocess(48, 32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from sdk import progress
-from sdk.progress import Progress
+from sdk._internal import progress
+from sdk._internal.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -12,10 +12,10 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from export.quantize import STATIC, Calibrated, Feed, quantize
-from sdk.backends import open_session
-from sdk.contract import FUSION, TEXT, VISION
-from sdk.engines.builder import build_engine
-from sdk.engines.library import load_library
+from sdk.backends.select import open_session
+from sdk.backends.tensorrt.builder import build_engine
+from sdk.backends.tensorrt.library import load_library
+from sdk.bundle.contract import FUSION, TEXT, VISION
 from sdk.errors import PrecisionError
 from tests.tiny_graphs import TinyGraphs, tiny_graphs
 

@@ -13,8 +13,8 @@ from apps.webcam.meter import KEPT, Meter
 from apps.webcam.precision import PrecisionSwitch
 from apps.webcam.recorder import Recorder, free_path
 from sdk import Grounder, Grounding, GroundingError
-from sdk.sources import FrameSource
-from sdk.stream import StreamResult
+from sdk.inputs.sources import FrameSource
+from sdk.streaming.stream import StreamResult
 
 WAIT = 60.0
 

@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from sdk import FrameError, Grounder, Grounding, GroundingError
-from sdk.boxes import iou_xyxy
-from sdk.frames import MIN_SIDE, crop
+from sdk.geometry.boxes import iou_xyxy
+from sdk.inputs.frames import MIN_SIDE, crop
 from sdk.results import Place
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder
-from sdk.frames import Region
+from sdk.inputs.frames import Region
 from tests.serving import (
     PHRASES,
     Watch,

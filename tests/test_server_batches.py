@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk import Grounder
-from sdk.frames import Region
+from sdk.inputs.frames import Region
 from sdk.server import Limits
 from sdk.server.batcher import Batcher, Question
 from sdk.server.errors import BusyError

@@ -17,8 +17,9 @@ from starlette.testclient import TestClient
 
 import sdk
 from sdk import Grounder, GroundingError
-from sdk.cli import add_model_options, main
-from sdk.server import command
+from sdk.application import add_model_options
+from sdk.cli import main
+from sdk.server import serve
 from tests.serving import ask, png, serving
 
 pytest_plugins = ["tests.serving"]
@@ -27,13 +28,13 @@ ROOT = Path(sdk.__file__).parents[1]
 SERVE = """
 import argparse, sys
 sys.path.insert(0, {root!r})
-from sdk.cli import add_model_options, report_errors
-from sdk.server import command
+from sdk.application import add_model_options, report_errors
+from sdk.server import serve
 parser = argparse.ArgumentParser()
-command.add_arguments(parser)
+serve.add_arguments(parser)
 add_model_options(parser)
 args = parser.parse_args()
-sys.exit(report_errors(lambda: command.run(args)))
+sys.exit(report_errors(lambda: serve.serve(serve.make_app(args), args)))
 """
 
 
@@ -48,11 +49,11 @@ def test_on_loopback_other_host_names_are_refused(grounder: Grounder) -> None:
 
 def test_named_hosts_are_the_only_ones_elsewhere_too(tiny_bundle: Path) -> None:
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
+    serve.add_arguments(parser)
     add_model_options(parser)
     options = ["--host", "0.0.0.0", "--bundle", str(tiny_bundle)]
     for more, status in (([], 200), (["--allow-host", "example.org"], 400)):
-        app = command.make_app(parser.parse_args([*options, *more]))
+        app = serve.make_app(parser.parse_args([*options, *more]))
         with TestClient(app) as client:
             answer = client.get("/healthz", headers={"Host": "evil.example"})
             assert answer.status_code == status
@@ -79,28 +80,28 @@ def test_limits_that_are_none(option: str, number: str, capsys: pytest.CaptureFi
     ],
 )
 def test_what_counts_as_loopback(host: str, loopback: bool) -> None:
-    assert command.is_loopback(host) == loopback
+    assert serve.is_loopback(host) == loopback
 
 
 def test_it_listens_on_loopback_unless_told() -> None:
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    assert command.is_loopback(parser.parse_args([]).host)
+    serve.add_arguments(parser)
+    assert serve.is_loopback(parser.parse_args([]).host)
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
     """asyncio sets TCP_NODELAY only on sockets that name their protocol."""
-    with command.listen("127.0.0.1", 0) as listener:
+    with serve.listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_a_port_in_use_is_explained() -> None:
-    with command.listen("127.0.0.1", 0) as listener:
+    with serve.listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(GroundingError, match=f"port {port}: .*choose another --host or --port"):
-            command.listen("127.0.0.1", port)
+            serve.listen("127.0.0.1", port)
     with pytest.raises(GroundingError, match="cannot listen"):
-        command.listen("127.0.0.1", 70_000)
+        serve.listen("127.0.0.1", 70_000)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdk.files import TEMPORARY
+from sdk._internal.files import TEMPORARY
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder, tiny_vision_weights
 from train import session, validation
 from train.__main__ import main as train

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import DependencyError, FrameError, SourceError
-from sdk.sources import open_source
+from sdk.inputs.sources import open_source
 
 ROOT = Path(sdk.__file__).parents[1]
 WIDTH, HEIGHT, STEP = 64, 48, 8
@@ -179,7 +179,7 @@ def test_a_closed_stream_gives_no_more_frames(camera: str) -> None:
 def test_a_stream_left_open_does_not_break_the_end_of_the_process(camera: str) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from sdk.sources import open_source\n"
+        "from sdk.inputs.sources import open_source\n"
         f"source = open_source('{camera}/endless.mjpg')\n"
         "print(next(source).shape)"
     )

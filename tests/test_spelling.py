@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdk.bundle.spelling import Speller, slips
 from sdk.errors import BundleCorruptError
-from sdk.spelling import Speller, slips
 from train.data.wording import mistype
 
 WORDS = ["the", "man", "dog", "woman", "left", "beagle", "door"]

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import BackendError, FrameError, Grounder, GroundingError, PhraseError, SourceError
-from sdk.backends import Session
-from sdk.manifest import Manifest, sha256_file
-from sdk.stream import StreamResult
-from sdk.tracking import DEFAULT_TRACKING, Tracking
+from sdk.backends.session import Session
+from sdk.bundle.manifest import Manifest, sha256_file
+from sdk.streaming.stream import StreamResult
+from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
 WAIT = 60.0  # seconds after which an event that never comes fails a test

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder, Grounding, PhraseError
-from sdk.frames import as_bgr
+from sdk.inputs.frames import as_bgr
 
 ASSETS = Path(sdk.__file__).parents[1] / "apps" / "assets"
 THREADS = 8

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk import Grounding, GroundingError
-from sdk.boxes import iou_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from sdk.results import Place
-from sdk.tracking import Tracker, Tracking, carry
+from sdk.streaming.tracking import Tracker, Tracking, carry
 
 WIDTH, HEIGHT, SIDE = 640, 480, 120
 THRESHOLD = 0.5

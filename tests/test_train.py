@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sdk.files import TEMPORARY
+from sdk._internal.files import TEMPORARY
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
 from train.__main__ import build_parser, main
 from train.build import DEFAULT_VOCAB, build_model

@@ -20,7 +20,7 @@ from apps.webcam.canvas import ACCENT, RED
 from apps.webcam.controls import TAB, Controls
 from apps.webcam.overlay import Scene, canvas_wh, compose, panel_width
 from sdk import Grounder, GroundingError
-from sdk.drawing import Colour, Rect
+from sdk.outputs.drawing import Colour, Rect
 from tests.videos import read_video
 
 ROOT = Path(sdk.__file__).parents[1]

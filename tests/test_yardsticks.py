@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdk.manifest import Manifest
+from sdk.bundle.manifest import Manifest
 from tests.tiny import tiny_checkpoint, tiny_data, tiny_text_encoder
 from train.data.coco import COCO_CLASSES, class_named
 from train.data.nouns import plural

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sdk.files import replacing
+from sdk._internal.files import replacing
 from train.config import TrainConfig
 from train.model import GroundingModel
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdk.files import replace_file
+from sdk._internal.files import replace_file
 from train import needs_torch  # noqa: F401
 from train.build import DEFAULT_VOCAB, DETECTOR
 from train.config import TrainConfig

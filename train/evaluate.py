@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk import Grounder, GroundingError
-from sdk.files import replace_file
+from sdk._internal.files import replace_file
 from train.data.places import area
 from train.data.readers import data_root
 from train.data.samples import DataError

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sdk import Grounder
-from sdk.boxes import iou_xyxy, union_xyxy
-from sdk.frames import as_bgr
+from sdk.geometry.boxes import iou_xyxy, union_xyxy
+from sdk.inputs.frames import as_bgr
 from train.data.samples import Box, Expression, Photo
 
 Image = NDArray[np.uint8]

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sdk._internal.files import replacing
+from sdk.bundle.preprocess import Preprocess
+from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import PhraseError
-from sdk.files import replacing
-from sdk.frames import as_bgr
-from sdk.preprocess import Preprocess
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.inputs.frames import as_bgr
 from train.checkpoint import weights_sha256
 from train.data.samples import DataError, Photo
 from train.encoders.text import TransformersText

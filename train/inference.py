@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sdk.boxes import cxcywh_to_xyxy
-from sdk.decode import best_boxes
-from sdk.frames import as_bgr
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.bundle.tokenizer import WordPieceTokenizer
+from sdk.geometry.boxes import cxcywh_to_xyxy
+from sdk.geometry.decode import best_boxes
+from sdk.inputs.frames import as_bgr
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig

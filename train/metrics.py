@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.boxes import iou_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from train.data.samples import Box
 from train.evaluator import Outcome
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from sdk.machine import machine
+from sdk.diagnostics.machine import machine
 
 CHANGES = ["status", "--porcelain", "-uno", ".", ":!benchmarks/results"]
 """Of `git`. What earlier measurements wrote makes no other program."""
@@ -33,7 +33,7 @@ def commit() -> str:
 
 
 def describe() -> dict[str, Any]:
-    """The hardware as `sdk.machine.Machine` has it, versions and commit."""
+    """The hardware as `sdk.diagnostics.machine.Machine` has it, versions and commit."""
     return {
         **asdict(machine()),
         "python": platform.python_version(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from sdk.boxes import iou_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from train.data import generated
 from train.data.own import has_own
 from train.data.places import area

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sdk.files import TEMPORARY
+from sdk._internal.files import TEMPORARY
 from train.checkpoint import (
     CheckpointError,
     check_frozen,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdk.files import replace_file
+from sdk._internal.files import replace_file
 
 LOSS, ACCURACY = "loss.csv", "accuracy.csv"
 

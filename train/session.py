@@ -25,7 +25,7 @@ from train import needs_torch  # noqa: F401
 
 from torch import Tensor
 
-from sdk.files import replacing
+from sdk._internal.files import replacing
 from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from train.config import TrainConfig
 from train.run_state import CHECKPOINT

@@ -18,7 +18,7 @@ from accelerate.utils import InitProcessGroupKwargs, send_to_device
 from torch import Tensor
 from tqdm import tqdm
 
-from sdk.tokenizer import WordPieceTokenizer
+from sdk.bundle.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.candidate_loss import wanted_cells
 from train.checkpoint import frozen_sha256, load_checkpoint, load_parameters

@@ -3,7 +3,7 @@
 // One request is under way at a time. For the camera that means the newest frame is always the next
 // one asked about, and the frame shown is the one its boxes belong to.
 
-// As sdk/drawing.py has them: all light enough for black text.
+// As sdk/outputs/drawing.py has them: all light enough for black text.
 const COLOURS = ["#ffb43c", "#3cc8ff", "#5adc5a", "#f06edc", "#ff5a50", "#6e8cff", "#f0f046", "#8ce6c8"];
 const MAX_SIDE = 1280; // the model looks at far fewer pixels: larger pictures only take longer to send
 const TYPING_MS = 250;

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._opencv import cv2
-from sdk.drawing import BLACK, MUTED, WHITE, Colour, Pen, Rect, to_ascii
+from sdk._internal.opencv import cv2
+from sdk.outputs.drawing import BLACK, MUTED, WHITE, Colour, Pen, Rect, to_ascii
 
 BACKGROUND: Colour = (32, 28, 26)
 BUTTON: Colour = (62, 56, 52)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdk.drawing import PALETTE, Colour
+from sdk.outputs.drawing import PALETTE, Colour
 
 TAB, ENTER, ESCAPE, SPACE = 9, 13, 27, 32
 BACKSPACES = (8, 127)

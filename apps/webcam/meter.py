@@ -7,7 +7,7 @@ from collections import deque
 from itertools import pairwise
 from typing import NamedTuple
 
-from sdk.stream import StreamResult
+from sdk.streaming.stream import StreamResult
 
 RECENT = 30
 """Frames that the figures are medians of."""

@@ -22,8 +22,8 @@ from apps.webcam import panel
 from apps.webcam.canvas import ACCENT, BACKGROUND, RED, Canvas, Target
 from apps.webcam.controls import PHRASES, TOOLBAR, Controls
 from apps.webcam.meter import Sample
-from sdk._opencv import cv2
-from sdk.drawing import MUTED, WHITE, Rect, draw, draw_dashed, to_ascii
+from sdk._internal.opencv import cv2
+from sdk.outputs.drawing import MUTED, WHITE, Rect, draw, draw_dashed, to_ascii
 from sdk.results import Grounding
 
 Image = NDArray[np.uint8]

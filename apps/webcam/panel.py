@@ -7,7 +7,7 @@ import numpy as np
 from apps.webcam.canvas import ACCENT, BUTTON, LIT, Canvas, Target
 from apps.webcam.controls import Controls
 from apps.webcam.meter import KEPT, Sample
-from sdk.drawing import BLACK, MUTED, WHITE, Colour, Rect
+from sdk.outputs.drawing import BLACK, MUTED, WHITE, Colour, Rect
 from sdk.results import Grounding
 
 LATENCY: Colour = (220, 200, 120)

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from sdk.cli import load_grounder
-from sdk.closing import Closing
+from sdk._internal.closing import Closing
+from sdk.application import load_grounder
 from sdk.errors import GroundingError
 from sdk.grounder import Grounder
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.video_file import VideoFile
-from sdk.closing import Closing
-from sdk.sources import FrameSource
+from sdk._internal.closing import Closing
+from sdk.inputs.sources import FrameSource
 
 
 class Recorder(Closing):

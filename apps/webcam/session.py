@@ -1,6 +1,6 @@
 """What happens in the window: frames are shown as they come, keys and clicks are obeyed.
 
-Frames are read, tracked and grounded on the threads of `sdk.stream`; this thread shows them, and
+Frames are read, tracked and grounded on the threads of a `Stream`; this thread shows them, and
 waits for nothing but keys.
 """
 
@@ -18,11 +18,11 @@ from apps.webcam.precision import PrecisionSwitch
 from apps.webcam.recorder import Recorder, free_path
 from apps.webcam.why import Wording, reasons
 from apps.webcam.window import Window
-from sdk.drawing import draw, write_image
 from sdk.errors import GroundingError, PhraseError
+from sdk.outputs.drawing import draw, write_image
 from sdk.results import Grounding
-from sdk.stream import Stream
-from sdk.tracking import DEFAULT_TRACKING
+from sdk.streaming.stream import Stream
+from sdk.streaming.tracking import DEFAULT_TRACKING
 
 KEY_SECONDS = 0.005
 REDRAW_SECONDS = 0.2

@@ -5,10 +5,10 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
-from sdk.manifest import TokenizerSpec
+from sdk.bundle.manifest import TokenizerSpec
+from sdk.bundle.spelling import SHORTEST, WORD, Speller
 from sdk.results import Box, Grounding
-from sdk.spelling import SHORTEST, WORD, Speller
-from sdk.tracking import Tracking
+from sdk.streaming.tracking import Tracking
 
 ALIKE = 0.85
 """Similarity (difflib's ratio) of words that are named instead of one that is not known."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.webcam.controls import ENTER
-from sdk._opencv import cv2
-from sdk.closing import Closing
+from sdk._internal.closing import Closing
+from sdk._internal.opencv import cv2
 
 Point = tuple[int, int]
 
@@ -17,7 +17,7 @@ os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
 
 
 class Window(Closing):
-    """An OpenCV window. `sdk.display.require_display` must have been called."""
+    """An OpenCV window. `sdk.outputs.display.require_display` must have been called."""
 
     def __init__(self, name: str, size_wh: Sequence[int]) -> None:
         """`name`: its title, until another is set. `size_wh`: of its picture area, in pixels."""

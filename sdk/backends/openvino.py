@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.backends.ort import thread_count
-from sdk.contract import TensorSpec
+from sdk.bundle.contract import TensorSpec
 from sdk.errors import BackendError, BundleCorruptError, BundleNotFoundError, DependencyError
 
 _TYPES = {"f32": "float32", "i64": "int64"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sdk.contract import TensorSpec
+from sdk.bundle.contract import TensorSpec
 from sdk.errors import (
     BackendError,
     BundleCorruptError,

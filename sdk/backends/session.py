@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from sdk.contract import TensorSpec
+from sdk.bundle.contract import TensorSpec
 
 
 class Session(Protocol):
@@ -13,7 +13,7 @@ class Session(Protocol):
 
     @property
     def device(self) -> str:
-        """What really runs the graph: one of `sdk.backends.DEVICES` but "auto"."""
+        """What really runs the graph: one of `sdk.backends.select.DEVICES` but "auto"."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

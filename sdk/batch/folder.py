@@ -14,11 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from sdk._internal.files import replace_file
 from sdk.batch.plan import Part
 from sdk.batch.rows import Row
 from sdk.batch.table import write_table
 from sdk.errors import GroundingError
-from sdk.files import replace_file
 
 RUN_FILE, LOCK_FILE = "run.json", "run.lock"
 

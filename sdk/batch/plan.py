@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sdk.batch.video import Sampling, VideoReader
 from sdk.errors import SourceError
-from sdk.sources import PICTURE_SUFFIXES, natural_order
+from sdk.inputs.sources import PICTURE_SUFFIXES, natural_order
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sdk._internal.files import replacing
 from sdk.batch.rows import COLUMNS
 from sdk.errors import DependencyError, GroundingError
-from sdk.files import replacing
 
 PARQUET, JSONL = ".parquet", ".jsonl"
 ROWS_PER_GROUP = 50_000

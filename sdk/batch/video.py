@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._opencv import cv2
-from sdk.closing import Closing
+from sdk._internal.closing import Closing
+from sdk._internal.opencv import cv2
 from sdk.errors import GroundingError, SourceError
-from sdk.sources import announced_fps, named_for_opencv, without_warnings
+from sdk.inputs.sources import announced_fps, named_for_opencv, without_warnings
 
 MOST_FRAMES = 100_000_000
 """More, and the header is wrong."""

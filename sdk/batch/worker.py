@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from sdk._opencv import cv2
+from sdk._internal.opencv import cv2
 from sdk.batch.folder import WorkFolder
 from sdk.batch.plan import Part
 from sdk.batch.rows import Row, error_row, result_rows
 from sdk.batch.video import Sampling, VideoReader, chosen
 from sdk.errors import FrameError, SourceError
-from sdk.frames import FrameLike
 from sdk.grounder import Grounder
+from sdk.inputs.frames import FrameLike
 
 KEPT_READERS = 4
 """Of a worker; each has a decoder's memory."""

@@ -13,10 +13,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
-from sdk.contract import PHRASES_PER_CALL
+from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.errors import PhraseError
-from sdk.frames import Region, crop
 from sdk.grounder import Grounder
+from sdk.inputs.frames import Region, crop
 from sdk.results import Grounding
 from sdk.server.errors import BusyError
 from sdk.server.images import decode

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive
 
 from sdk.errors import PhraseError
-from sdk.frames import Region
-from sdk.phrases import as_phrases
+from sdk.inputs.frames import Region
+from sdk.inputs.phrases import as_phrases
 from sdk.server.batcher import Question
 from sdk.server.errors import MediaTypeError, RequestError, TooLargeError
 from sdk.server.limits import Limits

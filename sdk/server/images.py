@@ -5,9 +5,9 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._opencv import cv2
+from sdk._internal.opencv import cv2
 from sdk.errors import FrameError
-from sdk.frames import as_bgr
+from sdk.inputs.frames import as_bgr
 from sdk.server.errors import TooLargeError
 from sdk.server.packages import PIL
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from sdk.contract import PHRASES_PER_CALL
+from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.errors import GroundingError
 
 

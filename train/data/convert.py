@@ -27,9 +27,9 @@ from train import needs_torch  # noqa: F401
 
 import torch
 
+from sdk._internal.files import replace_file
 from sdk.errors import FrameError
-from sdk.files import replace_file
-from sdk.frames import as_bgr
+from sdk.inputs.frames import as_bgr
 from train.data.samples import DataError, read_jsonl
 
 XYXY_DATASETS = ("referit", "flickr")

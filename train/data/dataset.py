@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sdk.boxes import xyxy_to_cxcywh
-from sdk.frames import as_bgr
-from sdk.preprocess import Preprocess
+from sdk.bundle.preprocess import Preprocess
+from sdk.geometry.boxes import xyxy_to_cxcywh
+from sdk.inputs.frames import as_bgr
 from train.data import augment, mosaic
 from train.data.coco import class_of
 from train.data.degrade import degrade

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import FrameError, PhraseError
-from sdk.frames import as_bgr
-from sdk.phrases import as_phrases
+from sdk.inputs.frames import as_bgr
+from sdk.inputs.phrases import as_phrases
 from train.data.samples import Box, DataError, Expression, Photo, read_jsonl
 
 

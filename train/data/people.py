@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdk.boxes import iou_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from train.data.samples import Box, Expression, Instance
 
 MOST_PEOPLE = 6

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from sdk.boxes import cxcywh_to_xyxy
-from sdk.decode import suppress
+from sdk._internal.files import replace_file
 from sdk.errors import GroundingError
-from sdk.files import replace_file
-from sdk.frames import as_bgr
+from sdk.geometry.boxes import cxcywh_to_xyxy
+from sdk.geometry.decode import suppress
+from sdk.inputs.frames import as_bgr
 from train.build import preprocess_for
 from train.config import TrainConfig
 from train.data.coco import COCO_CLASSES

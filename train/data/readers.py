@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import FrameError
-from sdk.frames import as_bgr
+from sdk.inputs.frames import as_bgr
 from train.data.colours import clear_colour
 from train.data.own import has_own, read_own
 from train.data.people import people_instances

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.frames import as_bgr
+from sdk.inputs.frames import as_bgr
 from train.data.samples import Box, Photo
 
 TILE, CAPTION, COLUMNS, ROWS = 256, 34, 5, 4

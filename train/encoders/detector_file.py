@@ -18,7 +18,7 @@ from train import needs_torch  # noqa: F401
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sdk.files import replacing
+from sdk._internal.files import replacing
 from train.encoders.picodet import from_picodet
 
 ENCODER_PART, HEAD_PART = "encoder.", "head."

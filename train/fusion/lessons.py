@@ -14,7 +14,7 @@ TAUGHT_GAIN = 8.0
 
 
 class Lessons(NamedTuple):
-    """What was taught after the training, see `sdk.contract`: zeros for nothing."""
+    """What was taught after the training, see `sdk.bundle.contract`: zeros for nothing."""
 
     words: Tensor
     """(M, D) text tokens of taught words."""

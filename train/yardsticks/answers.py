@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sdk.boxes import iou_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from train.data.samples import Asked, Photo
 from train.evaluator import Answer, Outcome, Predict, evaluate
 from train.yardsticks.intervals import Rows

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sdk.boxes import cxcywh_to_xyxy
-from sdk.decode import suppress
-from sdk.frames import as_bgr
+from sdk.geometry.boxes import cxcywh_to_xyxy
+from sdk.geometry.decode import suppress
+from sdk.inputs.frames import as_bgr
 from train.build import preprocess_for
 from train.config import TrainConfig
 from train.data.coco import class_named

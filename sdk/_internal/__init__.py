@@ -1,0 +1,1 @@
+"""Helpers that the rooms of sdk share and nobody else imports."""

@@ -1,0 +1,65 @@
+"""How far a long run is, on stderr: a line rewritten on a terminal, rare lines in a log."""
+
+import shutil
+import sys
+import time
+
+from sdk._internal.closing import Closing
+
+TERMINAL_SECONDS, LOG_SECONDS = 0.2, 30.0
+"""Between two reports."""
+BAR = 24
+"""Characters."""
+
+
+class Progress(Closing):
+    """Counts what is done; leaving the `with` block wipes the line off a terminal.
+
+    >>> with Progress("frames", total=250) as progress:
+    ...     progress.advance()
+    """
+
+    def __init__(self, unit: str, total: int | None, done: int = 0) -> None:
+        """`total`: None where it is not known. `done`: what was done before this run."""
+        self.done = done
+        self._unit, self._total, self._before = unit, total, done
+        self._terminal = sys.stderr.isatty()
+        self._pause = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
+        self._started = time.perf_counter()
+        self._due = self._started + self._pause
+
+    def advance(self, count: int = 1) -> None:
+        """So many more are done."""
+        self.done += count
+        if time.perf_counter() >= self._due:
+            self._due = time.perf_counter() + self._pause
+            self._print(self.text())
+
+    def text(self) -> str:
+        """As "[######------]  50%  120/240 frames, 31.2 a second, 0:00:04 left"."""
+        rate = (self.done - self._before) / max(time.perf_counter() - self._started, 1e-9)
+        speed = f"{self._unit}, {rate:.1f} a second"
+        if self._total is None:
+            return f"{self.done:,} {speed}"
+        total = max(self._total, self.done, 1)  # a video's header may announce too few
+        share = self.done / total
+        bar = "#" * int(BAR * share)
+        line = f"[{bar:-<{BAR}}] {share:4.0%}  {self.done:,}/{total:,} {speed}"
+        return line + (f", {_clock((total - self.done) / rate)} left" if rate else "")
+
+    def close(self) -> None:
+        if self._terminal:
+            self._print("")
+
+    def _print(self, line: str) -> None:
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            line = line[:width].ljust(width)
+        print(line, end="\r" if self._terminal else "\n", file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    """As "1:02:03"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

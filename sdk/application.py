@@ -1,0 +1,115 @@
+"""What command-line applications share: model options, errors in one line, results as text.
+
+What needs NumPy, OpenCV or ONNX Runtime is imported when it is used: `grounder doctor` must start
+where they are broken.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sdk.errors import GroundingError
+from sdk.results import Grounding, Place
+
+if TYPE_CHECKING:
+    from sdk.grounder import Grounder
+
+EXIT_ERROR = 2  # what argparse uses for a wrong command line
+
+
+def report_errors(command: Callable[[], None]) -> int:
+    """Run `command`; print an error of ours as one line on stderr. Returns the exit code."""
+    try:
+        command()
+    except GroundingError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return EXIT_ERROR
+    except ImportError as error:
+        hint = "`grounder doctor` says what to install"
+        print(f"error: {one_line(error)}; {hint}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return 130  # the shell's 128 + SIGINT
+    return 0
+
+
+def add_model_options(parser: argparse.ArgumentParser, threads: int | None = None) -> None:
+    """The options of everything that loads a bundle, see `load_grounder`; `threads`: default."""
+    parser.add_argument("--bundle", metavar="FOLDER", help="model folder (default: the built-in)")
+    add_runtime_options(parser, threads)
+
+
+def add_runtime_options(parser: argparse.ArgumentParser, threads: int | None = None) -> None:
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, tensorrt, openvino or another that is installed "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision", default="auto", help="auto, or one the bundle has (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=threads,
+        metavar="N",
+        help=f"CPU threads (default: {threads or 'physical cores'})",
+    )
+    parser.add_argument(
+        "--engines",
+        metavar="FOLDER",
+        help="what `grounder compile --engines` wrote (default: engines, in the bundle)",
+    )
+
+
+def load_grounder(args: argparse.Namespace) -> "Grounder":
+    """The Grounder that the options of `add_model_options` ask for."""
+    from sdk.grounder import Grounder
+
+    return Grounder.load(
+        args.bundle,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        engines=args.engines,
+    )
+
+
+def refuse_overwriting(source: str, target: str) -> None:
+    """Raises GroundingError when the annotated copy would replace what it is made from."""
+    # Not Path.exists: it raises for what is too long for a name, as a camera's pipeline may be.
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+        raise GroundingError(f"{target!r} is the input itself: give the output another name")
+
+
+def table(results: Sequence[Grounding]) -> str:
+    """Of each result the phrase, and on a line each its instances and alternatives."""
+    widest = max(len(result.text) for result in results)
+    lines = []
+    for result in results:
+        rest = [line(place) for place in result.instances[1:]]
+        rest += [f"{line(place)}  perhaps" for place in result.alternatives]
+        lines.append(f"{result.text:<{widest}}  {summary(result)}")
+        lines += [f"{'':<{widest}}  {text}" for text in rest]
+    return "\n".join(lines)
+
+
+def summary(result: Grounding) -> str:
+    """Score and best box of one result, as "0.93   12  40  210  300" or "0.03  not found"."""
+    unknown = f"  unknown: {', '.join(result.unknown_words)}" if result.unknown_words else ""
+    if not result.found:
+        return f"{result.score:.2f}  not found{unknown}"
+    return line(result.instances[0]) + unknown
+
+
+def line(place: Place) -> str:
+    """Score and box, as "0.93   12  40  210  300"."""
+    return f"{place.score:.2f}  " + " ".join(f"{edge:6.1f}" for edge in place.box)
+
+
+def one_line(text: object) -> str:
+    """The text without line breaks and repeated spaces."""
+    return " ".join(str(text).split())

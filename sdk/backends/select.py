@@ -1,0 +1,61 @@
+"""Inference runtimes behind one small interface."""
+
+from pathlib import Path
+
+from sdk.backends.openvino import OpenVinoSession
+from sdk.backends.ort import PROVIDERS, OrtSession, is_made_for_ort
+from sdk.backends.session import Session
+from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
+from sdk.backends.tensorrt.session import open_engines
+from sdk.bundle.manifest import Manifest
+from sdk.errors import DeviceError
+
+__all__ = ["DEVICES", "Session", "open_bundle", "open_session"]
+
+TENSORRT_DEVICES = (TENSORRT, TENSORRT_RTX)
+DEVICES = ("auto", *PROVIDERS, "openvino", *TENSORRT_DEVICES)
+"""What `device` may be: "auto", a provider of ONNX Runtime by its short name, another runtime."""
+
+
+def open_session(path: str | Path, device: str = "auto", threads: int | None = None) -> Session:
+    """Load an ONNX graph.
+
+    `device`: "auto" (CUDA if the runtime has it, else CPU) or one of `DEVICES` but TensorRT's,
+    which run compiled engines: see `open_bundle`. `threads`: CPU threads per operator, None for one
+    per physical core. OpenVINO leaves a graph that is quantised for ONNX Runtime to it, on the CPU.
+
+    Raises DeviceError, DependencyError, BundleNotFoundError, BundleCorruptError, BackendError.
+    """
+    if device != OpenVinoSession.device:
+        return OrtSession(path, device, threads)
+    if Path(path).is_file() and is_made_for_ort(Path(path)):
+        return OrtSession(path, "cpu", threads)
+    return OpenVinoSession(path, threads)
+
+
+def open_bundle(
+    folder: Path,
+    manifest: Manifest,
+    precision: str,
+    device: str,
+    threads: int | None,
+    engines: Path | None = None,
+) -> dict[str, Session]:
+    """A session for each graph of a bundle at a named precision, on one of `DEVICES`.
+
+    `engines`: where `grounder compile` put those of TensorRT, None for `engines` in the bundle.
+
+    A text graph that is quantised for ONNX Runtime, as the default bundle's, runs there whatever
+    the device: its `Session.device` says so.
+
+    Raises the errors of `open_session`; for TensorRT EngineError where a graph has not been
+    compiled, or cannot be.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"expected a device in {list(DEVICES)}, got {device!r}")
+    if device in TENSORRT_DEVICES:
+        return open_engines(folder, manifest, precision, device, threads, engines)
+    return {
+        graph: open_session(folder / file.file, device, threads)
+        for graph, file in manifest.graph_files(precision).items()
+    }

@@ -1,0 +1,1 @@
+"""A bundle: its manifest, the contract of its graphs, preprocessing, tokenizer and word lists."""

@@ -1,0 +1,273 @@
+"""`manifest.json`: what a bundle is, what it needs, and the hash of every file in it.
+
+    {
+      "schema_version": 1,
+      "name": "...", "method": "m2ist", "encoders": {"vision": "...", "text": "..."},
+      "preprocess": {"width": 384, "height": 384, "mean": [...], "std": [...]},
+      "tokenizer": {"vocab_file": "vocab.txt", "max_tokens": 64, "words_file": "words.txt"},
+      "graphs": {"vision": {"fp32": {"file": "...", "sha256": "...", "bytes": 0}, ...}, ...},
+      "precisions": {"int8": {"vision": "int8", "text": "int8", "fusion": "fp32"}, ...},
+      "default_precision": "int8",
+      "files": {"vocab.txt": "<sha256>", "words.txt": "<sha256>"},
+      "calibration": {"scale": 1.0, "bias": 0.0}, "threshold": 0.5,
+      "instance_calibration": {"scale": 1.0, "bias": 0.0}, "instance_threshold": 0.5,
+      "metrics": {...}, "source_checkpoint": "<sha256>", "licence": "...", "training_data": "..."
+    }
+
+Preprocessing, vocabulary and calibration are data beside the weights, never numbers in code.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sdk._internal.files import replace_file
+from sdk.bundle.contract import GRAPHS
+from sdk.bundle.preprocess import Preprocess
+from sdk.bundle.schema import decode
+from sdk.errors import (
+    BundleCorruptError,
+    BundleMismatchError,
+    BundleNotFoundError,
+    PrecisionError,
+)
+
+SCHEMA_VERSION = 1
+NVIDIA_DEVICES = ("cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx")
+"""All of their GPUs since 2017 are faster in FP16."""
+MANIFEST_NAME = "manifest.json"
+_GRAPH_NAMES = {graph.name for graph in GRAPHS}
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """Names of the frozen encoders."""
+
+    vision: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """Vocabulary file, the longest encoding including [CLS] and [SEP], and what slips are set right
+    with: common words, most frequent first; "" = phrases are read as they are typed."""
+
+    vocab_file: str
+    max_tokens: int
+    words_file: str = ""
+
+    @property
+    def files(self) -> list[str]:
+        """The files that are there."""
+        return [name for name in (self.vocab_file, self.words_file) if name]
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 3:
+            raise ValueError(f"max_tokens: expected at least 3, got {self.max_tokens}")
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """One ONNX file."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+    def __post_init__(self) -> None:
+        _check_file_name("file", self.file)
+        _check_sha256("sha256", self.sha256)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling: the probability that a box is right, from the logit of its candidate."""
+
+    scale: float
+    bias: float
+
+    def score(self, logit: float) -> float:
+        """sigmoid(scale * logit + bias), in [0, 1]."""
+        return 0.5 * (1.0 + math.tanh(0.5 * (self.scale * logit + self.bias)))  # cannot overflow
+
+    def logit(self, score: float) -> float:
+        """The logit that has this score: -inf for 0, inf for 1."""
+        if not 0 < score < 1:
+            return math.inf if score >= 1 else -math.inf
+        return (math.log(score) - math.log1p(-score) - self.bias) / self.scale
+
+
+IDENTITY = Calibration(scale=1.0, bias=0.0)
+"""The plain sigmoid of a logit."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The typed content of `manifest.json`. Raises ValueError when its parts contradict."""
+
+    name: str
+    method: str
+    encoders: Encoders
+    preprocess: Preprocess
+    tokenizer: TokenizerSpec
+    graphs: Mapping[str, Mapping[str, GraphFile]]
+    """Graph name -> precision -> file."""
+    precisions: Mapping[str, Mapping[str, str]]
+    """Name a user may ask for -> graph name -> precision of that graph's file."""
+    default_precision: str
+    files: Mapping[str, str]
+    """sha256 of every file that is not a graph."""
+    calibration: Calibration
+    threshold: float
+    """An object counts as found from this score on."""
+    metrics: Mapping[str, Any]
+    source_checkpoint: str
+    """sha256 of the checkpoint the graphs were exported from."""
+    licence: str
+    training_data: str
+    instance_calibration: Calibration = IDENTITY
+    """Of the fusion graph's `member_logits`, where it gives them."""
+    instance_threshold: float = 0.5
+    """From which of these scores on a candidate is one of the things that a phrase names."""
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if set(self.graphs) != _GRAPH_NAMES:
+            raise ValueError(f"graphs: expected {sorted(_GRAPH_NAMES)}, got {sorted(self.graphs)}")
+        for name, sha256 in self.files.items():
+            _check_file_name("files", name)
+            _check_sha256(f"files.{name}", sha256)
+        for name in self.tokenizer.files:
+            if name not in self.files:
+                raise ValueError(f"files: expected {name!r} among them")
+        for precision, chosen in self.precisions.items():
+            key = f"precisions.{precision}"
+            if set(chosen) != _GRAPH_NAMES:
+                raise ValueError(f"{key}: expected {sorted(_GRAPH_NAMES)}, got {sorted(chosen)}")
+            for graph, kind in chosen.items():
+                if kind not in self.graphs[graph]:
+                    have = sorted(self.graphs[graph])
+                    raise ValueError(f"{key}.{graph}: expected one of {have}, got {kind!r}")
+        if self.default_precision not in self.precisions:
+            raise ValueError(
+                f"default_precision: expected one of {sorted(self.precisions)}, "
+                f"got {self.default_precision!r}"
+            )
+        for key in ("threshold", "instance_threshold"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"{key}: expected a number in [0, 1], got {getattr(self, key)}")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Manifest":
+        """Read and check `folder`/manifest.json; the files it names are left to `verify`.
+
+        Raises BundleNotFoundError, BundleMismatchError (another schema version) or
+        BundleCorruptError (naming the key).
+        """
+        path = Path(folder) / MANIFEST_NAME
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BundleNotFoundError(
+                f"expected a bundle folder with {MANIFEST_NAME}, found none at {folder}; give the "
+                "folder that export/build_engine.py wrote"
+            ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise BundleCorruptError(f"{path} is not readable JSON: {error}") from error
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if type(version) is not int:
+            raise BundleCorruptError(f"{path}: schema_version: expected int, got {version!r}")
+        if version != SCHEMA_VERSION:
+            raise BundleMismatchError(
+                f"expected manifest schema {SCHEMA_VERSION}, got {version} in {path}; "
+                f"{'upgrade grounder' if version > SCHEMA_VERSION else 'export the bundle again'}"
+            )
+        try:
+            return decode(cls, data)
+        except ValueError as error:
+            raise BundleCorruptError(f"{path}: {error}; export the bundle again") from error
+
+    def save(self, folder: str | Path) -> None:
+        """Write `folder`/manifest.json, replacing an old one in one step."""
+        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
+        replace_file(Path(folder) / MANIFEST_NAME, f"{text}\n".encode())
+
+    def graph_files(self, precision: str) -> dict[str, GraphFile]:
+        """Graph name -> file, for a named precision or "auto".
+
+        Raises PrecisionError when the bundle does not carry it.
+        """
+        name = self.resolve_precision(precision)
+        return {graph: self.graphs[graph][kind] for graph, kind in self.precisions[name].items()}
+
+    def resolve_precision(self, precision: str, device: str = "cpu") -> str:
+        """The name that `precision` stands for: "auto" is the bundle's default, on an NVIDIA GPU
+        that was asked for "fp16" where the bundle carries it.
+
+        Raises PrecisionError when the bundle does not carry it.
+        """
+        name = precision
+        if precision == "auto":
+            half = device in NVIDIA_DEVICES and "fp16" in self.precisions
+            name = "fp16" if half else self.default_precision
+        if name not in self.precisions:
+            raise PrecisionError(
+                f"expected a precision this bundle carries, {['auto', *sorted(self.precisions)]}, "
+                f"got {precision!r}; export/build_engine.py adds others"
+            )
+        return name
+
+    def verify(self, folder: str | Path, names: Collection[str] | None = None) -> None:
+        """Check size and sha256 of the files called `names`, or of all that the manifest lists.
+
+        Raises BundleNotFoundError or BundleCorruptError naming the file.
+        """
+        graph_files = [file for kinds in self.graphs.values() for file in kinds.values()]
+        sizes = {file.file: file.bytes for file in graph_files}
+        hashes = {file.file: file.sha256 for file in graph_files} | dict(self.files)
+        for name in hashes if names is None else names:
+            path = Path(folder) / name
+            if not path.is_file():
+                raise BundleNotFoundError(
+                    f"the bundle {folder} has no {name}, which its manifest lists; copy or export "
+                    "the bundle again"
+                )
+            size = path.stat().st_size
+            if size != sizes.get(name, size):
+                raise BundleCorruptError(
+                    f"expected {path} to have {sizes[name]} bytes, got {size}; copy or export the "
+                    "bundle again (with Git LFS: git lfs pull)"
+                )
+            digest = sha256_file(path)
+            if digest != hashes[name]:
+                raise BundleCorruptError(
+                    f"expected {path} to have sha256 {hashes[name]}, got {digest}; copy or export "
+                    "the bundle again"
+                )
+
+
+def sha256_file(path: str | Path) -> str:
+    """Lower-case hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_file_name(key: str, name: str) -> None:
+    """A manifest may come from anywhere: its names must not reach outside its folder."""
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or re.search(r"[\\:\0]", name):
+        raise ValueError(f"{key}: expected a name inside the bundle folder, got {name!r}")
+
+
+def _check_sha256(key: str, value: str) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError(f"{key}: expected a sha256 as 64 lower-case hex digits, got {value!r}")

@@ -1,0 +1,20 @@
+"""`grounder info`: what a bundle is and how it would run here."""
+
+import argparse
+import json
+
+from sdk.application import add_runtime_options, load_grounder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    parser.add_argument("--metrics", action="store_true", help="and what its build measured")
+    add_runtime_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print one JSON object. Raises GroundingError."""
+    grounder = load_grounder(args)
+    metrics = {"metrics": dict(grounder.manifest.metrics)} if args.metrics else {}
+    print(json.dumps(grounder.info | metrics, indent=2))

@@ -1,1 +1,0 @@
-"""Engines: graphs compiled for one GPU by TensorRT or TensorRT-RTX."""

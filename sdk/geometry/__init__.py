@@ -1,0 +1,1 @@
+"""Boxes, and the choice among candidate boxes."""

@@ -1,0 +1,1 @@
+"""What a caller gives, checked once: frames, sources of frames, phrases."""

@@ -1,0 +1,205 @@
+"""Whatever a caller may call a frame, as one checked BGR array."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk._internal.opencv import cv2
+from sdk.errors import FrameError
+
+MIN_SIDE, MAX_SIDE = 8, 8192
+"""Pixels. Below, there is nothing to see; above, it is rarely meant, and costs gigabytes."""
+
+
+@runtime_checkable
+class PilImage(Protocol):
+    """What is used of a `PIL.Image.Image`; Pillow itself is not needed."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    def convert(self, mode: str) -> Any: ...
+
+
+class DLPackArray(Protocol):
+    """An array of PyTorch, JAX, CuPy or another library that exchanges memory by DLPack."""
+
+    def __dlpack__(self, *, stream: Any = ...) -> Any: ...
+    def __dlpack_device__(self) -> tuple[Any, int]: ...
+
+
+@dataclass(frozen=True)
+class RGB:
+    """Says that an array is RGB, wherever a frame is taken: `grounder.ground(RGB(frame), "a dog")`.
+
+    A wrapper and no flag of `ground`: the order belongs to the picture, so that it need not be
+    repeated to `encode`, `draw` and whatever else the picture is given to.
+    """
+
+    array: NDArray[np.uint8] | DLPackArray
+    """(H, W, 3) uint8."""
+
+
+FrameLike: TypeAlias = NDArray[np.uint8] | str | os.PathLike[str] | PilImage | DLPackArray | RGB
+"""What may be given as a frame: see `as_bgr`."""
+Region: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the frame."""
+
+_ON_HOST = {1, 3, 11, 13}
+"""DLPack's device types that a CPU can read: its memory, pinned for CUDA or ROCm, CUDA managed."""
+
+
+def as_bgr(frame: FrameLike) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 BGR, its pixels and rows in order, from what a caller may have.
+
+    An array, also PyTorch's or another library's on the CPU, is taken as OpenCV gives it, BGR, and
+    not copied, nor are its rows when it is a crop; `RGB` says that it is RGB, and costs a copy. A
+    file is turned upright by its EXIF orientation; a PIL image is taken as it is. Raises
+    FrameError.
+    """
+    if isinstance(frame, RGB):
+        array = _array(frame.array)
+        if array is None:
+            raise FrameError(f"expected an array in RGB(...), got {type(frame.array).__name__}")
+        _check(array, "RGB")
+        return np.ascontiguousarray(array[..., ::-1])
+    array = _array(frame)
+    if array is not None:
+        _check(array, "BGR")
+    elif isinstance(frame, (str, os.PathLike)):
+        array = _read(frame)
+        _check(array, "BGR")
+    elif isinstance(frame, PilImage):
+        array = _from_pil(frame)
+    elif frame is None:
+        raise FrameError(
+            "expected a frame, got None: the camera or cv2.imread returned no picture; check the "
+            "camera, or the path given to imread"
+        )
+    else:
+        raise FrameError(
+            "expected a (height, width, 3) uint8 BGR array, a path or a PIL image, "
+            f"got {type(frame).__name__}"
+        )
+    # What OpenCV reads in place.
+    packed = array.strides[1:] == (3, 1) and array.strides[0] >= 3 * array.shape[1]
+    return array if packed else np.ascontiguousarray(array)
+
+
+def crop(frame_bgr: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The part of a frame within `region`, a view, and the (x, y) of its top left corner.
+
+    The region is widened to whole pixels and cut at the frame's edges. Raises FrameError when it is
+    no four finite numbers, empty, outside the frame, or under MIN_SIDE pixels.
+    """
+    expected = "expected a region (left, top, right, bottom) in pixels"
+    try:
+        left, top, right, bottom = map(float, region)
+    except (TypeError, ValueError):
+        raise FrameError(f"{expected}, got {region!r}") from None
+    if not all(map(math.isfinite, (left, top, right, bottom))):
+        raise FrameError(f"{expected}, got {region!r}, which is not finite")
+    if left >= right or top >= bottom:
+        raise FrameError(f"{expected}, got {region!r}, which is empty: right > left, bottom > top")
+    height, width = frame_bgr.shape[:2]
+    x1, y1 = max(math.floor(left), 0), max(math.floor(top), 0)
+    x2, y2 = min(math.ceil(right), width), min(math.ceil(bottom), height)
+    if x1 >= x2 or y1 >= y2:
+        raise FrameError(
+            f"{expected} of a frame of {width} x {height}, got {region!r}, which is outside of it"
+        )
+    if min(x2 - x1, y2 - y1) < MIN_SIDE:
+        raise FrameError(
+            f"{expected} with sides of at least {MIN_SIDE}, got {region!r}, of which "
+            f"{x2 - x1} x {y2 - y1} are in the frame; it shows nothing, widen it"
+        )
+    return frame_bgr[y1:y2, x1:x2], (x1, y1)
+
+
+def _array(frame: Any) -> NDArray[Any] | None:
+    """An array as NumPy's, sharing its memory; None for what is no array. Raises FrameError."""
+    if isinstance(frame, np.ndarray):
+        return frame
+    device = frame.__dlpack_device__()[0] if hasattr(frame, "__dlpack_device__") else None
+    if hasattr(frame, "__cuda_array_interface__") or (device and device not in _ON_HOST):
+        raise FrameError(
+            f"expected a frame in the CPU's memory, got a {type(frame).__name__} on another "
+            "device; copy it first: frame.cpu() (PyTorch), cupy.asnumpy(frame), "
+            "numpy.asarray(frame) (JAX)"
+        )
+    if device is None:
+        return None
+    try:
+        return np.from_dlpack(frame)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # bfloat16, for one
+        raise FrameError(
+            f"expected a (height, width, 3) uint8 array, NumPy cannot take this "
+            f"{type(frame).__name__}: {error}"
+        ) from error
+
+
+def _check(array: NDArray[Any], order: str) -> None:
+    got = f"got shape {array.shape}, dtype {array.dtype}"
+    expected = f"expected a (height, width, 3) uint8 {order} array"
+    if array.dtype != np.uint8:
+        if array.dtype == np.bool_:
+            hint = "a mask is not a picture"
+        elif np.issubdtype(array.dtype, np.floating):
+            hint = "for values in 0..1: (frame * 255).round().astype(np.uint8)"
+        elif array.dtype == np.uint16:
+            hint = "for 16-bit values: (frame >> 8).astype(np.uint8)"
+        else:
+            hint = "for values in 0..255: frame.astype(np.uint8)"
+        raise FrameError(f"{expected}, {got}; {hint}")
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):
+        hint = f"for grayscale: cv2.cvtColor(frame, cv2.COLOR_GRAY2{order})"
+    elif array.ndim == 3 and array.shape[2] == 4:
+        hint = f"for an alpha channel: cv2.cvtColor(frame, cv2.COLOR_{order}A2{order})"
+    elif array.ndim == 3 and array.shape[0] == 3 != array.shape[2]:
+        hint = "for channels first: frame.transpose(1, 2, 0)"
+    elif array.ndim == 4:
+        hint = "give the frames one by one"
+    else:
+        hint = "give one colour picture"
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise FrameError(f"{expected}, {got}; {hint}")
+    if min(array.shape[:2]) < MIN_SIDE or max(array.shape[:2]) > MAX_SIDE:
+        raise _size_error(array.shape[1], array.shape[0])
+
+
+def _size_error(width: int, height: int) -> FrameError:
+    advice = "resize it first (cv2.resize)" if max(width, height) > MAX_SIDE else "it shows nothing"
+    return FrameError(
+        f"expected sides of {MIN_SIDE} to {MAX_SIDE} pixels, got {width} x {height}; {advice}"
+    )
+
+
+def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    try:
+        data = np.fromfile(path, np.uint8)  # imread cannot open every path on Windows
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise FrameError(f"expected the path of a picture, cannot read {path!r}: {error}") from None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error as error:  # a header that claims more pixels than OpenCV will allocate
+        raise FrameError(f"OpenCV refuses to decode {str(path)!r}: {error}") from error
+    if image is None:
+        raise FrameError(
+            f"expected a picture OpenCV can decode (JPEG, PNG, WebP, BMP, TIFF), got {data.size} "
+            f"bytes it cannot in {str(path)!r}"
+        )
+    return image.astype(np.uint8, copy=False)
+
+
+def _from_pil(image: PilImage) -> NDArray[np.uint8]:
+    width, height = image.size
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
+        raise _size_error(width, height)
+    try:
+        rgb = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError) as error:  # PIL decodes only now: a truncated file shows here
+        raise FrameError(f"expected a PIL image that decodes, got: {error}") from error
+    return rgb[..., ::-1]

@@ -1,0 +1,67 @@
+"""What may be asked, and how several encoded phrases are put together for one fusion call."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk.bundle.known_words import Unknown
+from sdk.errors import PhraseError
+
+MAX_CHARACTERS = 1000
+
+
+class EncodedPhrase(NamedTuple):
+    """A phrase as it was asked, the text graph's tokens of it (L, Dt), and what is not known."""
+
+    text: str
+    tokens: NDArray[np.float32]
+    unknown: Unknown
+
+
+def as_phrases(text: str | Sequence[str]) -> list[str]:
+    """One checked phrase, or several, as a list.
+
+    Raises PhraseError when there is none, or when one is no string, blank, without a letter or
+    digit, or longer than MAX_CHARACTERS.
+    """
+    if isinstance(text, str):
+        return [_checked(text, "the phrase")]
+    if not isinstance(text, Sequence) or isinstance(text, (bytes, bytearray)):
+        raise PhraseError(
+            f"expected a string or a list of strings, got {type(text).__name__}; "
+            "give a description such as 'the dog on the left'"
+        )
+    if not text:
+        raise PhraseError("expected at least one phrase, got an empty list")
+    return [_checked(phrase, f"phrase {index}") for index, phrase in enumerate(text)]
+
+
+def _checked(phrase: object, role: str) -> str:
+    if not isinstance(phrase, str):
+        raise PhraseError(f"{role}: expected a string, got {type(phrase).__name__}")
+    if len(phrase) > MAX_CHARACTERS:
+        raise PhraseError(
+            f"{role}: expected at most {MAX_CHARACTERS} characters, got {len(phrase)}; "
+            "describe one object in fewer words"
+        )
+    if not any(character.isalnum() for character in phrase):
+        raise PhraseError(
+            f"{role}: expected words that describe an object, got {phrase[:40]!r}, which has no "
+            "letter or digit"
+        )
+    return phrase
+
+
+def pad_tokens(
+    tokens: Sequence[NDArray[np.float32]],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Text tokens (L_p, Dt) of P phrases -> fusion's (P, L, Dt) and mask (P, L), 0 = padding."""
+    longest = max(map(len, tokens))
+    text = np.zeros((len(tokens), longest, tokens[0].shape[1]), np.float32)
+    mask = np.zeros((len(tokens), longest), np.int64)
+    for row, phrase in enumerate(tokens):
+        text[row, : len(phrase)] = phrase
+        mask[row, : len(phrase)] = 1
+    return text, mask

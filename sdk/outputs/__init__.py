@@ -1,0 +1,1 @@
+"""Results drawn, shown, and in the forms of other tools."""

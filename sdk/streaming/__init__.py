@@ -1,0 +1,1 @@
+"""Groundings of a camera or a video as its frames come."""

@@ -1,0 +1,342 @@
+"""Carries boxes from frame to frame, between groundings that are slower than the camera.
+
+Median flow: a grid of points in the box is followed by pyramidal Lucas-Kanade and back again; the
+points that return to where they started move the box by their median shift and scale. After
+Z. Kalal, K. Mikolajczyk and J. Matas, "Forward-Backward Error: Automatic Detection of Tracking
+Failures", ICPR 2010.
+
+    frame       0      1      2      3
+    grounding   asked ............. answered
+    box         ·      ·      ·      moved along 0 -> 1 -> 2 -> 3, then merged with the carried one
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk._internal.opencv import cv2
+from sdk.errors import GroundingError
+from sdk.geometry.boxes import clip_xyxy, iou_xyxy
+from sdk.results import Grounding, Place
+
+Grey = NDArray[np.uint8]
+Box = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How boxes are carried and when a phrase counts as found. Raises GroundingError."""
+
+    margin: float = 0.4
+    """Hysteresis in log-odds: a phrase appears that far above the bundle's threshold, and stays
+    until that far below it."""
+    patience: int = 3
+    """Groundings in a row that may miss a found object, or put it elsewhere, before it is lost."""
+    weight: float = 0.5
+    """How far a grounding pulls the carried box, in (0, 1]; 1 takes the grounding as it is."""
+    match_iou: float = 0.3
+    """IoU with the carried box from which on a grounding means the same object."""
+    visible: float = 0.25
+    """An object is lost when less than this part of its box is in the frame."""
+    side: int = 320
+    """Frames are reduced by a whole number, so that the long side is about this many pixels."""
+    points: int = 7
+    """Points along a box's side. With many boxes it is fewer: at most some 300 in all, 4 a side."""
+    window: int = 11
+    """Side of the patch that is followed, in reduced pixels."""
+    return_error: float = 1.0
+    """Reduced pixels by which a point may miss its start on the way back."""
+    waypoints: int = 8
+    """Steps in which a late grounding is moved to the present, at most."""
+
+    def __post_init__(self) -> None:
+        within = {"weight": (0, 1), "match_iou": (0, 1), "visible": (0, 1)}
+        least = {"margin": 0, "patience": 0, "side": 32, "points": 4, "window": 3, "waypoints": 1}
+        for name, (low, high) in within.items():
+            if not low < getattr(self, name) <= high:
+                raise _range_error(name, f"more than {low} and at most {high}", getattr(self, name))
+        for name, low in least.items():
+            if not getattr(self, name) >= low:
+                raise _range_error(name, f"at least {low}", getattr(self, name))
+
+    def thresholds(self, threshold: float) -> tuple[float, float]:
+        """Scores from which on a phrase appears, and stays, around a bundle's `threshold`."""
+        up = math.exp(self.margin)
+        appear, stay = (threshold * f / (1 - threshold + threshold * f) for f in (up, 1 / up))
+        return appear, stay
+
+
+def _range_error(name: str, expected: str, got: object) -> GroundingError:
+    return GroundingError(f"Tracking.{name}: expected {expected}, got {got}")
+
+
+DEFAULT_TRACKING = Tracking()
+
+
+def carry(
+    previous: Grey, current: Grey, boxes: Box, settings: Tracking = DEFAULT_TRACKING
+) -> tuple[Box, NDArray[np.bool_]]:
+    """Move (N, 4) xyxy boxes, in pixels of the (H, W) pictures, from `previous` to `current`.
+
+    Returns the boxes, and (N,) whether each could be followed; one that could not stays in place.
+    """
+    followed = np.zeros(len(boxes), bool)
+    if not len(boxes) or previous.shape != current.shape:
+        return boxes, followed
+    points = _grids(boxes, previous.shape, settings)  # (N, P, 2)
+    start = points.reshape(-1, 1, 2)
+    there, kept = _follow(previous, current, start, settings)
+    back, returned = _follow(current, previous, there, settings)
+    miss = np.linalg.norm(back - start, axis=2).ravel()
+    height, width = current.shape
+    good = (
+        (kept.ravel() == 1)
+        & (returned.ravel() == 1)
+        & (miss <= settings.return_error)
+        & ((there >= 0) & (there < (width, height))).all(axis=(1, 2))
+    ).reshape(points.shape[:2])
+    moved = boxes.copy()
+    ends = there.reshape(points.shape)
+    for index, (box, mask) in enumerate(zip(boxes, good, strict=True)):
+        if mask.sum() >= max(6, mask.size / 6):
+            moved[index] = _shift_and_scale(box, points[index, mask], ends[index, mask])
+            followed[index] = True
+    return moved, followed
+
+
+def _grids(boxes: Box, shape: tuple[int, ...], settings: Tracking) -> NDArray[np.float32]:
+    """(N, P, 2): points in the visible part of each box, away from its edges, which are not it."""
+    side = min(settings.points, max(4, math.isqrt(300 // len(boxes))))
+    corners = clip_xyxy(boxes, (shape[1], shape[0])).reshape(-1, 2, 1, 2)
+    steps = np.linspace(0.1, 0.9, side)
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    inside = corners[:, 0] + grid * (corners[:, 1] - corners[:, 0])
+    return inside.astype(np.float32)
+
+
+def _follow(
+    previous: Grey, current: Grey, points: NDArray[np.float32], settings: Tracking
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    ends, kept, _ = cv2.calcOpticalFlowPyrLK(
+        previous,
+        current,
+        points,
+        np.empty_like(points),
+        winSize=(settings.window, settings.window),
+        maxLevel=3,
+    )
+    return np.asarray(ends, np.float32), np.asarray(kept, np.uint8)
+
+
+def _shift_and_scale(box: Box, start: NDArray[np.float32], end: NDArray[np.float32]) -> Box:
+    first, second = np.triu_indices(len(start), k=1)
+    before = np.linalg.norm(start[first] - start[second], axis=1)
+    after = np.linalg.norm(end[first] - end[second], axis=1)
+    apart = before > 0
+    scale = float(np.median(after[apart] / before[apart])) if apart.any() else 1.0
+    shift = np.median(end - start, axis=0)
+    # The shift is that of the points, whose middle is not the box's where only a part is followed.
+    pivot = start.mean(axis=0)
+    moved: Box = ((box.reshape(2, 2) - pivot) * scale + pivot + shift).ravel()
+    return moved
+
+
+@dataclass
+class _Object:
+    """One thing. `box`: xyxy in reduced pixels, may reach beyond the frame."""
+
+    box: Box
+    score: float
+    track_id: int
+    followed: bool = True
+    misses: int = 0
+
+    def merge(self, box: Box, score: float, weight: float) -> None:
+        """Move it to where a grounding says that it is."""
+        self.box = self.box + (weight if self.followed else 1.0) * (box - self.box)
+        self.score, self.followed, self.misses = score, True, 0
+
+
+@dataclass
+class _Track:
+    """What a phrase means, and the other things that it names."""
+
+    text: str
+    best: _Object
+    found: bool
+    others: list[_Object] = field(default_factory=list)
+    unknown_words: tuple[str, ...] = ()
+    fresh: bool = True
+
+    @property
+    def objects(self) -> list[_Object]:
+        """All that is found."""
+        return [self.best, *self.others] if self.found else []
+
+
+class Tracker:
+    """What phrases name, at camera rate. For one thread.
+
+    For every frame `advance`; where a grounding of that frame begins, `mark`; when it is there,
+    then or some frames later, `update`.
+    """
+
+    def __init__(self, threshold: float, settings: Tracking = DEFAULT_TRACKING) -> None:
+        """`threshold`: the bundle's, around which the hysteresis lies."""
+        self._settings = settings
+        self._appear, self._stay = settings.thresholds(threshold)
+        self._tracks: list[_Track] = []
+        self._last_id = 0
+        self._grey: Grey = np.empty((0, 0), np.uint8)
+        self._factor = 1
+        self._size_wh = (0, 0)
+        self._path: list[Grey] = []  # from the marked frame on, every `stride`-th
+        self._age, self._stride = 0, 1  # in frames since the mark
+
+    @property
+    def results(self) -> list[Grounding]:
+        """One per phrase of the last `update`, in frame pixels; none before it.
+
+        `found` is by hysteresis; a score is that of the last grounding that was believed.
+        """
+        results = []
+        for track in self._tracks:
+            places = [Place(self._visible(o.box), o.score, o.track_id) for o in track.objects]
+            box = self._visible(track.best.box)
+            results.append(
+                Grounding(
+                    track.text,
+                    box,
+                    track.best.score,
+                    track.found,
+                    tuple(places),
+                    unknown_words=track.unknown_words,
+                )
+            )
+        return results
+
+    @property
+    def fresh(self) -> tuple[bool, ...]:
+        """Which results a grounding has set since the last `advance`; the others were carried."""
+        return tuple(track.fresh for track in self._tracks)
+
+    @property
+    def track_ids(self) -> tuple[int, ...]:
+        """A number per result: as long as it is the same, so is the object. 0: not yet found."""
+        return tuple(track.best.track_id for track in self._tracks)
+
+    def advance(self, frame: NDArray[np.uint8]) -> None:
+        """Carry the boxes of what is found to the next frame, (H, W, 3) uint8 BGR."""
+        previous = self._grey
+        self._factor = max(1, round(max(frame.shape) / self._settings.side))
+        self._size_wh = (frame.shape[1], frame.shape[0])
+        self._grey = _reduced(frame, self._factor)
+        if self._path:
+            self._age += 1
+            if self._age % self._stride == 0:
+                self._path.append(self._grey)
+            if len(self._path) > self._settings.waypoints:
+                del self._path[1::2]
+                self._stride *= 2
+        moving = [thing for track in self._tracks for thing in track.objects]
+        boxes = np.array([thing.box for thing in moving]).reshape(-1, 4)
+        boxes, followed = carry(previous, self._grey, boxes, self._settings)
+        for thing, box, sure in zip(moving, boxes, followed, strict=True):
+            thing.box, thing.followed = box, thing.followed and bool(sure)
+        for track in self._tracks:
+            track.fresh = False
+            track.found = track.found and self._in_view(track.best)
+            track.others = [other for other in track.others if self._in_view(other)]
+
+    def mark(self) -> None:
+        """The present frame is the one that the next `update` is about."""
+        self._path, self._age, self._stride = [self._grey], 0, 1
+
+    def update(self, groundings: Sequence[Grounding]) -> None:
+        """Merge groundings of the marked frame, moved to the present. They set the phrases."""
+        places = [place.box for result in groundings for place in result.instances[1:]]
+        boxes = np.array([*(result.box for result in groundings), *places], np.float64)
+        boxes = boxes.reshape(-1, 4) / self._factor
+        if self._path and self._path[-1] is not self._grey:
+            self._path.append(self._grey)
+        for earlier, later in pairwise(self._path):
+            boxes, _ = carry(earlier, later, boxes, self._settings)
+        self._path = []
+        moved = iter(boxes[len(groundings) :])
+        old, self._tracks = self._tracks, []
+        for grounding, box in zip(groundings, boxes, strict=False):
+            track = next((track for track in old if track.text == grounding.text), None)
+            if track is not None:
+                old.remove(track)
+            seen = [_Object(box, grounding.score, 0)]
+            seen += [_Object(next(moved), p.score, 0) for p in grounding.instances[1:]]
+            self._tracks.append(self._decide(track, grounding, seen))
+
+    def _decide(self, track: _Track | None, grounding: Grounding, seen: list[_Object]) -> _Track:
+        """`seen`: what the grounding says, at its place in the present frame."""
+        score = grounding.score
+        if track and track.found:
+            # Of several that a phrase names, another one may be the best now: the track keeps its.
+            overlaps = [self._overlap(track.best, thing.box) for thing in seen]
+            if score >= self._stay and max(overlaps) >= self._settings.match_iou:
+                same = seen.pop(int(np.argmax(overlaps)))
+                track.best.merge(same.box, score, self._settings.weight)
+                track.others = self._followed(track.others, seen)
+                track.fresh = True
+                return track
+            sure = score < self._stay or track.best.followed
+            if sure and track.best.misses < self._settings.patience:
+                track.best.misses += 1
+                return track
+        found = score >= self._appear
+        best, *others = seen
+        best.track_id = self._new_id() if found else track.best.track_id if track else 0
+        others = self._followed(track.others if track else [], others) if found else []
+        return _Track(grounding.text, best, found, others, grounding.unknown_words)
+
+    def _followed(self, old: list[_Object], new: list[_Object]) -> list[_Object]:
+        """The things beside the best one: those that are seen again, new ones, missed ones."""
+        seen = []
+        for thing in new:
+            overlaps = [self._overlap(other, thing.box) for other in old]
+            if max(overlaps, default=0.0) >= self._settings.match_iou:
+                same = old.pop(int(np.argmax(overlaps)))
+                same.merge(thing.box, thing.score, self._settings.weight)
+                seen.append(same)
+            else:
+                thing.track_id = self._new_id()
+                seen.append(thing)
+        for thing in old:
+            thing.misses += 1
+        return seen + [thing for thing in old if thing.misses <= self._settings.patience]
+
+    def _new_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _overlap(self, thing: _Object, box: Box) -> float:
+        """IoU of what is in the frame of both."""
+        here = [clip_xyxy(edges, self._grey.shape[::-1])[None] for edges in (thing.box, box)]
+        return float(iou_xyxy(*here)[0, 0])
+
+    def _visible(self, box: Box) -> tuple[float, float, float, float]:
+        left, top, right, bottom = clip_xyxy(box * self._factor, self._size_wh).tolist()
+        return left, top, right, bottom
+
+    def _in_view(self, thing: _Object) -> bool:
+        left, top, right, bottom = self._visible(thing.box)
+        area = float(np.prod(thing.box[2:] - thing.box[:2])) * self._factor**2
+        part = (right - left) * (bottom - top) / area if area > 0 else 0.0
+        return part >= self._settings.visible
+
+
+def _reduced(frame: NDArray[np.uint8], factor: int) -> Grey:
+    """(H // factor, W // factor): by a whole number, which OpenCV averages fast and exactly."""
+    height, width = frame.shape[0] // factor, frame.shape[1] // factor
+    whole = frame[: height * factor, : width * factor]
+    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
