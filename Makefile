@@ -29,10 +29,11 @@ demo: $(VENV)/runtime.stamp ## Ground phrases in photos and a video; writes demo
 test: $(VENV)/test.stamp ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
-check: $(VENV)/dev.stamp ## Lint, formatting, types
+check: $(VENV)/dev.stamp ## Lint, formatting, types, directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/runtime.stamp ## Measure the latency of the default bundle on this machine
 	@$(BIN)/grounder bench

@@ -1,12 +1,13 @@
 """A frame that was encoded once, and what the fusion graph answers about it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.closing import Closing
+from sdk.backends.session import Session
 from sdk.bundle.contract import (
     ATTENTION_MASK,
     BOXES,
@@ -18,14 +19,20 @@ from sdk.bundle.contract import (
     VISUAL_TOKENS,
 )
 from sdk.bundle.lessons import nothing_taught
-from sdk.bundle.manifest import Calibration
+from sdk.bundle.manifest import Calibration, Manifest
 from sdk.errors import BackendError, FrameError
 from sdk.geometry.decode import best_boxes, check_alternatives, instances, next_best
 from sdk.inputs.phrases import EncodedPhrase, pad_tokens
 from sdk.results import Grounding, Place
 
-if TYPE_CHECKING:
-    from sdk.grounder import Grounder
+
+class Bundle(Protocol):
+    """What a view needs of a `Grounder`."""
+
+    manifest: Manifest
+    sessions: dict[str, Session]
+
+    def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
 
 
 class FrameView(Closing):
@@ -36,7 +43,7 @@ class FrameView(Closing):
     """
 
     def __init__(
-        self, grounder: "Grounder", visual_tokens: NDArray[np.float32], size_wh: tuple[int, int]
+        self, grounder: Bundle, visual_tokens: NDArray[np.float32], size_wh: tuple[int, int]
     ) -> None:
         visual_tokens.flags.writeable = False
         self._grounder = grounder

@@ -5,7 +5,7 @@ from queue import Empty
 
 import pytest
 
-from sdk.streaming.mailbox import Mailbox
+from sdk._internal.mailbox import Mailbox
 
 WAIT = 60.0  # seconds after which an event that never comes fails a test
 

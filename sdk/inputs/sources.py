@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.closing import Closing
+from sdk._internal.mailbox import Mailbox
 from sdk._internal.opencv import cv2
 from sdk.errors import DependencyError, SourceError
 from sdk.inputs.frames import as_bgr
-from sdk.streaming.mailbox import Mailbox
 
 Frame = NDArray[np.uint8]
 

@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.mailbox import Mailbox
 from sdk.errors import GroundingError, SourceError
 from sdk.inputs.frames import FrameLike, as_bgr
 from sdk.inputs.sources import FrameSource, open_source
-from sdk.streaming.mailbox import Mailbox
 
 SourceLike: TypeAlias = str | int | os.PathLike[str] | Iterable[FrameLike]
 

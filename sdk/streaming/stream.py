@@ -16,24 +16,34 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.closing import Closing
+from sdk._internal.mailbox import Mailbox
+from sdk.bundle.manifest import Manifest
 from sdk.errors import GroundingError
+from sdk.inputs.phrases import EncodedPhrase
 from sdk.inputs.sources import FrameSource
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, Shot, SourceLike
-from sdk.streaming.mailbox import Mailbox
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking
-
-if TYPE_CHECKING:
-    from sdk.grounder import Grounder
 
 JOIN_SECONDS = 15.0
 """Longer than a dead camera is waited for; an iterable of frames may block for ever."""
+
+
+class Grounds(Protocol):
+    """What a stream needs of a `Grounder`."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
+
+    def ground(self, frame: NDArray[np.uint8], text: tuple[str, ...]) -> list[Grounding]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class Stream(Closing, Iterator[StreamResult]):
 
     def __init__(
         self,
-        grounder: "Grounder",
+        grounder: Grounds,
         source: SourceLike,
         phrases: str | Sequence[str],
         *,
@@ -118,7 +128,7 @@ class Stream(Closing, Iterator[StreamResult]):
         self._worker.phrases = _checked(self._worker.grounder, phrases)
 
     @property
-    def grounder(self) -> "Grounder":
+    def grounder(self) -> Grounds:
         """What grounds; assign another, as one of another precision, while it runs.
 
         It takes effect at the next grounding. Assigning raises PhraseError where it cannot read the
@@ -127,7 +137,7 @@ class Stream(Closing, Iterator[StreamResult]):
         return self._worker.grounder
 
     @grounder.setter
-    def grounder(self, grounder: "Grounder") -> None:
+    def grounder(self, grounder: Grounds) -> None:
         _checked(grounder, self._worker.phrases)
         self._worker.grounder = grounder
 
@@ -176,7 +186,7 @@ class _Worker:
 
     def __init__(
         self,
-        grounder: "Grounder",
+        grounder: Grounds,
         capture: Capture,
         phrases: tuple[str, ...],
         tracking: Tracking | None,
@@ -267,13 +277,13 @@ class _Worker:
         return self._pool.submit(_ground, self.grounder, shot.frame.copy(), self.phrases)
 
 
-def _ground(grounder: "Grounder", frame: NDArray[np.uint8], phrases: tuple[str, ...]) -> _Answer:
+def _ground(grounder: Grounds, frame: NDArray[np.uint8], phrases: tuple[str, ...]) -> _Answer:
     started = time.perf_counter()
     results = grounder.ground(frame, phrases)
     return _Answer(results, time.perf_counter() - started)
 
 
-def _checked(grounder: "Grounder", phrases: str | Sequence[str]) -> tuple[str, ...]:
+def _checked(grounder: Grounds, phrases: str | Sequence[str]) -> tuple[str, ...]:
     """Checked and encoded now: a phrase that cannot be understood should not end the stream."""
     return tuple(phrase.text for phrase in grounder.encode_phrases(phrases))
 
