@@ -168,7 +168,7 @@ def test_smoothing_does_not_lag() -> None:
     ],
 )
 def test_hysteresis(scores: list[float], found: str) -> None:
-    tracker = Tracker(THRESHOLD, Tracking(margin=math.log(1.5), patience=2))
+    tracker = Tracker(THRESHOLD, Tracking(hysteresis=math.log(1.5), max_misses=2))
     frame, box = scene(200, 150)
     seen = ""
     for score in scores:
@@ -182,13 +182,13 @@ def test_thresholds_lie_around_the_bundles() -> None:
         appear, stay = Tracking().thresholds(threshold)
         assert 0 <= stay <= threshold <= appear <= 1
         assert (stay < threshold < appear) == (0 < threshold < 1)
-    assert Tracking(margin=0).thresholds(0.3) == pytest.approx((0.3, 0.3))
+    assert Tracking(hysteresis=0).thresholds(0.3) == pytest.approx((0.3, 0.3))
 
 
 def test_an_identity_lasts_through_misses_and_ends_with_another_object() -> None:
     frame, box = scene(200, 150)
     elsewhere = (400.0, 300.0, 500.0, 400.0)
-    tracker = started(frame, grounded(box, 0.1), patience=2)
+    tracker = started(frame, grounded(box, 0.1), max_misses=2)
     answers = [grounded(box), grounded(box, 0.1), grounded(elsewhere), grounded(box)]
     answers += [grounded(elsewhere)] * 3
     numbers, boxes, fresh = [tracker.track_ids[0]], [], []
@@ -239,7 +239,7 @@ def ids_of(tracker: Tracker) -> dict[int, tuple[float, ...]]:
 def test_every_instance_keeps_its_id_while_their_order_changes() -> None:
     frame, box = scene(200, 150)
     left, right, third = (10.0, 10.0, 90.0, 90.0), (400.0, 300.0, 500.0, 400.0), box
-    tracker = started(frame, several(left, right), patience=1)
+    tracker = started(frame, several(left, right), max_misses=1)
     first = ids_of(tracker)
     assert set(first) == {1, 2} and first[1] == left and first[2] == right
     ask(tracker, frame, several(right, third, left))
@@ -279,7 +279,14 @@ def test_frames_of_another_size() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"weight": 0}, {"weight": 1.5}, {"margin": -1}, {"patience": -1}, {"side": 0}, {"points": 1}],
+    [
+        {"weight": 0},
+        {"weight": 1.5},
+        {"hysteresis": -1},
+        {"max_misses": -1},
+        {"side": 0},
+        {"points": 1},
+    ],
 )
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     (name,) = wrong

@@ -31,10 +31,10 @@ Box = NDArray[np.float64]
 class Tracking:
     """How boxes are carried and when a phrase counts as found. Raises GroundingError."""
 
-    margin: float = 0.4
+    hysteresis: float = 0.4
     """Hysteresis in log-odds: a phrase appears that far above the bundle's threshold, and stays
     until that far below it."""
-    patience: int = 3
+    max_misses: int = 3
     """Groundings in a row that may miss a found object, or put it elsewhere, before it is lost."""
     weight: float = 0.5
     """How far a grounding pulls the carried box, in (0, 1]; 1 takes the grounding as it is."""
@@ -55,7 +55,14 @@ class Tracking:
 
     def __post_init__(self) -> None:
         within = {"weight": (0, 1), "match_iou": (0, 1), "visible": (0, 1)}
-        least = {"margin": 0, "patience": 0, "side": 32, "points": 4, "window": 3, "waypoints": 1}
+        least = {
+            "hysteresis": 0,
+            "max_misses": 0,
+            "side": 32,
+            "points": 4,
+            "window": 3,
+            "waypoints": 1,
+        }
         for name, (low, high) in within.items():
             if not low < getattr(self, name) <= high:
                 raise _range_error(name, f"more than {low} and at most {high}", getattr(self, name))
@@ -65,7 +72,7 @@ class Tracking:
 
     def thresholds(self, threshold: float) -> tuple[float, float]:
         """Scores from which on a phrase appears, and stays, around a bundle's `threshold`."""
-        up = math.exp(self.margin)
+        up = math.exp(self.hysteresis)
         appear, stay = (threshold * f / (1 - threshold + threshold * f) for f in (up, 1 / up))
         return appear, stay
 
@@ -289,7 +296,7 @@ class Tracker:
                 track.fresh = True
                 return track
             sure = score < self._stay or track.best.followed
-            if sure and track.best.misses < self._settings.patience:
+            if sure and track.best.misses < self._settings.max_misses:
                 track.best.misses += 1
                 return track
         found = score >= self._appear
@@ -312,7 +319,7 @@ class Tracker:
                 seen.append(thing)
         for thing in old:
             thing.misses += 1
-        return seen + [thing for thing in old if thing.misses <= self._settings.patience]
+        return seen + [thing for thing in old if thing.misses <= self._settings.max_misses]
 
     def _new_id(self) -> int:
         self._last_id += 1
