@@ -74,7 +74,8 @@ def expected_grounding(folder: Path, frame: NDArray[np.uint8], ids: list[int]) -
     pooled = image.reshape(4, 8, 6, 8, 3).mean(axis=(1, 3)).reshape(24, 3)
     joint = np.tanh(pooled @ weights["vision"]) * weights["text"][ids].mean(axis=0)
     logits = joint.sum(axis=1)
-    cx, cy, w, h = vote(1 / (1 + np.exp(-joint @ weights["fusion"])), logits)
+    boxes = 1 / (1 + np.exp(-joint @ weights["fusion"]))
+    cx, cy, w, h = vote(boxes, logits, int(logits.argmax()))
     edges = np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]).clip(0, 1)
     left, top, right, bottom = (edges * (200, 120, 200, 120)).tolist()
     score = 1 / (1 + np.exp(4 - 4 * logits.max()))
@@ -101,6 +102,7 @@ def test_result_types(grounder: Grounder, frame: NDArray[np.uint8]) -> None:
         "box": list(result.box),
         "score": result.score,
         "found": result.found,
+        "instances": [place.to_dict() for place in result.instances],
     }
 
 
@@ -359,7 +361,8 @@ def test_slips_are_set_right_where_the_bundle_has_a_word_list(
     corrected = Grounder.load(tiny_bundle, device="cpu").ground(frame, "teh red dgo")
     assert corrected == dataclasses.replace(meant, text="teh red dgo")
     as_typed = Grounder.load(tiny_bundle, device="cpu", spelling=False).ground(frame, "teh red dgo")
-    assert as_typed == typed
+    assert as_typed.unknown_words == ("teh", "dgo")
+    assert (as_typed.box, as_typed.score, as_typed.found) == (typed.box, 0.0, False)
     words.write_text("the\n", encoding="utf-8")
     with pytest.raises(BundleCorruptError, match=r"words\.txt"):
         Grounder.load(tiny_bundle, device="cpu")
