@@ -133,6 +133,24 @@ def test_the_one_that_is_meant_must_come_first() -> None:
     assert good["l1"] == pytest.approx(0, abs=1e-6)
 
 
+def test_the_nearest_candidate_need_not_come_first_where_another_box_is_right() -> None:
+    # Centred where the second candidate's cell is, and nearly as large as the first one's box.
+    answer = torch.tensor([[[0.3, 0.5, 0.2, 0.4]]])
+    boxes = torch.tensor([[[0.28, 0.5, 0.2, 0.4], [0.3, 0.5, 0.05, 0.05], [0.9, 0.9, 0.1, 0.1]]])
+    centers = torch.tensor([[0.2, 0.5], [0.3, 0.5], [0.9, 0.9]])
+
+    def rank(*logits: float, of: Tensor = boxes) -> float:
+        row = torch.tensor([logits])
+        found = Comparison(of, row, row, torch.tensor([[0, 1, 2]]))
+        real = torch.ones(1, 1, dtype=torch.bool)
+        return float(meant_terms(found, answer, real, torch.tensor([True]), centers)["rank"])
+
+    assert rank(3.0, -3.0, -3.0) < 0.01 < 3 < rank(-3.0, 3.0, -3.0)
+    none_right = boxes.clone()
+    none_right[0, 0] = boxes[0, 2]
+    assert rank(-3.0, 3.0, -3.0, of=none_right) < 0.01, "then the nearest one is to learn its box"
+
+
 def test_all_that_are_meant_are_members_and_uncounted_phrases_weigh_less() -> None:
     both = torch.tensor([[[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4]]])
     all_found = terms(comparison([3.0, 3.0, -3.0]), both)["members"]

@@ -54,7 +54,7 @@ def meant_terms(
         counted: (P,) False where more may be meant than has a box.
 
     `quality` and the box terms are `losses.candidate_terms`; `rank` is a softmax over candidates:
-    one of those that are meant must come first; `presence` makes the best candidate's logit, the
+    a right box of what is meant must come first; `presence` makes the best candidate's logit, the
     phrase's score, the log-odds that its box is right; `members` are as `quality`, without ranks.
     """
     boxes, logits, members, cells = comparison
@@ -72,11 +72,14 @@ def meant_terms(
     goal = answers.gather(1, which[..., None].expand(-1, -1, 4))
     terms, quality = candidate_terms(boxes, logits, goal, positive.float())
     present = is_answer.any(1)
-    of_positive = torch.logsumexp(logits.masked_fill(~positive, -1e4), 1)
+    # A right box must come first, not the nearest one: that one only where none is right.
+    right = best >= RIGHT
+    first_ones = torch.where(right.any(1, keepdim=True), right, forced)
+    of_positive = torch.logsumexp(logits.masked_fill(~first_ones, -1e4), 1)
     terms["rank"] = (torch.logsumexp(logits, 1) - of_positive)[present].sum() / len(logits)
     first, index = logits.max(1)
-    right = (best.gather(1, index[:, None]).squeeze(1) >= RIGHT).to(first.dtype)
-    terms["presence"] = F.binary_cross_entropy_with_logits(first, right)
+    answered = right.gather(1, index[:, None]).squeeze(1).to(first.dtype)
+    terms["presence"] = F.binary_cross_entropy_with_logits(first, answered)
     wanted = quality.clamp(0, 1) * positive
     focal = (members.sigmoid().detach() - wanted).square()
     bce = focal * F.binary_cross_entropy_with_logits(members, wanted, reduction="none")
