@@ -199,7 +199,8 @@ class _Build:
     def _instance_rule(self, raw: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
         """What is fitted to the instances of raw outcomes."""
         try:
-            return fit_instances([o for o in raw if o.expression.boxes])
+            # A phrase whose noun is not known has none.
+            return fit_instances([o for o in raw if o.expression.boxes and o.instances])
         except CalibrationError as error:
             print(f"warning: the phrases' further instances stay uncalibrated: {error}")
             return IDENTITY, 1.0, {}

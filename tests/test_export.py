@@ -36,7 +36,6 @@ from sdk.bundle.contract import (
     TEXT,
     TEXT_TOKENS,
     VISION,
-    VISUAL_TOKENS,
 )
 from sdk.bundle.manifest import Calibration
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_model
@@ -74,11 +73,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 def broken(path: Path, folder: Path) -> Path:
-    """A copy of a graph whose largest weight is off by a tenth."""
+    """A copy of a graph whose weights are off by a tenth."""
     model = onnx.load(path)
-    weight = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
-    changed = numpy_helper.to_array(weight) * np.float32(1.1)
-    weight.CopyFrom(numpy_helper.from_array(changed, weight.name))
+    for weight in model.graph.initializer:
+        value = numpy_helper.to_array(weight)
+        if value.dtype == np.float32:
+            weight.CopyFrom(numpy_helper.from_array(value * np.float32(1.1), weight.name))
     onnx.save(model, folder / path.name)
     return folder / path.name
 
@@ -100,8 +100,7 @@ def test_padding_does_not_change_a_phrase(exported: Exported) -> None:
     case = exported.cases_of(FUSION.name)[0]
     words, mask = case.inputs[TEXT_TOKENS], case.inputs[ATTENTION_MASK]
     noise = np.full((1, 5, words.shape[2]), 7, np.float32)
-    padded = {
-        VISUAL_TOKENS: case.inputs[VISUAL_TOKENS],
+    padded = case.inputs | {
         TEXT_TOKENS: np.concatenate([words, noise], axis=1),
         ATTENTION_MASK: np.concatenate([mask, np.zeros((1, 5), np.int64)], axis=1),
     }

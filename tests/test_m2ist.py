@@ -42,7 +42,7 @@ def test_the_modality_expert_starts_as_nothing() -> None:
 def test_no_gradient_and_no_saved_activation_reaches_an_encoder(
     method: str, tmp_path: Path
 ) -> None:
-    model = tiny_model(tmp_path, method=method)
+    model = tiny_model(tmp_path, method=method, fusion="transvg")
     encoders = [*model.vision.parameters(), *model.text.parameters()]
     assert encoders and not any(p.requires_grad for p in encoders)
     assert not any(m.training for m in [*model.vision.modules(), *model.text.modules()])

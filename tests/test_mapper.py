@@ -142,7 +142,7 @@ def test_gradients_reach_every_adapter_and_no_frozen_weight(kind: str, tmp_path:
     if kind == "dinov2":
         frozen_dinov2().save_pretrained(tmp_path / "dinov2")
         changes, side = {"vision": str(tmp_path / "dinov2"), "image_size": PIXELS}, PIXELS
-    model = tiny_model(tmp_path, method="mapper", **changes)
+    model = tiny_model(tmp_path, method="mapper", fusion="transvg", **changes)
     model.train()
     for adapter in model.text.dypa:
         nn.init.ones_(adapter.scale.bias)  # a ReLU that is shut passes no gradient

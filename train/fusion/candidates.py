@@ -32,6 +32,8 @@ HEADS = 4
 CANDIDATES, DETECTED, CONTEXTS = 14, 6, 6
 """What the answer is chosen from: cells, and boxes of the detector; and cells of what the phrase
 names beside it."""
+MATCH_WEIGHT = 2.0
+"""At the start, of a cell's match in the logits of its candidate."""
 TIE = 1e-6
 """Places of the coarse levels stand in several cells with one value: the first cell is taken."""
 NOT_A_PEAK = 1e-3
@@ -163,6 +165,7 @@ class CandidatesFusion(nn.Module):
             nn.Linear(PAIR_FEATURES, 16), nn.ReLU(), nn.Linear(16, COMPARE_LAYERS * HEADS)
         )
         self.compare = nn.ModuleList(CompareLayer(dim) for _ in range(COMPARE_LAYERS))
+        self.match_weight = nn.Parameter(torch.tensor(MATCH_WEIGHT))
         self.norm_out = nn.LayerNorm(dim)
         self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 6))
         self.presence = nn.Sequential(nn.Linear(2 * dim + 2, dim), nn.ReLU(), nn.Linear(dim, 1))
@@ -228,10 +231,12 @@ class CandidatesFusion(nn.Module):
         answered = chosen[:, : one.shape[1]]
         if taught is not None:
             present = present + taught.gather(1, answered)
+        # The comparison adds to what the match found: it need not learn that again.
+        matched = present + self.match_weight * matches.named.detach().gather(1, answered)
         comparison = Comparison(
             to_boxes(self.centers[answered], sides[:, : one.shape[1]] + moved),
-            one.squeeze(-1) + present,
-            member.squeeze(-1) + present,
+            one.squeeze(-1) + matched,
+            member.squeeze(-1) + matched,
             answered,
         )
         return (matches, comparison) if self.training else comparison[:3]
@@ -313,4 +318,4 @@ def start_candidates(match: nn.Sequential, head: nn.Sequential, presence: nn.Seq
         nn.init.zeros_(last.weight)
         nn.init.constant_(last.bias, sides)
     nn.init.constant_(match[-1].bias[:2], -4.0)
-    nn.init.constant_(head[-1].bias[:2], -2.0)
+    nn.init.constant_(head[-1].bias[:2], -2.0 + 4.0 * MATCH_WEIGHT)
