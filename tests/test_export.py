@@ -73,11 +73,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 def broken(path: Path, folder: Path) -> Path:
-    """A copy of a graph whose weights are off by a tenth."""
+    """A copy of a graph whose matrices are off by a tenth."""
     model = onnx.load(path)
     for weight in model.graph.initializer:
         value = numpy_helper.to_array(weight)
-        if value.dtype == np.float32:
+        if value.dtype == np.float32 and value.ndim > 1:
             weight.CopyFrom(numpy_helper.from_array(value * np.float32(1.1), weight.name))
     onnx.save(model, folder / path.name)
     return folder / path.name

@@ -154,16 +154,13 @@ def test_a_signal_writes_the_state_and_says_how_to_go_on(
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_acts_as_before(number: signal.Signals) -> None:
-    told: list[str] = []
-    outer = signal.signal(number, lambda *_: told.append("before"))
-    try:
-        with on_signal(lambda: told.append("first")):
-            signal.raise_signal(number)
-            signal.raise_signal(number)
-        signal.raise_signal(number)
-    finally:
-        signal.signal(number, outer)
-    assert told == ["first", "before", "before"]
+    before, told = signal.getsignal(number), []
+    with on_signal(lambda: told.append(True)):
+        handler = signal.getsignal(number)
+        assert callable(handler) and handler is not before
+        handler(number, None)
+        assert told == [True] and signal.getsignal(number) is before
+    assert signal.getsignal(number) is before
 
 
 def test_a_run_stopped_while_it_validates_does_so_when_it_goes_on(
