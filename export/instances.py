@@ -16,6 +16,9 @@ from train.evaluator import Outcome
 from train.metrics import right_instances
 from train.questions import in_fitting_half
 
+STEPS = 200
+"""Thresholds that are tried, evenly spread over the scores that there are."""
+
 
 def fit_instances(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
     """Calibration, threshold and figures.
@@ -44,10 +47,6 @@ def fit_instances(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict
         "f1_of_best_box_alone": mean_f1(held_out, 1.0) if held_out else None,
     }
     return calibration, calibrated_score(least, calibration), figures
-
-
-STEPS = 200
-"""Thresholds that are tried, evenly spread over the scores that there are."""
 
 
 class Others:

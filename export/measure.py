@@ -57,8 +57,8 @@ class Recorder:
 
     def __call__(self, photo: Photo, texts: Sequence[str]) -> list[Answer]:
         answers = self.predict(photo, texts)
-        for text, answer in zip(texts, answers, strict=True):
-            self.answers[photo.path, text] = answer
+        keys = ((photo.path, text) for text in texts)
+        self.answers.update(zip(keys, answers, strict=True))
         return answers
 
 

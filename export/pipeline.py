@@ -186,14 +186,15 @@ class _Build:
             print(f"warning: scores stay uncalibrated, the validation photos gave {error}")
             calibration, threshold, figures = IDENTITY, threshold_for(present), {}
         counted = ask(self.bundle, default, self.inputs.counted, device).outcomes
-        rule = self._instance_rule([*raw.outcomes, *others, *counted])
+        named = self._instance_rule([*raw.outcomes, *others, *counted])
+        instance_calibration, instance_threshold, instance_figures = named
         self._save(
             default_precision=default,
             calibration=calibration,
             threshold=threshold,
-            instance_calibration=rule[0],
-            instance_threshold=rule[1],
-            metrics=_json({"calibration": figures, "instances": rule[2]}),
+            instance_calibration=instance_calibration,
+            instance_threshold=instance_threshold,
+            metrics=_json({"calibration": figures, "instances": instance_figures}),
         )
 
     def _instance_rule(self, raw: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:

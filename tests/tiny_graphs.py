@@ -9,6 +9,9 @@ from export.graphs import export_graphs
 from export.parity import Case, make_cases
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_config, tiny_model
 
+OTHER_CANDIDATES = "a fusion with random weights chooses other candidates in a reduced form"
+"""Why a reduced fusion is expected to differ: what holds for a trained one is not tested yet."""
+
 
 @dataclass(frozen=True)
 class TinyGraphs:

@@ -1,4 +1,4 @@
-"""Inference runtimes behind one small interface."""
+"""Which runtime runs a graph, by the name of a device."""
 
 from pathlib import Path
 
@@ -9,8 +9,6 @@ from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
 from sdk.backends.tensorrt.session import open_engines
 from sdk.bundle.manifest import Manifest
 from sdk.errors import DeviceError
-
-__all__ = ["DEVICES", "Session", "open_bundle", "open_session"]
 
 TENSORRT_DEVICES = (TENSORRT, TENSORRT_RTX)
 DEVICES = ("auto", *PROVIDERS, "openvino", *TENSORRT_DEVICES)

@@ -269,8 +269,8 @@ class _Worker:
                 results, seconds = waiting.result()
                 tracker.update(results)
                 waiting = None
-            if tracker.results:
-                yield _Found(shot, tracker.results, tracker.fresh, tracker.track_ids, seconds)
+            if carried := tracker.results:  # made anew each time it is asked for
+                yield _Found(shot, carried, tracker.fresh, tracker.track_ids, seconds)
 
     def _ask(self, shot: Shot) -> "Future[_Answer]":
         # A copy: the consumer may draw on the frame before it is grounded.

@@ -16,8 +16,8 @@ from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES, alike
 from train.data.nouns import noun_for
 from train.data.samples import Expression, Photo
+from train.data.spatial import UNTRUE
 
-UNTRUE = "absent"
 COLOURS = tuple(name for name in NAMES if name not in ("grey", "pink", "purple"))
 """What is swapped in; the rest is for the yardsticks."""
 FAMILIES: tuple[tuple[str, ...], ...] = (
