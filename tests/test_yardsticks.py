@@ -185,8 +185,9 @@ def test_what_is_rejected_and_what_that_costs() -> None:
 
 
 def outcome(box: Box, *boxes: Box, kind: str = "other", score: float = 0.5) -> Outcome:
+    """An answer on a photo of the half that nothing is fitted on."""
     expression = Expression("the dogs", boxes, kind)
-    plain = Outcome(expression, Photo(Path("a.jpg"), (expression,)), box, 0.0, score)
+    plain = Outcome(expression, Photo(Path("d.jpg"), (expression,)), box, 0.0, score)
     return to_nearest(plain)
 
 
