@@ -2,7 +2,8 @@
 
 Cells learn to find all of the noun's instances and what else the phrase names, as a detector would
 (`losses.instance_loss`). Candidates learn which of them are meant: those whose box has an IoU of
-0.5 with one of the phrase's boxes are positive, and their logits learn that IoU.
+0.5 with one of the phrase's boxes are positive, and their logits learn that IoU. Candidates are
+those of inference: one put in for the truth's sake would be told by its low match.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from train.data.dataset import Batch
 from train.fusion.candidates import Comparison, Matches
-from train.losses import candidate_terms, instance_loss, iou_and_giou, naming_loss, to_xyxy
+from train.losses import instance_loss, iou_and_giou, naming_loss, quality_focal, to_xyxy
 
 RIGHT = 0.5
 """Least IoU of a right box, as in the field's metric."""
@@ -40,12 +41,12 @@ def candidates_loss(
     if classes.shape[1]:
         terms["classes"] = naming_loss(classes, batch.classes.to(at))
     answers, is_answer = batch.answers.to(at), batch.is_answer.to(at)
-    terms |= meant_terms(comparison, answers, is_answer, batch.counted.to(at), centers)
+    terms |= meant_terms(comparison, answers, is_answer, batch.counted.to(at))
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
 def meant_terms(
-    comparison: Comparison, answers: Tensor, is_answer: Tensor, counted: Tensor, centers: Tensor
+    comparison: Comparison, answers: Tensor, is_answer: Tensor, counted: Tensor
 ) -> dict[str, Tensor]:
     """What the candidates (P, K) learn.
 
@@ -53,46 +54,24 @@ def meant_terms(
         answers: (P, A, 4) cxcywh of what is meant; is_answer: (P, A) False = padding.
         counted: (P,) False where more may be meant than has a box.
 
-    `quality` and the box terms are `losses.candidate_terms`; `rank` is a softmax over candidates:
-    a right box of what is meant must come first; `presence` makes the best candidate's logit, the
-    phrase's score, the log-odds that its box is right; `members` are as `quality`, without ranks.
+    `quality` is `losses.quality_focal`; `rank` is a softmax over candidates: where a box is right,
+    a right one must come first; `presence` makes the best candidate's logit, the phrase's score,
+    the log-odds that its box is right; `members` are as `quality`, without ranks.
     """
-    boxes, logits, members, cells = comparison
-    iou, _ = iou_and_giou(to_xyxy(boxes)[:, :, None], to_xyxy(answers)[:, None])  # (P, K, A)
-    iou = iou.detach().masked_fill(~is_answer[:, None], -1)
-    best, which = iou.max(-1)
-    nearest = (centers[cells][:, :, None] - answers[:, None, :, :2]).square().sum(-1)
-    nearest = nearest.masked_fill(~is_answer[:, None], torch.inf)  # (P, K, A)
-    # Of each answer its nearest candidate is positive, however bad its box still is.
-    closest = torch.zeros_like(nearest, dtype=torch.bool)
-    closest = closest.scatter(1, nearest.argmin(1, keepdim=True), True) & is_answer[:, None]
-    forced = closest.any(-1)
-    which = torch.where(forced & (best < RIGHT), closest.float().argmax(-1), which)
-    positive = (best >= RIGHT) | forced
-    goal = answers.gather(1, which[..., None].expand(-1, -1, 4))
-    terms, quality = candidate_terms(boxes, logits, goal, positive.float())
-    present = is_answer.any(1)
-    # A right box must come first, not the nearest one: that one only where none is right.
+    boxes, logits, members = comparison
+    iou, _ = iou_and_giou(to_xyxy(boxes.detach())[:, :, None], to_xyxy(answers)[:, None])
+    best = iou.masked_fill(~is_answer[:, None], 0).amax(-1)  # (P, K)
     right = best >= RIGHT
-    first_ones = torch.where(right.any(1, keepdim=True), right, forced)
-    of_positive = torch.logsumexp(logits.masked_fill(~first_ones, -1e4), 1)
-    terms["rank"] = (torch.logsumexp(logits, 1) - of_positive)[present].sum() / len(logits)
+    wanted = best * right
+    weight = right.sum(1).clamp(min=1).rsqrt()
     first, index = logits.max(1)
     answered = right.gather(1, index[:, None]).squeeze(1).to(first.dtype)
-    terms["presence"] = F.binary_cross_entropy_with_logits(first, answered)
-    wanted = quality.clamp(0, 1) * positive
-    focal = (members.sigmoid().detach() - wanted).square()
-    bce = focal * F.binary_cross_entropy_with_logits(members, wanted, reduction="none")
-    weight = torch.where(counted, 1.0, UNCOUNTED) / positive.sum(1).clamp(min=1).sqrt()
-    terms["members"] = (weight * bce.sum(1)).mean()
-    return terms
-
-
-def wanted_cells(batch: Batch, centers: Tensor) -> Tensor:
-    """(P, N) bool: the cells nearest to what is meant and to what the noun names."""
-    boxes = torch.cat([batch.answers, batch.instances], dim=1).to(centers.device)
-    real = torch.cat([batch.is_answer, batch.real], dim=1).to(centers.device)
-    distance = (centers - boxes[:, :, None, :2]).square().sum(-1)  # (P, boxes, N)
-    nearest = torch.zeros_like(distance, dtype=torch.bool)
-    nearest = nearest.scatter(2, distance.argmin(2, keepdim=True), True)
-    return (nearest & real[..., None]).any(1)
+    of_right = torch.logsumexp(logits.masked_fill(~right, -1e4), 1)
+    rank = (torch.logsumexp(logits, 1) - of_right) * right.any(1)
+    sure = torch.where(counted, 1.0, UNCOUNTED)
+    return {
+        "quality": (weight * quality_focal(logits, wanted).sum(1)).mean(),
+        "rank": rank.mean(),
+        "presence": F.binary_cross_entropy_with_logits(first, answered),
+        "members": (sure * weight * quality_focal(members, wanted).sum(1)).mean(),
+    }

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from train.data.coco import NONE
+
 CORE = 0.6
 """Share of the box, around its centre, whose cells are positive."""
 
@@ -62,7 +64,7 @@ def grounding_loss(
         centers: (N, 2) cell centres, None for candidates without a place of their own.
         All in fractions of the network input.
 
-    `quality` is the quality focal loss (Li et al., arXiv:2006.04388) with beta 2; `rank` is a
+    `quality` is `quality_focal`; `rank` is a
     softmax over the cells: of all cells, one of the box's must come first; `presence` makes the
     best cell's logit, the phrase's score, the log-odds that its box is right (IoU of 0.5).
     """
@@ -116,23 +118,27 @@ def candidate_terms(
     share = weight / weight.sum(1, keepdim=True).clamp(min=1e-7)  # each phrase weighs the same
     iou, giou = iou_and_giou(to_xyxy(boxes), to_xyxy(goal))
     iou = iou.detach()
-    quality = iou.clamp(0, 1) * positive
-    focal = (logits.sigmoid().detach() - quality).square()
-    bce = F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+    quality = quality_focal(logits, iou.clamp(0, 1) * positive)
     terms = {
-        "quality": ((focal * bce).sum(1) / positive.sum(1).clamp(min=1).sqrt()).mean(),
+        "quality": (quality.sum(1) / positive.sum(1).clamp(min=1).sqrt()).mean(),
         "l1": 5 * (share * (boxes - goal).abs().sum(-1)).sum(1).mean(),
         "giou": 2 * (share * (1 - giou)).sum(1).mean(),
     }
     return terms, iou
 
 
-def naming_loss(names: Tensor, classes: Tensor) -> Tensor:
-    """Cross-entropy of (P, C) logits, 0 standing for "none of them", where (P,) classes are known.
+def quality_focal(logits: Tensor, quality: Tensor) -> Tensor:
+    """Quality focal loss with beta 2 (Li et al., arXiv:2006.04388), elementwise."""
+    focal = (logits.sigmoid().detach() - quality).square()
+    return focal * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
-    Classes below 0 are unknown.
+
+def naming_loss(names: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of (P, C) logits, 0 standing for "none of them".
+
+    Of (P,) classes that are NONE or more: what a phrase of an UNKNOWN one names nobody said.
     """
     logits = F.pad(names, (1, 0))
-    known = classes >= 0
+    known = classes >= NONE
     each = F.cross_entropy(logits, (classes + 1).clamp(min=0), reduction="none")
     return (each * known).sum() / known.sum().clamp(min=1)

@@ -97,7 +97,7 @@ class GroundingModel(nn.Module):
         C candidates: one a cell, a single one with TransVG's fusion. `CandidatesFusion` adds the
         logits (P, C) of being one of several that are meant, and takes `Lessons`.
         """
-        more = (None, Lessons(*lessons)) if lessons else ()
+        more = (Lessons(*lessons),) if lessons else ()
         answers: tuple[Tensor, ...] = self.fusion(visual, text, attention_mask.bool(), *more)
         return answers
 
@@ -114,7 +114,6 @@ class GroundingModel(nn.Module):
         text: Tensor | Sequence[Tensor],
         mask: Tensor,
         fast_math: bool = False,
-        wanted: Tensor | None = None,
     ) -> Any:
         """A training step's forward pass: what the fusion gives in training mode, in float32.
 
@@ -124,7 +123,6 @@ class GroundingModel(nn.Module):
             text: (P, L) ids, or kept taps. mask: (P, L), 1 = token.
             fast_math: run in bfloat16; on a CPU all but the vision encoder and the detector, whose
                 depthwise convolutions have no fast backward pass in it.
-            wanted: (P, N) cells to choose as candidates, see `CandidatesFusion`.
         """
         device = mask.device.type
         with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
@@ -134,9 +132,8 @@ class GroundingModel(nn.Module):
             parts = [part[photo_of] for part in (self.fusion.prepare(visual), *detections)]
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
-            more = () if wanted is None else (wanted,)
             visual = parts if self.fusion.reads_parts else torch.cat(parts, -1)
-            answers = self.fusion(visual, tokens, mask.bool(), *more)
+            answers = self.fusion(visual, tokens, mask.bool())
         return as_float(answers)
 
     def adapter_params(self) -> dict[str, nn.Parameter]:

@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
-from train.candidate_loss import wanted_cells
 from train.checkpoint import frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
@@ -233,10 +232,7 @@ class Trainer:
         text, mask = self.texts(batch.texts)
         photos = batch.images if self.cached_vision is None else self.cached_vision(batch.photos)
         inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
-        wanted = None
-        if isinstance(self.model.fusion, CandidatesFusion):
-            wanted = wanted_cells(batch, self.model.fusion.centers)
-        answers = self.network(*inputs, self.fast_math, wanted)
+        answers = self.network(*inputs, self.fast_math)
         return objective(answers, batch, self.model.fusion.centers)
 
     @torch.no_grad()

@@ -17,7 +17,11 @@ toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,re
 clock,vase,scissors,teddy bear,hair drier,toothbrush""".replace("\n", "").split(",")
 )
 """In the order of COCO's own detectors."""
-UNKNOWN = -1
+NONE, UNKNOWN = -1, -2
+"""What a phrase names where it is no class, and where nobody said."""
+_NO_CLASS = frozenset({"clothing", "bodyparts", "scene", "instruments"})
+_KINDS = _NO_CLASS | {"animals", "vehicles", "other"}
+"""Kinds of a caption's phrases; the first are of no class, if no word of theirs is."""
 _PEOPLE = frozenset({"man", "woman", "boy", "girl"})
 _NUMBER = {name: number for number, name in enumerate(COCO_CLASSES)}
 
@@ -41,7 +45,16 @@ def class_named(text: str) -> int:
 
 
 def class_of(expression: Expression) -> int:
-    """Index of the class that the expression names one of, or UNKNOWN: nobody said, or none."""
+    """Index of the class that the expression names one of, NONE, or UNKNOWN.
+
+    Of a label, or of the word that a caption's phrase ends in: "a black dog", not "a dog house".
+    """
     if expression.kind == "people" or expression.label in _PEOPLE:
         return _NUMBER["person"]
-    return _NUMBER.get(expression.label, UNKNOWN)
+    if expression.label:
+        return _WORDS.get(expression.label, NONE)
+    words = list(_NAMED.finditer(expression.text.lower()))
+    if words:
+        ends = words[-1].end() == len(expression.text) and expression.kind in _KINDS
+        return _WORDS[words[-1].group()] if ends else UNKNOWN
+    return NONE if expression.kind in _NO_CLASS else UNKNOWN

@@ -48,7 +48,7 @@ class Batch:
     context: (P, C, 4) cxcywh, what it names beside that; is_context: (P, C) False = padding;
     instances: (P, K, 4) cxcywh, everything of the class that the phrase singles out one of, for
     other phrases their own boxes; real: (P, K) False = padding;
-    classes: (P,) index into COCO_CLASSES of what the phrase names, or UNKNOWN.
+    classes: (P,) index into COCO_CLASSES of what the phrase names, NONE or UNKNOWN.
     """
 
     photos: list[Photo]

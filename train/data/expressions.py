@@ -139,9 +139,10 @@ def absent_expression(photo: Photo, rng: random.Random) -> Expression | None:
     absent = sorted(photo.known_labels - present)
     if not absent:
         return None
-    noun = noun_for(rng.choice(absent), rng)
+    label = rng.choice(absent)
     forms = ("{}", "the {}", "a {}", "the {} on the left", "the {} on the right")
-    return Expression(rng.choice(forms).format(noun), (), "absent")
+    text = rng.choice(forms).format(noun_for(label, rng))
+    return Expression(text, (), "absent", label=label)
 
 
 def untrue_expression(photo: Photo, rng: random.Random) -> Expression | None:

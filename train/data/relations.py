@@ -58,10 +58,10 @@ def relations(
             if joins(between) and first.expression.single and not same_thing(first, second):
                 text = " ".join(words[first.start : second.end])
                 head = first.expression
-                found.setdefault(
-                    text,
-                    Expression(text, head.boxes, RELATION, context=second.expression.boxes),
-                )
+                label = "person" if head.kind == "people" else ""
+                context = second.expression.boxes
+                relation = Expression(text, head.boxes, RELATION, label=label, context=context)
+                found.setdefault(text, relation)
     return tuple(found.values())
 
 

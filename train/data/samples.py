@@ -21,8 +21,8 @@ class Expression:
     """A referring expression. `boxes` are xyxy fractions of the photo; none = it is not there.
 
     `num_instances`: how many instances of the named class the photo holds, the one that is meant
-    included; 0 for a caption's phrase, where nobody counted. `label`: that class, empty for a
-    caption's phrase. `context`: boxes of what else the expression names, to tell it by.
+    included; 0 for a caption's phrase, where nobody counted. `label`: that class, empty where
+    nobody said. `context`: boxes of what else the expression names, to tell it by.
     """
 
     text: str

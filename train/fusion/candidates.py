@@ -7,7 +7,7 @@
                         -> every cell: box, "one of what the noun names", "named beside it"
                    the best cells and the best of the detector's boxes, two dozen candidates
                    [ candidates <-> candidates | words -> candidates | feed-forward ] x 2
-                        -> box, "the one that is meant", "one of those that are meant"
+                        -> "the one that is meant", "one of those that are meant"
 
 "The bigger dog next to the bench" is a comparison of a few things with their boxes in view, so all
 that compares is computed on candidates, and what does not depend on the phrase once a frame.
@@ -32,8 +32,9 @@ HEADS = 4
 CANDIDATES, DETECTED, CONTEXTS = 14, 6, 6
 """What the answer is chosen from: cells, and boxes of the detector; and cells of what the phrase
 names beside it."""
-MATCH_WEIGHT = 2.0
-"""At the start, of a cell's match in the logits of its candidate."""
+MATCH_WEIGHT, DETECTED_WEIGHT = 2.0, 2.0
+"""At the start, in a candidate's logits: of its cell's match, and of being a detector's box of a
+class that the phrase names."""
 TIE = 1e-6
 """Places of the coarse levels stand in several cells with one value: the first cell is taken."""
 NOT_A_PEAK = 1e-3
@@ -64,8 +65,6 @@ class Comparison(NamedTuple):
     """(P, K): the one that is meant."""
     members: Tensor
     """(P, K) logits: one of those that are meant ("the dogs")."""
-    cells: Tensor
-    """(P, K) int64, the cells that they are of."""
 
 
 class MatchLayer(nn.Module):
@@ -133,8 +132,7 @@ class CandidatesFusion(nn.Module):
     """Over a square grid of `grid` x `grid` cells, `detecting` with a detector's boxes behind them.
 
     Returns:
-        boxes (P, K, 4), logits (P, K), members (P, K), see `Comparison`; in training mode the
-        `Matches` and the `Comparison` themselves.
+        the `Comparison`; in training mode the `Matches` and the `Comparison`.
     """
 
     reads_parts = True
@@ -166,8 +164,9 @@ class CandidatesFusion(nn.Module):
         )
         self.compare = nn.ModuleList(CompareLayer(dim) for _ in range(COMPARE_LAYERS))
         self.match_weight = nn.Parameter(torch.tensor(MATCH_WEIGHT))
+        self.detected_weight = nn.Parameter(torch.tensor(DETECTED_WEIGHT))
         self.norm_out = nn.LayerNorm(dim)
-        self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 6))
+        self.head = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 2))
         self.presence = nn.Sequential(nn.Linear(2 * dim + 2, dim), nn.ReLU(), nn.Linear(dim, 1))
         start_candidates(self.match_head, self.head, self.presence)
         self.register_buffer("centers", cell_centers(grid), persistent=False)
@@ -190,10 +189,9 @@ class CandidatesFusion(nn.Module):
         visual: Tensor | Sequence[Tensor],
         text: Tensor,
         text_mask: Tensor,
-        wanted: Tensor | None = None,
         lessons: Lessons | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor] | tuple[Matches, Comparison]:
-        """`wanted` (P, N) bool: cells that are candidates whatever they say, in training."""
+    ) -> Comparison | tuple[Matches, Comparison]:
+        """Visual tokens (1|P, N, Dv), text tokens (P, L, D) and their mask, True for words."""
         if isinstance(visual, Tensor):
             others = visual.shape[-1] - self.scene_dim
             visual = visual.split([self.scene_dim, others], dim=-1)
@@ -207,7 +205,7 @@ class CandidatesFusion(nn.Module):
             taught = lessons.hits(scene[..., : self.dim], text, text_mask)
             matches = matches._replace(named=matches.named + taught)
         scene = scene[..., : self.dim].expand(text.shape[0], -1, -1)
-        best, found, beside = self.choose(matches, named.hits, wanted)
+        best, found, beside = self.choose(matches, named.hits)
         chosen = torch.cat([best, found, beside], dim=1)  # (P, K + contexts)
         detected = detected_sides(named, found, self.centers)
         sides = torch.cat([taken(sides, best), detected, taken(sides, beside)], dim=1)
@@ -222,7 +220,7 @@ class CandidatesFusion(nn.Module):
         )
         if lessons is not None:
             things = things + things @ lessons.down @ lessons.up
-        one, member, moved = self.head(things).split([1, 1, 4], dim=-1)
+        one, member = self.head(things).split([1, 1], dim=-1)
         # Is it here at all? One more logit from what is looked at, from the whole phrase, and from
         # whether the detector knows what is named and sees it.
         looked = (one.softmax(1) * things).sum(1)
@@ -231,15 +229,16 @@ class CandidatesFusion(nn.Module):
         answered = chosen[:, : one.shape[1]]
         if taught is not None:
             present = present + taught.gather(1, answered)
-        # The comparison adds to what the match found: it need not learn that again.
+        # The comparison adds to what match and detector found: it need not learn that again.
         matched = present + self.match_weight * matches.named.detach().gather(1, answered)
+        trusted = (self.detected_weight * named.known).expand(-1, found.shape[1])
+        matched = matched + F.pad(trusted, (best.shape[1], 0))
         comparison = Comparison(
-            to_boxes(self.centers[answered], sides[:, : one.shape[1]] + moved),
+            to_boxes(self.centers[answered], sides[:, : one.shape[1]]),
             one.squeeze(-1) + matched,
             member.squeeze(-1) + matched,
-            answered,
         )
-        return (matches, comparison) if self.training else comparison[:3]
+        return (matches, comparison) if self.training else comparison
 
     def find(
         self, scene: Tensor, named: NamedHits, text: Tensor, text_mask: Tensor
@@ -254,13 +253,9 @@ class CandidatesFusion(nn.Module):
         matches = Matches(boxes, logit.squeeze(-1), context.squeeze(-1), named.classes)
         return cells, matches, sides
 
-    def choose(
-        self, matches: Matches, hits: Tensor, wanted: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def choose(self, matches: Matches, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cells (P, K) of candidates, of detected boxes, and of what is named beside them."""
         rank = self.peaks(matches.named.detach().sigmoid())
-        if wanted is not None:
-            rank = rank.masked_fill(wanted, 2.0)
         order = torch.arange(hits.shape[1], device=hits.device)
         detected = self.peaks(hits.detach().amax(-1) - TIE * order)
         ranks = (rank, detected, self.peaks(matches.context.detach().sigmoid()))
@@ -313,9 +308,9 @@ def taken(values: Tensor, index: Tensor) -> Tensor:
 
 
 def start_candidates(match: nn.Sequential, head: nn.Sequential, presence: nn.Sequential) -> None:
-    """Start from boxes of a third of the image, which nothing moves, and "probably not here"."""
+    """Start from boxes of a third of the image and "probably not here"."""
     for last, sides in ((match[-1], -1.6), (head[-1], 0.0), (presence[-1], 0.0)):
         nn.init.zeros_(last.weight)
         nn.init.constant_(last.bias, sides)
     nn.init.constant_(match[-1].bias[:2], -4.0)
-    nn.init.constant_(head[-1].bias[:2], -2.0 + 4.0 * MATCH_WEIGHT)
+    nn.init.constant_(head[-1].bias, -2.0 + 4.0 * MATCH_WEIGHT)
