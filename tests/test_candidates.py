@@ -10,7 +10,7 @@ from sdk.bundle.contract import FUSION
 from sdk.bundle.lessons import nothing_taught
 from tests.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.test_train import steps, trainer
-from train.candidate_loss import meant_terms, wanted_cells
+from train.candidate_loss import meant_terms
 from train.fusion.candidates import CandidatesFusion, Comparison, pair_features
 from train.fusion.detections import DETECTIONS
 from train.fusion.lessons import Lessons, unit
@@ -57,26 +57,36 @@ def test_a_phrase_is_answered_the_same_alone_and_in_company() -> None:
 
 
 @torch.no_grad()
-def test_wanted_cells_are_candidates_in_training() -> None:
-    fusion, (visual, text, mask) = build().train(), inputs()
-    wanted = torch.zeros(len(text), CELLS, dtype=torch.bool)
-    wanted[:, 5] = True
-    fusion.counts[0] = 2  # far fewer than cells
-    _, comparison = fusion(visual, text, mask, wanted)
-    assert (comparison.cells == 5).any(1).all()
-
-
-@torch.no_grad()
 def test_lessons_of_zeros_change_nothing_and_others_do() -> None:
     fusion, (visual, text, mask) = build(), inputs()
     empty = fusion.nothing_taught(DIM)
-    plain, taught = fusion(visual, text, mask), fusion(visual, text, mask, None, empty)
+    plain, taught = fusion(visual, text, mask), fusion(visual, text, mask, empty)
     for ours, theirs in zip(taught, plain, strict=True):
         torch.testing.assert_close(ours, theirs)
     words = text[:1, 0]
     lesson = empty._replace(words=words, cells=visual[0, 3:4, :DIM])
-    _, logits, _ = fusion(visual, text, mask, None, lesson)
+    _, logits, _ = fusion(visual, text, mask, lesson)
     assert logits[0].max() > plain[1][0].max()
+
+
+@torch.no_grad()
+def test_a_detected_box_of_a_class_that_is_named_is_trusted_more() -> None:
+    fusion, (visual, text, mask) = build(), inputs()
+    cells = fusion.counts[0]
+
+    def logits(weight: float, bias: float) -> Tensor:
+        fusion.detected_weight.fill_(weight)
+        assert fusion.detections is not None
+        fusion.detections.name.weight.zero_()
+        fusion.detections.name.bias.fill_(bias)
+        answer = fusion(visual, text, mask)
+        return answer.logits
+
+    named = logits(3.0, 9.0) - logits(0.0, 9.0)
+    torch.testing.assert_close(named[:, cells:], torch.full_like(named[:, cells:], 3.0))
+    assert not named[:, :cells].any()
+    unnamed = logits(3.0, -20.0) - logits(0.0, -20.0)
+    torch.testing.assert_close(unnamed, torch.zeros_like(unnamed))
 
 
 def test_the_contract_names_what_the_fusion_takes() -> None:
@@ -114,15 +124,12 @@ def comparison(logits: list[float], members: list[float] | None = None) -> Compa
     """Three candidates: left, right, and right once more but badly."""
     boxes = torch.tensor([[[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4], [0.8, 0.8, 0.1, 0.1]]])
     rows = [torch.tensor([row]) for row in (logits, members or logits)]
-    return Comparison(boxes, *rows, torch.tensor([[0, 1, 2]]))
-
-
-CENTERS = torch.tensor([[0.2, 0.5], [0.8, 0.5], [0.8, 0.8]])
+    return Comparison(boxes, *rows)
 
 
 def terms(answer: Comparison, answers: Tensor, *, counted: bool = True) -> dict[str, float]:
     real = torch.ones(1, answers.shape[1], dtype=torch.bool)
-    found = meant_terms(answer, answers, real, torch.tensor([counted]), CENTERS)
+    found = meant_terms(answer, answers, real, torch.tensor([counted]))
     return {name: float(value) for name, value in found.items()}
 
 
@@ -130,25 +137,13 @@ def test_the_one_that_is_meant_must_come_first() -> None:
     right = torch.tensor([[[0.8, 0.5, 0.2, 0.4]]])
     good, bad = (terms(comparison(x), right) for x in ([-3.0, 3.0, -3.0], [3.0, -3.0, -3.0]))
     assert all(good[name] < bad[name] for name in ("rank", "presence", "quality", "members"))
-    assert good["l1"] == pytest.approx(0, abs=1e-6)
 
 
-def test_the_nearest_candidate_need_not_come_first_where_another_box_is_right() -> None:
-    # Centred where the second candidate's cell is, and nearly as large as the first one's box.
-    answer = torch.tensor([[[0.3, 0.5, 0.2, 0.4]]])
-    boxes = torch.tensor([[[0.28, 0.5, 0.2, 0.4], [0.3, 0.5, 0.05, 0.05], [0.9, 0.9, 0.1, 0.1]]])
-    centers = torch.tensor([[0.2, 0.5], [0.3, 0.5], [0.9, 0.9]])
-
-    def rank(*logits: float, of: Tensor = boxes) -> float:
-        row = torch.tensor([logits])
-        found = Comparison(of, row, row, torch.tensor([[0, 1, 2]]))
-        real = torch.ones(1, 1, dtype=torch.bool)
-        return float(meant_terms(found, answer, real, torch.tensor([True]), centers)["rank"])
-
-    assert rank(3.0, -3.0, -3.0) < 0.01 < 3 < rank(-3.0, 3.0, -3.0)
-    none_right = boxes.clone()
-    none_right[0, 0] = boxes[0, 2]
-    assert rank(-3.0, 3.0, -3.0, of=none_right) < 0.01, "then the nearest one is to learn its box"
+def test_where_no_box_is_right_none_must_come_first() -> None:
+    nowhere = torch.tensor([[[0.5, 0.1, 0.1, 0.1]]])
+    found = terms(comparison([3.0, -3.0, -3.0]), nowhere)
+    assert found["rank"] == 0
+    assert terms(comparison([-3.0, -3.0, -3.0]), nowhere)["presence"] < found["presence"]
 
 
 def test_all_that_are_meant_are_members_and_uncounted_phrases_weigh_less() -> None:
@@ -163,18 +158,16 @@ def test_all_that_are_meant_are_members_and_uncounted_phrases_weigh_less() -> No
 def test_of_nothing_every_candidate_is_wrong() -> None:
     none = torch.zeros(1, 1, dtype=torch.bool)
     answers = torch.zeros(1, 1, 4)
-    found = meant_terms(comparison([2.0, 2.0, 2.0]), answers, none, torch.tensor([True]), CENTERS)
-    sure = meant_terms(comparison([-2.0, -2.0, -2.0]), answers, none, torch.tensor([True]), CENTERS)
+    found = meant_terms(comparison([2.0, 2.0, 2.0]), answers, none, torch.tensor([True]))
+    sure = meant_terms(comparison([-2.0, -2.0, -2.0]), answers, none, torch.tensor([True]))
     assert sure["presence"] < found["presence"] and sure["quality"] < found["quality"]
-    assert found["rank"] == 0 and found["l1"] == 0
+    assert found["rank"] == 0
 
 
 def test_it_trains_and_its_batches_hold_phrases_that_mean_several(tmp_path: Path) -> None:
     run = trainer(tmp_path, "run", epochs=10, lr=3e-3)
     batch = next(iter(run.batches.epoch(0, 4)))
     assert batch.is_answer.sum(1).max() > 1
-    wanted = wanted_cells(batch, run.model.fusion.centers)
-    assert wanted[batch.present].any(1).all()
     run.model.train()
     before = {name: float(value.detach()) for name, value in run.loss(batch).items()}
     for _ in range(5):

@@ -8,7 +8,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from train.data.coco import COCO_CLASSES, UNKNOWN, class_of
+from train.data.coco import COCO_CLASSES, NONE, UNKNOWN, class_of
 from train.data.samples import Expression
 from train.encoders.esnet import ESNet
 from train.encoders.picodet import (
@@ -157,6 +157,8 @@ def test_naming_is_a_choice_among_the_classes_and_none() -> None:
     assert naming_loss(names, classes) < 1e-2
     assert naming_loss(names, torch.tensor([5, UNKNOWN, UNKNOWN])) > 10
     assert naming_loss(names, torch.full((3,), UNKNOWN)) == 0
+    nothing = torch.tensor([NONE, UNKNOWN, UNKNOWN])
+    assert naming_loss(names, nothing) > 5 > 0.1 > naming_loss(names.clamp(max=-8.0), nothing)
     names.requires_grad_()
     naming_loss(names, torch.tensor([UNKNOWN, 0, UNKNOWN])).backward()
     assert names.grad is not None and not names.grad[[0, 2]].any() and names.grad[1, 0] < 0
@@ -174,5 +176,25 @@ def test_classes_are_those_of_labels_and_of_people() -> None:
         ("", "people", "person"),
     ):
         assert COCO_CLASSES[class_of(Expression("x", box, kind, 0, label))] == name
-    assert class_of(Expression("a kangaroo", box, "single", 1, "kangaroo")) == UNKNOWN
-    assert class_of(Expression("the grass", box, "scene")) == UNKNOWN
+    assert class_of(Expression("a kangaroo", box, "single", 1, "kangaroo")) == NONE
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("a black dog", "animals", "dog"),
+        ("His bikes", "vehicles", "bicycle"),
+        ("a red tie", "clothing", "tie"),
+        ("a dog house", "other", UNKNOWN),
+        ("a blue shirt", "clothing", NONE),
+        ("the grass", "scene", NONE),
+        ("a canoe", "other", UNKNOWN),
+        ("a shirt with a dog", "relation", UNKNOWN),
+        ("the cat on the left", "absent", UNKNOWN),
+    ],
+)
+def test_the_class_of_a_caption_is_the_word_that_it_ends_in(
+    text: str, kind: str, expected: str | int
+) -> None:
+    number = expected if isinstance(expected, int) else COCO_CLASSES.index(expected)
+    assert class_of(Expression(text, ((0.0, 0.0, 1.0, 1.0),), kind)) == number
