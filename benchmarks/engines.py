@@ -47,7 +47,7 @@ from train.build import MAX_TOKENS  # noqa: E402
 from train.config import TrainConfig  # noqa: E402
 from train.inference import load_model  # noqa: E402
 from train.model import GroundingModel  # noqa: E402
-from train.papers import paper_config, paper_model  # noqa: E402
+from train.papers.sizes import paper_config, paper_model  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "engines.json"

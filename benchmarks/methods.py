@@ -1,6 +1,6 @@
 """All methods on the default's encoders: `python benchmarks/methods.py`, then the page.
 
-Runs `train.compare` with its flags and adds the machine and the commit to what it found, as
+Runs `train.papers.compare` with its flags and adds the machine and the commit to what it found, as
 `results/methods.json`. With `paper_sizes.py` it is what `docs/methods.md` is made of.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from train.compare import build_parser, main  # noqa: E402
+from train.papers.compare import build_parser, main  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "methods.json"

@@ -26,10 +26,10 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from train.compare import COSTS, ratios_to  # noqa: E402
-from train.cost import measure, peak_bytes  # noqa: E402
-from train.losses import grounding_loss  # noqa: E402
-from train.papers import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model  # noqa: E402
+from train.losses.grounding import grounding_loss  # noqa: E402
+from train.papers.compare import COSTS, ratios_to  # noqa: E402
+from train.papers.cost import measure, peak_bytes  # noqa: E402
+from train.papers.sizes import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "paper_sizes.json"

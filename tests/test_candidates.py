@@ -10,10 +10,10 @@ from sdk.bundle.contract import FUSION
 from sdk.bundle.lessons import nothing_taught
 from tests.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.test_train import steps, trainer
-from train.candidate_loss import meant_terms
 from train.fusion.candidates import CandidatesFusion, Comparison, pair_features
 from train.fusion.detections import DETECTIONS
 from train.fusion.lessons import Lessons, unit
+from train.losses.candidates import meant_terms
 
 CELLS = GRID * GRID
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from tests.tiny import tiny_data, tiny_text_encoder, tiny_vision_weights
-from train.compare import main, summary
-from train.cost import saved_bytes
+from train.papers.compare import main, summary
+from train.papers.cost import saved_bytes
 
 
 def test_bytes_kept_for_backward_are_those_of_the_activations() -> None:

@@ -19,7 +19,7 @@ from train.encoders.picodet import (
 )
 from train.fusion.detections import CLASSES, PLACES, DetectionHead, NamedDetections
 from train.fusion.layers import cell_centers
-from train.losses import naming_loss
+from train.losses.grounding import naming_loss
 
 DIM, GRID = 16, 4
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from train.cost import saved_bytes
 from train.fusion import CandidatesFusion, TransVGFusion
 from train.fusion.layers import WordAttention
+from train.papers.cost import saved_bytes
 
 DIM, GRID = 16, 4
 

@@ -16,7 +16,7 @@ ROOT = Path(sdk.__file__).parents[1]
     ("command", "extra"),
     [
         ("-m train --epochs 1", "train"),
-        ("-m train.compare", "train"),
+        ("-m train.papers.compare", "train"),
         ("-m train.session save runs/mine mine.safetensors", "train"),
         ("-m train.session save runs/mine mine.safetensors", "train"),
         ("-m train.data.convert mdetr a.json --images . --out a.jsonl", "train"),

@@ -28,7 +28,7 @@ from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
 from train.fusion.candidates import CandidatesFusion
 from train.interrupt import Interrupted, on_signal
-from train.objective import objective
+from train.losses.objective import objective
 from train.optimizer import build_optimizer, set_rate
 from train.run_state import CHECKPOINT, resume_run, save_run, without_starting_files
 from train.runlog import ACCURACY, LOSS, RunLog

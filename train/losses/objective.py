@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from train.candidate_loss import candidates_loss
 from train.data.dataset import Batch
 from train.fusion.candidates import Matches
-from train.losses import grounding_loss
+from train.losses.candidates import candidates_loss
+from train.losses.grounding import grounding_loss
 
 
 def objective(answers: Sequence[Any], batch: Batch, centers: Tensor | None) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""`python -m train.compare`: every method under the same data, schedule and head, as one JSON.
+"""`python -m train.papers.compare`: every method under the same data, schedule and head, as JSON.
 
 Each (method, seed) is a run of its own in a process of its own, so that its peak memory is its own,
 and a comparison that was interrupted continues where it was. Figures of a method: Acc@0.5 on the
@@ -23,11 +23,11 @@ from sdk._internal.files import replace_file
 from train import needs_torch  # noqa: F401
 from train.build import DEFAULT_VOCAB, DETECTOR
 from train.config import TrainConfig
-from train.cost import measure_trainer, peak_bytes
 from train.data.readers import data_root, read_expressions
 from train.data.samples import DataError, spread
 from train.fusion import CANDIDATES, FUSIONS
 from train.methods import DUAL_METHODS
+from train.papers.cost import measure_trainer, peak_bytes
 from train.trainer import Trainer
 
 CASES = (*DUAL_METHODS, "m2ist:paper")
@@ -100,7 +100,7 @@ def ratios_to(row: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, floa
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m train.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m train.papers.compare", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--methods", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

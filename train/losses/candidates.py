@@ -1,7 +1,7 @@
 """Losses of the candidates fusion: find what the phrase names, then tell what is meant.
 
 Cells learn to find all of the noun's instances and what else the phrase names, as a detector would
-(`losses.instance_loss`). Candidates learn which of them are meant: those whose box has an IoU of
+(`grounding.instance_loss`). Candidates learn which of them are meant: those whose box has an IoU of
 0.5 with one of the phrase's boxes are positive, and their logits learn that IoU. Candidates are
 those of inference: one put in for the truth's sake would be told by its low match.
 """
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from train.data.dataset import Batch
 from train.fusion.candidates import Comparison, Matches
-from train.losses import instance_loss, iou_and_giou, naming_loss, quality_focal, to_xyxy
+from train.losses.grounding import instance_loss, iou_and_giou, naming_loss, quality_focal, to_xyxy
 
 RIGHT = 0.5
 """Least IoU of a right box, as in the field's metric."""
@@ -54,9 +54,9 @@ def meant_terms(
         answers: (P, A, 4) cxcywh of what is meant; is_answer: (P, A) False = padding.
         counted: (P,) False where more may be meant than has a box.
 
-    `quality` is `losses.quality_focal`; `rank` is a softmax over candidates: where a box is right,
-    a right one must come first; `presence` makes the best candidate's logit, the phrase's score,
-    the log-odds that its box is right; `members` are as `quality`, without ranks.
+    `quality` is `grounding.quality_focal`; `rank` is a softmax over candidates: where a box is
+    right, a right one must come first; `presence` makes the best candidate's logit, the phrase's
+    score, the log-odds that its box is right; `members` are as `quality`, without ranks.
     """
     boxes, logits, members = comparison
     iou, _ = iou_and_giou(to_xyxy(boxes.detach())[:, :, None], to_xyxy(answers)[:, None])
