@@ -18,7 +18,7 @@ from sdk._internal.files import replace_file
 from sdk.batch.plan import Part
 from sdk.batch.rows import Row
 from sdk.batch.table import write_table
-from sdk.errors import GroundingError
+from sdk.errors import DependencyError, GroundingError
 
 RUN_FILE, LOCK_FILE = "run.json", "run.lock"
 
@@ -36,8 +36,17 @@ class WorkFolder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other runs out; a run that dies lets go. Raises GroundingError where one is in."""
-        filelock: Any = import_module("filelock")
+        """Keep other runs out; a run that dies lets go.
+
+        Raises GroundingError where one is in, DependencyError.
+        """
+        try:
+            filelock: Any = import_module("filelock")
+        except ImportError as error:
+            raise DependencyError(
+                f"grounder batch needs a package that does not import: {error}. Fix: pip install "
+                "filelock (of the extra `offline`)"
+            ) from error
         try:
             self.path.mkdir(exist_ok=True)
             lock = filelock.FileLock(self.path / LOCK_FILE)

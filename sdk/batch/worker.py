@@ -1,7 +1,6 @@
 """What a worker process does: grounds one part after the other, with a Grounder of its own."""
 
 import os
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,12 +57,6 @@ class _Frame(NamedTuple):
     image: FrameLike | None
     why: str
     """There is no image."""
-
-
-def dask_setup(_: object) -> None:
-    """Called by Dask in each new worker process, in its main thread."""
-    # Ctrl-C reaches every process of the terminal; the one that started the workers ends them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def ground_part(job: Job, work: WorkFolder, part: Part) -> list[str]:

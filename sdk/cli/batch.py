@@ -62,13 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Ground, merge, print. Raises GroundingError; SystemExit(1) where something was not read."""
     from sdk.backends.ort import thread_count
-    from sdk.batch.cluster import require_dask
     from sdk.batch.folder import WorkFolder
     from sdk.batch.plan import cut, find_files
     from sdk.batch.table import check_table
 
     started = time.perf_counter()
-    require_dask()
     check_table(args.out)
     workers = thread_count(args.workers)
     job = _job(args)
@@ -136,9 +134,9 @@ def _settings(job: "Job") -> dict[str, Any]:
 
 def _ground(job: "Job", work: "WorkFolder", parts: "list[Part]", workers: int) -> list[str]:
     """Ground the parts that are not done. Returns what could not be read."""
-    from sdk.batch.cluster import ATTEMPTS, run_lanes
     from sdk.batch.plan import lanes
     from sdk.batch.worker import give_up, ground_part
+    from sdk.batch.workers import ATTEMPTS, run_lanes
 
     left = [part for part in parts if not work.is_done(part)]
     if len(left) < len(parts):
@@ -152,7 +150,7 @@ def _ground(job: "Job", work: "WorkFolder", parts: "list[Part]", workers: int) -
     task = partial(ground_part, job, work)
     todo = lanes(left, workers)
     with Progress("frames", total, before) as progress:
-        for part, problems in run_lanes(todo, task, min(workers, len(todo)), "sdk.batch.worker"):
+        for part, problems in run_lanes(todo, task, workers):
             errors += give_up(work, part, ATTEMPTS) if problems is None else problems
             progress.advance(part.frames)
     return errors
