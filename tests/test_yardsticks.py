@@ -28,6 +28,12 @@ from train.questions import (
 from train.yardsticks.__main__ import main
 from train.yardsticks.answers import Answers, as_rows, to_nearest
 from train.yardsticks.baselines import Detector
+from train.yardsticks.figure import (
+    absent_rejected,
+    absent_rejected_at_cost,
+    right_rejected,
+    separation,
+)
 from train.yardsticks.intervals import Rows, bootstrap, paired_bootstrap, wilson
 from train.yardsticks.lists import (
     APART,
@@ -39,13 +45,7 @@ from train.yardsticks.lists import (
     relation_questions,
     swapped,
 )
-from train.yardsticks.sections import (
-    absent_rejected,
-    absent_rejected_at_cost,
-    figures,
-    right_rejected,
-    separation,
-)
+from train.yardsticks.sections import figures
 
 HASHES = json.loads((QUESTIONS / "sha256.json").read_text())
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)

@@ -28,9 +28,10 @@ from train.evaluate import write_json
 from train.provenance import describe
 from train.yardsticks.answers import Lists, Outcomes, ask
 from train.yardsticks.baselines import told_the_class, whole_image
+from train.yardsticks.figure import right
 from train.yardsticks.models import Model, load
 from train.yardsticks.report import Sections, as_json, table
-from train.yardsticks.sections import figures, judged, read_lists, right
+from train.yardsticks.sections import figures, judged, read_lists
 
 
 def baselines(picodet: Sequence[Path], lists: Lists) -> dict[str, Sections]:

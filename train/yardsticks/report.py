@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from train.yardsticks.sections import Figure
+from train.yardsticks.figure import Figure
 
 Sections = Mapping[str, Mapping[str, Figure]]
 """Section -> name -> figure, of one model."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from train.data.own import has_own
 from train.data.samples import spread
 from train.evaluator import Outcome
-from train.metrics import auroc, calibration_error, f1
+from train.metrics import f1
 from train.questions import (
     absent_questions,
     caption_questions,
@@ -23,7 +21,18 @@ from train.questions import (
     is_prominent,
 )
 from train.yardsticks.answers import Lists, Outcomes, as_rows, to_nearest
-from train.yardsticks.intervals import Interval, Rows, bootstrap, paired_bootstrap, wilson
+from train.yardsticks.figure import (
+    REJECTED,
+    Figure,
+    absent_rejected,
+    absent_rejected_at_cost,
+    calibration,
+    mean_score,
+    right,
+    right_rejected,
+    separation,
+)
+from train.yardsticks.intervals import Rows
 from train.yardsticks.lists import (
     APART,
     COUNTS,
@@ -34,84 +43,7 @@ from train.yardsticks.lists import (
     relation_questions,
 )
 
-REJECTED = 0.1
-"""Share of the right unique boxes that is given up to reject absent things."""
 OTHER_NOUN = "other_noun"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number, in percent or points.
-
-    `measure` gives of the rows either a hit or miss for each question that counts, whose share is
-    the figure, or the figure itself.
-    """
-
-    title: str
-    rows: Rows
-    measure: Callable[[Rows], NDArray[np.bool_] | float]
-
-    def value_of(self, rows: Rows) -> float:
-        """The figure, for any rows; nan where nothing counts."""
-        measured = self.measure(rows)
-        if isinstance(measured, np.ndarray):
-            return 100 * float(measured.mean()) if len(measured) else math.nan
-        return measured
-
-    @property
-    def value(self) -> float:
-        """The figure."""
-        return self.value_of(self.rows)
-
-    @property
-    def count(self) -> int:
-        """Number of questions that it comes from."""
-        measured = self.measure(self.rows)
-        return len(measured) if isinstance(measured, np.ndarray) else len(self.rows)
-
-    def interval(self) -> Interval:
-        """95%: Wilson's for a share, else the bootstrap's."""
-        measured = self.measure(self.rows)
-        if isinstance(measured, np.ndarray):
-            low, high = wilson(int(measured.sum()), len(measured))
-            return 100 * low, 100 * high
-        return bootstrap(self.value_of, self.rows)
-
-    def difference_interval(self, other: Figure) -> Interval:
-        """95%, of the difference to another model's figure: the paired bootstrap's."""
-        return paired_bootstrap(self.value_of, self.rows, other.value_of, other.rows)
-
-
-def right(rows: Rows) -> NDArray[np.bool_]:
-    """Hits: the box is right."""
-    return rows.right
-
-
-def absent_rejected(rows: Rows, threshold: float) -> NDArray[np.bool_]:
-    """Hits: absent things that score below the threshold."""
-    return rows.scores[~rows.present] < threshold
-
-
-def right_rejected(rows: Rows, threshold: float) -> NDArray[np.bool_]:
-    """Hits: right boxes that score below the threshold."""
-    return rows.scores[rows.right] < threshold
-
-
-def absent_rejected_at_cost(rows: Rows) -> float:
-    """Percent of the absent things below the score that REJECTED of the right boxes are below."""
-    scores = np.sort(rows.scores[rows.right])
-    rejected = absent_rejected(rows, scores[int(REJECTED * len(scores))]) if len(scores) else scores
-    return 100 * float(rejected.mean()) if len(rejected) else math.nan
-
-
-def separation(rows: Rows) -> float:
-    """AUROC of the score in percent: what is there against what is not."""
-    return auroc(rows.scores[rows.present], rows.scores[~rows.present])
-
-
-def calibration(rows: Rows) -> float:
-    """Expected calibration error in points."""
-    return calibration_error(rows.scores, rows.right)
 
 
 def read_lists(root: Path, limit: int = 0) -> Lists:
@@ -132,11 +64,6 @@ def read_lists(root: Path, limit: int = 0) -> Lists:
         lists |= {name: frozen_questions(root, name) for name in (NEGATION, SWAPS, COUNTS)}
     kept = {name: [q for q in asked if q[1]] for name, asked in lists.items()}
     return {name: spread(asked, limit) for name, asked in kept.items() if asked}
-
-
-def mean_score(rows: Rows) -> float:
-    """Mean of the scores, in percent."""
-    return 100 * float(rows.scores.mean()) if len(rows) else math.nan
 
 
 def figures(outcomes: Outcomes, threshold: float | None) -> dict[str, dict[str, Figure]]:
