@@ -233,6 +233,17 @@ def test_what_is_absent_has_no_box_and_is_not_present() -> None:
     assert not any(text in ("a cow", "the cow", "cow") and there for _, text, there in rows)
 
 
+@pytest.mark.parametrize("negatives", [0.0, 2.0])
+def test_null_boxes_of_the_data_are_asked_and_nothing_is_borrowed(negatives: float) -> None:
+    box = ((0.1, 0.1, 0.5, 0.5),)
+    said = (Expression("a mug", box), Expression("a lamp", ()), Expression("a kite", ()))
+    photos = [Photo(Path("own.jpg"), said), Photo(Path("b.jpg"), (Expression("a beagle", box),))]
+    make = maker(photos, images=False, negatives=negatives)
+    for epoch in range(EPOCHS):
+        batch = make.batch(photos[:1], epoch)
+        assert batch.present.tolist() == [True, False, False], batch.texts
+
+
 def test_every_phrase_belongs_to_its_photo() -> None:
     photos = [dogs_and_a_cat(2), Photo(Path("empty.jpg")), dogs_and_a_cat(4)]
     batch = maker(photos, images=False).batch(photos, 0)

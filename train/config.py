@@ -63,7 +63,8 @@ class TrainConfig:
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
-    """Phrases that name nothing in the photo, on average, at most 2."""
+    """Phrases made or borrowed that name nothing in the photo, on average, at most 2; none where
+    the data has null boxes for the photo."""
     lr: float = 7e-4
     """Peak learning rate of everything outside the encoders."""
     encoder_lr: float = 3e-4

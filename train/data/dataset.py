@@ -174,7 +174,8 @@ class BatchMaker:
         """At most `phrases_per_photo` expressions, and some that are absent.
 
         Contrast comes first where a photo has labels only. Of a photo with captions up to two are
-        contrastive and one is a label; of its captions a third are whole expressions.
+        contrastive and one is a label; of its captions a third are whole expressions. What the data
+        says to be absent is always drawn, what is made or borrowed as `negatives` says.
         """
         captions = [e for e in photo.expressions if e.single or (self.several and e.boxes)]
         made = expressions_for(photo, rng, several=self.several)
@@ -192,8 +193,11 @@ class BatchMaker:
             chosen += rng.sample(bare, min(room, len(bare)))
         else:
             chosen = (contrast + labels[:MOST_SINGLE])[: self.phrases_per_photo]
+        said = [e for e in photo.expressions if not e.boxes]
         most = int(self.negatives + rng.random())  # whose mean is `negatives`
-        if most:
+        if said:  # by the data itself: nothing has to be made, and none of it is left out
+            chosen += rng.sample(said, min(self.phrases_per_photo, len(said)))
+        elif most:
             absent = absent_phrases(photo, self._foreign, rng)
             chosen += rng.sample(absent, min(most, len(absent)))
         return chosen
