@@ -128,7 +128,7 @@ def test_the_command_serves_until_interrupted(
         process.kill()
     assert process.returncode == 130
     assert "Traceback" not in rest
-    assert ("asks for no password" in log) == (host != "127.0.0.1")
+    assert ("asks for no token" in log) == (host != "127.0.0.1")
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart", "PIL"])
