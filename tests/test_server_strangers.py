@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import sdk
 from sdk import FrameError, Grounder
 from sdk.server import Limits
+from sdk.server.connections import network_of
 from sdk.server.errors import TooLargeError
 from sdk.server.images import pixels_of
 from sdk.server.serve import read_token
@@ -209,3 +210,17 @@ def test_where_a_token_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GROUNDER_TOKEN", "short")
     with pytest.raises(sdk.GroundingError, match="GROUNDER_TOKEN: expected a token"):
         read_token(None)
+
+
+@pytest.mark.parametrize(
+    ("address", "other", "one"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+    ],
+)
+def test_what_counts_as_one_client(address: str, other: str, one: bool) -> None:
+    assert (network_of(address) == network_of(other)) == one

@@ -46,7 +46,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.network = _network(self.client[0] if self.client else "")
+        self.network = network_of(self.client[0] if self.client else "")
         self._await_head()
         for bound, crowd in self._crowds():
             idle = [one for one in crowd if one is not self and not one.busy]
@@ -129,12 +129,10 @@ class Server(UvicornServer):
         await super().startup(sockets)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one client can have: an IPv4 address, or 64 bits of an IPv6 address."""
     try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:  # no IP socket
+        ip = ipaddress.IPv6Address(address)
+    except ValueError:
         return address
-    if isinstance(ip, ipaddress.IPv4Address) or ip.ipv4_mapped:
-        return str(getattr(ip, "ipv4_mapped", None) or ip)
-    return str(ip.packed[:8])
+    return str(ip.ipv4_mapped or ip.packed[:8])

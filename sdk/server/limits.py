@@ -25,8 +25,8 @@ class Limits:
     """Bytes of a request's body. Base64 takes a third more than the picture itself."""
     pixels: int = 50_000_000
     """Width times height of a picture, known before it is decoded."""
-    header_reads: int = 1000
-    """Reads of a picture's file until its size is known: one or two a block of metadata."""
+    header_reads: int = 2000
+    """Reads of a picture's file until its size is known: about four a block of metadata."""
     scans: int = 32
     """Passes over the largest picture; a smaller one may have more. A progressive JPEG has ten."""
     phrases: int = PHRASES_PER_CALL
