@@ -82,8 +82,8 @@ def ground_routes(batcher: Batcher, limits: Limits) -> APIRouter:
 
         @field_validator("region", mode="before")
         @classmethod
-        def _split(cls, given: list[str]) -> list[str]:
-            return ",".join(given).split(",")
+        def _split(cls, given: str | list[str]) -> list[str]:  # by the version of FastAPI
+            return (given if isinstance(given, str) else ",".join(given)).split(",")
 
     class GroundRequest(Asked):
         """A picture and phrases, for clients that would rather not send a form."""
