@@ -41,12 +41,8 @@ class _FormRoute(APIRoute):
     """For forms; what else comes to the same path is left to the route of JSON."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        given = Headers(scope=scope).get("content-type")
-        return super().matches(scope) if _kind(given) == FORM else (Match.NONE, {})
-
-
-def _kind(content_type: str | None) -> str:
-    return parse_options_header(content_type)[0].decode("latin-1")
+        kind, _ = parse_options_header(Headers(scope=scope).get("content-type"))
+        return super().matches(scope) if kind == FORM.encode() else (Match.NONE, {})
 
 
 def ground_routes(batcher: Batcher, limits: Limits) -> APIRouter:

@@ -85,7 +85,7 @@ class Guard:
     def _check_body(self, headers: Headers) -> None:
         given = headers.get("content-type", "")
         kind, options = parse_options_header(given)
-        if kind.decode("latin-1") not in (FORM, JSON):
+        if kind not in (FORM.encode(), JSON.encode()):
             raise MediaTypeError(
                 f"expected a body of type {FORM} or {JSON}, got {given[:60] or 'none'!r}; see /docs"
             )
