@@ -13,7 +13,6 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
@@ -69,15 +68,19 @@ def grounder(watch: Watch, tiny_bundle: Path) -> Grounder:
 
 
 @contextmanager
-def serving(grounder: Grounder, limits: Limits | None = None, **options: Any) -> Iterator[str]:
+def serving(
+    grounder: Grounder,
+    limits: Limits | None = None,
+    tls: tuple[str, str] | None = None,
+    **options: Any,
+) -> Iterator[str]:
     """The address of a server that runs in a thread; afterwards it has stopped by itself."""
     with serve.listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(create_app(grounder, limits, **options), log_config=None)
-        server = uvicorn.Server(config)
+        server = serve.make_server(create_app(grounder, limits, **options), *(tls or ()))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            yield serve.address(listener)
+            yield serve.address(listener, tls is not None)
         finally:
             server.should_exit = True
             thread.join(30)

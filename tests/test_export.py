@@ -1,7 +1,6 @@
 """Export and its gates: graphs against the model, INT8, calibration, publishing."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,9 +22,8 @@ from export.calibrate import (
     threshold_for,
 )
 from export.gate import LEAST_GAIN, GraphFigures, best_that_holds, holds, may_pay
-from export.graphs import export_graphs
 from export.measure import Answered, Recorder, points_lost, sure_gain
-from export.parity import TOLERANCE, Case, ParityError, check_parity, make_cases
+from export.parity import TOLERANCE, ParityError, check_parity
 from export.plan import check_replaceable
 from sdk.backends.select import open_session
 from sdk.bundle.contract import (
@@ -38,38 +36,20 @@ from sdk.bundle.contract import (
     VISION,
 )
 from sdk.bundle.manifest import Calibration
-from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_config, tiny_model
+from tests.tiny import IMAGE_SIZE, tiny_checkpoint, tiny_model
+from tests.tiny_graphs import TinyGraphs, tiny_graphs
 from train.checkpoint import CheckpointError
 from train.data.samples import Expression, Photo, spread
 from train.evaluator import Outcome
 from train.inference import load_model
-from train.model import GroundingModel
 from train.questions import in_fitting_half
 
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A tiny model, its three FP32 graphs, and inputs with the model's answers."""
-
-    model: GroundingModel
-    files: dict[str, Path]
-    cases: list[Case]
-
-    def cases_of(self, graph: str) -> list[Case]:
-        return [case for case in self.cases if case.graph == graph]
-
-
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    folder = tmp_path_factory.mktemp("exported")
-    model = tiny_model(folder).eval()
-    rng = np.random.default_rng(0)
-    images = [rng.normal(size=(1, 3, *SIZE_WH)).astype(np.float32) for _ in range(2)]
-    encoded = [[2, *rng.integers(5, len(VOCAB), length).tolist(), 3] for length in (1, 4, 30)]
-    files = export_graphs(model, tiny_config(folder), folder)
-    return Exported(model, files, make_cases(model, images, encoded))
+def exported(tmp_path_factory: pytest.TempPathFactory) -> TinyGraphs:
+    return tiny_graphs(tmp_path_factory)
 
 
 def broken(path: Path, folder: Path) -> Path:
@@ -83,19 +63,19 @@ def broken(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def test_graphs_follow_the_contract_and_equal_the_model(exported: Exported) -> None:
+def test_graphs_follow_the_contract_and_equal_the_model(exported: TinyGraphs) -> None:
     largest = check_parity(exported.files, exported.cases, SIZE_WH)
     assert largest.keys() == TOLERANCE.keys()
     shapes = {case.inputs[TEXT_TOKENS].shape[:2] for case in exported.cases_of(FUSION.name)}
     assert shapes == {(1, 3), (1, 32), (3, 32)}  # one phrase, a long one, several padded
 
 
-def test_the_model_in_the_cases_answers_to_image_and_phrase(exported: Exported) -> None:
+def test_the_model_in_the_cases_answers_to_image_and_phrase(exported: TinyGraphs) -> None:
     logits = [case.expected[LOGITS][0] for case in exported.cases_of(FUSION.name)]
     assert all(np.abs(a - b).max() > 1e-3 for a, b in pairwise(logits))
 
 
-def test_padding_does_not_change_a_phrase(exported: Exported) -> None:
+def test_padding_does_not_change_a_phrase(exported: TinyGraphs) -> None:
     session = open_session(exported.files[FUSION.name], "cpu")
     case = exported.cases_of(FUSION.name)[0]
     words, mask = case.inputs[TEXT_TOKENS], case.inputs[ATTENTION_MASK]
@@ -109,7 +89,7 @@ def test_padding_does_not_change_a_phrase(exported: Exported) -> None:
         np.testing.assert_allclose(beside[name], alone[name], atol=1e-5)
 
 
-def test_a_file_is_complete_and_tells_nothing_of_where_it_was_made(exported: Exported) -> None:
+def test_a_file_is_complete_and_tells_nothing_of_where_it_was_made(exported: TinyGraphs) -> None:
     for path in exported.files.values():
         data = path.read_bytes()
         assert str(Path(__file__).parents[1]).encode() not in data
@@ -117,7 +97,7 @@ def test_a_file_is_complete_and_tells_nothing_of_where_it_was_made(exported: Exp
         assert not list(path.parent.glob(f"{path.name}*.data"))
 
 
-def test_every_broken_graph_is_reported_at_once(exported: Exported, tmp_path: Path) -> None:
+def test_every_broken_graph_is_reported_at_once(exported: TinyGraphs, tmp_path: Path) -> None:
     files = exported.files | {
         name: broken(exported.files[name], tmp_path) for name in (VISION.name, FUSION.name)
     }
@@ -127,7 +107,7 @@ def test_every_broken_graph_is_reported_at_once(exported: Exported, tmp_path: Pa
     assert "graph vision" in message and "graph fusion" in message and "graph text" not in message
 
 
-def test_a_graph_of_another_size_is_not_the_contracts(exported: Exported) -> None:
+def test_a_graph_of_another_size_is_not_the_contracts(exported: TinyGraphs) -> None:
     with pytest.raises(ParityError, match="'image'"):
         check_parity(exported.files, exported.cases, (IMAGE_SIZE, 2 * IMAGE_SIZE))
 
@@ -323,6 +303,6 @@ def test_a_folder_with_other_files_is_never_replaced(published: Path) -> None:
         check_replaceable(published / "thesis.tex")
 
 
-def test_text_graph_takes_one_phrase_of_any_length(exported: Exported) -> None:
+def test_text_graph_takes_one_phrase_of_any_length(exported: TinyGraphs) -> None:
     lengths = {case.inputs[ATTENTION_MASK].shape for case in exported.cases_of(TEXT.name)}
     assert lengths == {(1, 3), (1, 6), (1, 32)}

@@ -91,7 +91,7 @@ def reference(model: onnx.ModelProto | Path, feeds: Arrays) -> NDArray[Any]:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyGraphs:
-    return tiny_graphs(tmp_path_factory.mktemp("tiny"))
+    return tiny_graphs(tmp_path_factory)
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

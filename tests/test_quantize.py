@@ -26,7 +26,7 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyGraphs:
-    return tiny_graphs(tmp_path_factory.mktemp("tiny"))
+    return tiny_graphs(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

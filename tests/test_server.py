@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import sdk
 from sdk import Grounder
 from sdk.inputs.frames import Region
+from sdk.server import Limits
 from tests.serving import (
     PHRASES,
     Watch,
@@ -110,7 +111,8 @@ def test_many_clients_get_their_own_answers(
     expected = [[grounder.ground(one, phrase) for phrase in PHRASES] for one in frames]
 
     async def all_at_once() -> list[httpx.Response]:
-        async with httpx.AsyncClient(timeout=30) as client:
+        bound = httpx.Limits(max_connections=Limits().connections_per_client)
+        async with httpx.AsyncClient(timeout=30, limits=bound) as client:
             questions = [
                 client.post(
                     f"{server}/v1/ground",
@@ -176,15 +178,17 @@ def test_the_interface_describes_itself(server: str) -> None:
     operation = schema["paths"]["/v1/ground"]["post"]
     bodies = operation["requestBody"]["content"]
     assert set(bodies) == {"multipart/form-data", "application/json"}
-    for body in bodies.values():
-        fields = body["schema"]["properties"]
+    models = schema["components"]["schemas"]
+    assert bodies["application/json"]["schema"] == {"$ref": "#/components/schemas/GroundRequest"}
+    for body in (bodies["multipart/form-data"]["schema"], models["GroundRequest"]):
+        fields = body["properties"]
         assert set(fields) == {"image", "phrases", "alternatives", "region"}
         assert all(field["description"] for field in fields.values())
         assert (fields["alternatives"]["minimum"], fields["alternatives"]["maximum"]) == (0, 16)
         assert (fields["phrases"]["maxItems"], fields["phrases"]["items"]["maxLength"]) == (32, 200)
-        assert body["schema"]["required"] == ["image", "phrases"]
+        assert set(body["required"]) == {"image", "phrases"}
+        assert body["additionalProperties"] is False
     assert set(operation["responses"]) >= {"200", "400", "408", "413", "415", "422", "503"}
-    models = schema["components"]["schemas"]
     result = models["PhraseResult"]
     assert result["required"] == ["text", "box", "score", "found", "instances"]
     for name in ("instances", "alternatives"):

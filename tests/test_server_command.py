@@ -105,14 +105,17 @@ def test_a_port_in_use_is_explained() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize(
+    ("host", "token"), [("127.0.0.1", ""), ("0.0.0.0", ""), ("0.0.0.0", "sixteen-characters")]
+)
 def test_the_command_serves_until_interrupted(
-    tiny_bundle: Path, frame: NDArray[np.uint8], host: str
+    tiny_bundle: Path, frame: NDArray[np.uint8], host: str, token: str
 ) -> None:
     code = SERVE.format(root=str(ROOT))
     options = ["--bundle", str(tiny_bundle), "--device", "cpu", "--host", host, "--port", "0"]
+    environment = {**os.environ, **({"GROUNDER_TOKEN": token} if token else {})}
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *options], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *options], stderr=subprocess.PIPE, text=True, env=environment
     )
     try:
         log = ""
@@ -121,14 +124,16 @@ def test_the_command_serves_until_interrupted(
             assert line, log
             log += line
         port = re.search(r"serving on http://[\d.]+:(\d+)", log)[1]
-        assert ask(f"http://127.0.0.1:{port}", png(frame), ["cat"]).status_code == 200
+        answer = ask(f"http://127.0.0.1:{port}", png(frame), ["cat"])
+        assert answer.status_code == (401 if token else 200)
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=30)[1]
     finally:
         process.kill()
     assert process.returncode == 130
     assert "Traceback" not in rest
-    assert ("asks for no password" in log) == (host != "127.0.0.1")
+    assert ("asks for no token" in log) == (host != "127.0.0.1" and not token)
+    assert ("encrypts nothing" in log) == (host != "127.0.0.1")
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart", "PIL"])

@@ -8,6 +8,7 @@ const COLOURS = ["#ffb43c", "#3cc8ff", "#5adc5a", "#f06edc", "#ff5a50", "#6e8cff
 const MAX_SIDE = 1280; // the model looks at far fewer pixels: larger pictures only take longer to send
 const TYPING_MS = 250;
 const OTHERS = 3; // places besides the best, where they are asked for
+const TOKEN = location.hash.slice(1); // the server's, where it asks for one: never sent as part of the address
 
 const byId = (id) => document.getElementById(id);
 const canvas = byId("canvas");
@@ -109,7 +110,8 @@ async function ground(blob, texts) {
   if (byId("others").checked) form.append("alternatives", OTHERS);
   let response;
   try {
-    response = await fetch("v1/ground", { method: "POST", body: form });
+    const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
+    response = await fetch("v1/ground", { method: "POST", body: form, headers });
   } catch {
     throw new Error("The server does not answer. Is it still running?");
   }

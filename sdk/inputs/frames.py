@@ -166,15 +166,17 @@ def _check(array: NDArray[Any], order: str) -> None:
         hint = "give one colour picture"
     if array.ndim != 3 or array.shape[2] != 3:
         raise FrameError(f"{expected}, {got}; {hint}")
-    if min(array.shape[:2]) < MIN_SIDE or max(array.shape[:2]) > MAX_SIDE:
-        raise _size_error(array.shape[1], array.shape[0])
+    check_sides(array.shape[1], array.shape[0])
 
 
-def _size_error(width: int, height: int) -> FrameError:
-    advice = "resize it first (cv2.resize)" if max(width, height) > MAX_SIDE else "it shows nothing"
-    return FrameError(
-        f"expected sides of {MIN_SIDE} to {MAX_SIDE} pixels, got {width} x {height}; {advice}"
-    )
+def check_sides(width: int, height: int) -> None:
+    """Raises FrameError unless both are from MIN_SIDE to MAX_SIDE pixels."""
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
+        large = max(width, height) > MAX_SIDE
+        advice = "resize it first (cv2.resize)" if large else "it shows nothing"
+        raise FrameError(
+            f"expected sides of {MIN_SIDE} to {MAX_SIDE} pixels, got {width} x {height}; {advice}"
+        )
 
 
 def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -196,8 +198,7 @@ def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 def _from_pil(image: PilImage) -> NDArray[np.uint8]:
     width, height = image.size
-    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
-        raise _size_error(width, height)
+    check_sides(width, height)
     try:
         rgb = np.asarray(image.convert("RGB"))
     except (OSError, ValueError) as error:  # PIL decodes only now: a truncated file shows here

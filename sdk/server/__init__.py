@@ -5,9 +5,9 @@
     GET  /metrics      for Prometheus
     GET  /docs         the interface, to read and to try
 
-    request ── read, check (event loop) ── queue ── one worker thread: decode, ground ── answer
+    request ── guard, read, check (event loop) ── queue ── decoders ── worker: ground ── answer
 
-`create_app` makes the application, `sdk.server.command` is the command line.
+`create_app` makes the application, `sdk.server.serve` listens.
 """
 
 from importlib import import_module

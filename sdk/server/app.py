@@ -1,63 +1,51 @@
 """The application: routes, and errors as answers."""
 
-import asyncio
 import logging
-import time
+import reprlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect
 
 import sdk
 from sdk.errors import FrameError, GroundingError, PhraseError
 from sdk.grounder import Grounder
+from sdk.server import connections, ground
 from sdk.server.batcher import Batcher
-from sdk.server.body import read_body
-from sdk.server.errors import BusyError, HttpError, SlowRequestError
+from sdk.server.errors import BusyError, HttpError, RequestError, ServerError, answer
+from sdk.server.guard import Guard
 from sdk.server.limits import Limits
 from sdk.server.metrics import Metered, Metrics
-from sdk.server.models import (
-    ErrorAnswer,
-    GroundAnswer,
-    Health,
-    PhraseResult,
-    Timings,
-    request_schemas,
-)
+from sdk.server.models import ErrorAnswer, Health
 from sdk.server.packages import FastAPIOffline
 
-GROUND = "/v1/ground"
-RETRY_AFTER_SECONDS = "1"
+METRICS = "/metrics"
 _CANNOT_USE = 422  # understood, but the picture, its region or a phrase is of no use
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "Not the form described here", "model": ErrorAnswer},
-    408: {"description": "The request came too slowly", "model": ErrorAnswer},
-    413: {"description": "Body or picture too large", "model": ErrorAnswer},
-    415: {"description": "Neither a form nor JSON", "model": ErrorAnswer},
-    _CANNOT_USE: {"description": "Picture, region or phrase of no use", "model": ErrorAnswer},
-    503: {"description": "Busy: see Retry-After", "model": ErrorAnswer},
-}
+_NUMBERS = ("too_short", "too_long", "string_too_long")  # pydantic's names
 _log = logging.getLogger(__name__)
 
 
 def create_app(
-    grounder: Grounder, limits: Limits | None = None, *, hosts: Sequence[str] = ("*",)
+    grounder: Grounder,
+    limits: Limits | None = None,
+    *,
+    hosts: Sequence[str] = ("*",),
+    token: str | None = None,
 ) -> FastAPI:
-    """The application, for uvicorn or another ASGI server; one worker process.
+    """The application, for `serve.make_server` or another ASGI server; one worker process.
 
-    `hosts`: values of the Host header that are answered, "*" for all. On loopback name its own: a
+    `hosts`: names in the Host header that are answered, "*" for all. On loopback name its own: a
     page elsewhere must not reach the server through a name that it lets point here.
+    `token`: what to ask for before grounding and before the metrics.
     """
     limits = limits or Limits()
     metrics = Metrics()
     batcher = Batcher(grounder, limits, metrics)
-    bodies = {kind: {"schema": schema} for kind, schema in request_schemas(limits).items()}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,48 +62,23 @@ def create_app(
         description="Which box does a phrase mean?",
         lifespan=lifespan,
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Metered, metrics=metrics, path=GROUND)
-    _answer_errors(app)
-
-    @app.post(
-        GROUND,
-        responses=_ERRORS,
-        response_model_exclude_defaults=True,  # no alternatives, as in `Grounding.to_dict`
-        openapi_extra={"requestBody": {"required": True, "content": bodies}},
+    app.state.limits, app.state.token = limits, token  # for `serve`
+    app.add_middleware(
+        Guard,
+        limits=limits,
+        hosts=hosts,
+        token=token,
+        protected=[ground.PATH, METRICS],
+        upload=ground.PATH,
+        check_room=batcher.check_room,  # before the body is read: a full server takes no uploads
     )
-    async def ground(request: Request) -> GroundAnswer:
-        """Find each phrase in a picture."""
-        started = time.perf_counter()
-        batcher.check_room()  # before the body is read: a full server should not take uploads
-        try:
-            question = await asyncio.wait_for(read_body(request, limits), limits.seconds)
-        except asyncio.TimeoutError:
-            raise SlowRequestError(
-                f"expected the whole request within {limits.seconds:g} s; send a smaller picture"
-            ) from None
-        future = await run_in_threadpool(batcher.submit, question)
-        try:
-            answer = await asyncio.wait_for(asyncio.wrap_future(future), limits.seconds)
-        except asyncio.TimeoutError:
-            raise BusyError(
-                f"expected an answer within {limits.seconds:g} s, got none; try again later, or "
-                "with fewer phrases"
-            ) from None
-        timings = Timings(
-            wait_ms=_ms(answer.wait_seconds),
-            encode_ms=_ms(answer.encode_seconds),
-            fuse_ms=_ms(answer.fuse_seconds),
-            total_ms=_ms(time.perf_counter() - started),
-        )
-        return GroundAnswer(
-            size_wh=list(answer.size_wh),
-            results=[PhraseResult(**result.to_dict()) for result in answer.results],
-            timings=timings,
-            batch=answer.batch,
-        )
+    app.add_middleware(Metered, metrics=metrics, path=ground.PATH)
+    _answer_errors(app)
+    # The guard has asked for the token; this tells the interface's description of it.
+    described = [Depends(HTTPBearer(auto_error=False))] if token else []
+    app.include_router(ground.ground_routes(batcher, limits), dependencies=described)
 
-    @app.get("/healthz", responses={503: {"model": ErrorAnswer}})
+    @app.get(connections.HEALTH, responses={503: {"model": ErrorAnswer}})
     async def healthz() -> Health:
         """Whether requests are being answered, and by what."""
         if not batcher.alive:
@@ -129,7 +92,7 @@ def create_app(
             precision=info["precision"],
         )
 
-    @app.get("/metrics", response_class=Response)
+    @app.get(METRICS, response_class=Response, dependencies=described)
     async def prometheus() -> Response:
         """Counters in Prometheus' text format."""
         return Response(metrics.text(), media_type=Metrics.content_type)
@@ -143,21 +106,26 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(GroundingError)
     async def refused(_: Request, error: GroundingError) -> JSONResponse:
         if isinstance(error, HttpError):
-            return _error(error.status, type(error).__name__, str(error))
+            return answer(error)
         if isinstance(error, (FrameError, PhraseError)):
-            return _error(_CANNOT_USE, type(error).__name__, str(error))
+            return answer(error, _CANNOT_USE)
         _log.error("cannot ground", exc_info=error)
         return _failed()
 
+    @app.exception_handler(RequestValidationError)
+    async def of_another_form(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = first["loc"][1:]
+        got = reprlib.repr(first["input"])
+        text = f"{'.'.join(map(str, where)) or 'the body'}: {first['msg']}, got {got}; see /docs"
+        if where[:1] == ("phrases",) and first["type"] in _NUMBERS:
+            return answer(PhraseError(text), _CANNOT_USE)
+        return answer(RequestError(text))
+
     @app.exception_handler(HTTPException)
     async def no_such_thing(_: Request, error: HTTPException) -> JSONResponse:
-        answer = _error(error.status_code, "RequestError", f"{error.detail}; see /docs")
-        answer.headers.update(error.headers or {})
-        return answer
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: ClientDisconnect) -> JSONResponse:
-        return _error(400, "RequestError", "the client left before its request was read")
+        text = f"{error.detail}; see /docs"
+        return answer(RequestError(text), error.status_code, error.headers)
 
     @app.exception_handler(Exception)  # the traceback goes to the log, not to the client
     async def failed(_: Request, __: Exception) -> JSONResponse:
@@ -165,14 +133,4 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _failed() -> JSONResponse:
-    return _error(500, "ServerError", "the server failed on this request; its log says why")
-
-
-def _error(status: int, kind: str, message: str) -> JSONResponse:
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == BusyError.status else None
-    content = ErrorAnswer(error=kind, message=message).model_dump()
-    return JSONResponse(content, status, headers)
-
-
-def _ms(seconds: float) -> float:
-    return round(1000 * seconds, 3)
+    return answer(ServerError("the server failed on this request; its log says why"))

@@ -1,17 +1,21 @@
-"""One worker thread that grounds for everybody.
+"""One worker thread that grounds for everybody, and a few that decode for it.
 
-Requests wait in a bounded queue. The worker takes the oldest and with it all that wait for the same
-frame and region: they share a vision pass and one fusion call. The last ones stay encoded.
+Requests wait in a bounded queue. The smallest of the pictures that wait is decoded first. The
+worker takes the oldest request whose picture is ready and with it all that wait for the same frame
+and region: they share a vision pass and one fusion call. The last frames stay encoded.
 """
 
 import hashlib
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.errors import PhraseError
@@ -19,7 +23,7 @@ from sdk.grounder import Grounder
 from sdk.inputs.frames import Region, crop
 from sdk.results import Grounding
 from sdk.server.errors import BusyError
-from sdk.server.images import decode
+from sdk.server.images import decode, pixels_of
 from sdk.server.limits import Limits
 from sdk.server.metrics import Metrics
 from sdk.view import FrameView
@@ -53,6 +57,7 @@ class Answer:
 
 _Sight: TypeAlias = tuple[bytes, Region | None]
 """What is looked at: hash of the picture's bytes, region. Equal ones share a vision pass."""
+_Frame: TypeAlias = Future[NDArray[np.uint8]]
 
 
 class _Encoded(NamedTuple):
@@ -65,20 +70,23 @@ class _Encoded(NamedTuple):
 class _Job:
     question: Question
     sight: _Sight
+    pixels: int
     future: "Future[Answer]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.perf_counter)
 
 
 class Batcher:
-    """Grounds in a thread of its own, from `start` to `close`."""
+    """Grounds in threads of its own, from `start` to `close`."""
 
     def __init__(self, grounder: Grounder, limits: Limits, metrics: Metrics) -> None:
         self._grounder, self._limits, self._metrics = grounder, limits, metrics
-        self._encoded: OrderedDict[_Sight, _Encoded] = OrderedDict()  # the worker's alone
-        self._jobs: deque[_Job] = deque()
+        self._encoded: OrderedDict[_Sight, _Encoded] = OrderedDict()  # only the worker changes it
+        self._frames: dict[bytes, _Frame] = {}  # being decoded, or decoded and not yet taken
+        self._jobs: list[_Job] = []  # replaced, never changed: may be read without the lock
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="grounder-worker", daemon=True)
+        self._decoders = ThreadPoolExecutor(limits.decoders, "grounder-decoder")
         metrics.watch_queue(lambda: self.waiting)
 
     def start(self) -> None:
@@ -91,6 +99,7 @@ class Batcher:
             self._changed.notify()
         if self._thread.ident is not None:
             self._thread.join()
+        self._decoders.shutdown(cancel_futures=True)
         for job in self._jobs:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(_stopping())
@@ -102,7 +111,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Requests in the queue."""
-        return len(self._jobs)
+        return sum(not job.future.cancelled() for job in self._jobs)
 
     def check_room(self) -> None:
         """Raises BusyError when the queue is full."""
@@ -115,61 +124,90 @@ class Batcher:
     def submit(self, question: Question) -> "Future[Answer]":
         """Queue a request with checked phrases. Cancel the future to drop it.
 
-        The future raises FrameError, TooLargeError, PhraseError, BackendError or BusyError. Raises
-        BusyError itself when the queue is full or the server is stopping.
+        The future raises FrameError, PhraseError, BackendError or BusyError. Raises FrameError or
+        TooLargeError itself by the picture's header, and BusyError when the queue is full or the
+        server is stopping.
         """
+        pixels = pixels_of(question.image, self._limits)
         digest = hashlib.sha256(question.image).digest()
-        job = _Job(question, (digest, question.region))
+        job = _Job(question, (digest, question.region), pixels)
         with self._changed:
             if self._closed:
                 raise _stopping()
             self.check_room()
-            self._jobs.append(job)
+            self._jobs = [*self._jobs, job]
+            self._decode_more()
             self._changed.notify()
         return job.future
 
-    def _work(self) -> None:
-        for batch in self._batches():
-            self._answer(batch)
+    def _decode_more(self) -> None:
+        """Forget what nobody waits for, decode what is waited for, the smallest picture first."""
+        self._jobs = [job for job in self._jobs if not job.future.cancelled()]
+        wanted = {job.sight[0] for job in self._jobs}
+        kept = self._frames.items()
+        self._frames = {key: frame for key, frame in kept if key in wanted or not frame.done()}
+        for job in sorted(self._jobs, key=lambda job: job.pixels):
+            if len(self._frames) >= self._limits.decoders:
+                return
+            if job.sight[0] not in self._frames and job.sight not in self._encoded:
+                frame = self._decoders.submit(decode, job.question.image)
+                self._frames[job.sight[0]] = frame
+                frame.add_done_callback(self._wake)
 
-    def _batches(self) -> Iterator[list[_Job]]:
+    def _wake(self, _: _Frame) -> None:
+        with self._changed:
+            self._changed.notify()
+
+    def _next(self) -> _Job | None:
+        """The oldest whose picture is encoded or decoded."""
+        self._decode_more()
+        for job in self._jobs:
+            frame = self._frames.get(job.sight[0])
+            if job.sight in self._encoded or (frame and frame.done()):
+                return job
+        return None
+
+    def _work(self) -> None:
+        for batch, frame in self._batches():
+            self._answer(batch, frame)
+
+    def _batches(self) -> Iterator[tuple[list[_Job], _Frame | None]]:
         """Those that wait for one sight, the oldest among them; at most one fusion call's phrases.
 
-        Ends when the batcher is closed.
+        With the sight's picture where it is not encoded. Ends when the batcher is closed.
         """
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._closed)
-                if self._closed:
+                first = self._changed.wait_for(lambda: self._closed or self._next())
+                if self._closed or not isinstance(first, _Job):
                     return
-                batch, others = [self._jobs.popleft()], deque[_Job]()
-                phrases = len(batch[0].question.phrases)
+                batch, phrases = [first], len(first.question.phrases)
                 for job in self._jobs:
                     more = len(job.question.phrases)
-                    if job.sight == batch[0].sight and phrases + more <= PHRASES_PER_CALL:
+                    same = job is not first and job.sight == first.sight
+                    if same and phrases + more <= PHRASES_PER_CALL:
                         batch.append(job)
                         phrases += more
-                    else:
-                        others.append(job)
-                self._jobs = others
+                self._jobs = [job for job in self._jobs if job not in batch]
+                encoded = first.sight in self._encoded
+                frame = None if encoded else self._frames.pop(first.sight[0])
             wanted = [job for job in batch if job.future.set_running_or_notify_cancel()]
             if wanted:
-                yield wanted
+                yield wanted, frame
 
-    def _answer(self, batch: list[_Job]) -> None:
+    def _answer(self, batch: list[_Job], frame: _Frame | None) -> None:
         started = time.perf_counter()
         try:
-            encoded = self._encode(batch[0])
+            encoded = self._encode(batch[0], frame)
         except Exception as error:  # whatever it is: the worker lives on, the requests hear of it
             for job in batch:
                 job.future.set_exception(error)
             return
         self._fuse(batch, encoded, started, time.perf_counter() - started)
 
-    def _encode(self, job: _Job) -> _Encoded:
-        encoded = self._encoded.get(job.sight)
-        if encoded is None:
-            frame, corner = decode(job.question.image, self._limits.pixels), (0, 0)
+    def _encode(self, job: _Job, decoded: _Frame | None) -> _Encoded:
+        if decoded:
+            frame, corner = decoded.result(), (0, 0)
             height, width = frame.shape[:2]
             if job.question.region is not None:
                 frame, corner = crop(frame, job.question.region)
@@ -179,7 +217,7 @@ class Batcher:
             if len(self._encoded) > self._limits.frames:
                 self._encoded.popitem(last=False)
         self._encoded.move_to_end(job.sight)
-        return encoded
+        return self._encoded[job.sight]
 
     def _fuse(
         self, batch: list[_Job], encoded: _Encoded, started: float, encode_seconds: float

@@ -1,66 +1,11 @@
-"""The JSON of the interface."""
+"""The JSON of the answers."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from sdk.server.images import FORMATS
-from sdk.server.limits import Limits
-
-PICTURE = f"A picture as a file holds it: {', '.join(FORMATS)}."
-PHRASES = 'What to look for, each as in "the dog on the left".'
-ALTERNATIVES = "How many other places to give for each phrase besides the best, at most."
-REGION = (
-    "The part of the picture to look at: left, top, right, bottom in pixels, cut at the edges. "
-    "Boxes are in pixels of the whole picture all the same."
-)
-EXAMPLE_PHRASES = ["the cat", "a bicycle"]
+from pydantic import BaseModel, Field
 
 BoxList: TypeAlias = Annotated[list[float], Field(min_length=4, max_length=4)]
 """Left, top, right, bottom."""
-
-
-class GroundRequest(BaseModel):
-    """A picture and phrases, for clients that would rather not send a form."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    image: str = Field(description=f"{PICTURE} Base64.", examples=["/9j/4AAQSkZJRg..."])
-    phrases: list[str] = Field(description=PHRASES, examples=[EXAMPLE_PHRASES])
-    alternatives: int = Field(default=0, description=ALTERNATIVES, examples=[3])
-    region: tuple[float, float, float, float] | None = Field(
-        default=None, description=REGION, examples=[[40, 60, 210, 300]]
-    )
-
-
-def request_schemas(limits: Limits) -> dict[str, dict[str, Any]]:
-    """Media type -> JSON schema of a request, with the limits in it."""
-    as_json = GroundRequest.model_json_schema()
-    as_form: dict[str, Any] = {
-        "type": "object",
-        "required": ["image", "phrases"],
-        "properties": {
-            "image": {"type": "string", "format": "binary", "description": PICTURE},
-            "phrases": {
-                "type": "array",
-                "items": {"type": "string"},
-                "description": f"{PHRASES} One field of this name for each.",
-                "example": EXAMPLE_PHRASES,
-            },
-            "alternatives": {"type": "integer", "default": 0, "description": ALTERNATIVES},
-            "region": {
-                "type": "string",
-                "description": f"{REGION} Four numbers with commas between them.",
-                "example": "40,60,210,300",
-            },
-        },
-    }
-    for schema in (as_json, as_form):
-        of = schema["properties"]
-        of["phrases"] |= {"minItems": 1, "maxItems": limits.phrases}
-        of["phrases"]["items"]["maxLength"] = limits.phrase_characters
-        of["alternatives"] |= {"minimum": 0, "maximum": limits.alternatives}
-    return {"multipart/form-data": as_form, "application/json": as_json}
 
 
 class Place(BaseModel):
@@ -99,10 +44,10 @@ class PhraseResult(BaseModel):
 class Timings(BaseModel):
     """Milliseconds, as the server saw them."""
 
-    wait_ms: float = Field(description="In the queue.", examples=[0.2])
-    encode_ms: float = Field(description="Decoding and vision pass, if any.", examples=[12.1])
+    wait_ms: float = Field(description="In the queue, decoding included.", examples=[0.2])
+    encode_ms: float = Field(description="Vision pass, if any.", examples=[12.1])
     fuse_ms: float = Field(description="Phrases, of all requests of the batch.", examples=[9.4])
-    total_ms: float = Field(description="From the request's head to its answer.", examples=[23.0])
+    total_ms: float = Field(description="From the whole request to its answer.", examples=[23.0])
 
 
 class GroundAnswer(BaseModel):

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdk.application import load_grounder
@@ -13,14 +14,16 @@ from sdk.errors import GroundingError
 from sdk.server.limits import Limits
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 DEFAULT_PORT = 8000
 STOP_SECONDS = 5
 """For requests under way when the server is stopped."""
-MAX_CONNECTIONS = 128
-"""Times the largest body: what uploads can take in memory at worst."""
-_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+TOKEN_VARIABLE = "GROUNDER_TOKEN"
+TOKEN_CHARACTERS = 16
+"""The shortest token: a shorter one can be guessed."""
+_LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="one more name in the Host header to answer to, as a proxy passes on; all, where "
         "--host is not loopback and none is given",
+    )
+    add(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the token that clients must send as 'Authorization: Bearer TOKEN' "
+        f"(default: the environment variable {TOKEN_VARIABLE}, or no token)",
+    )
+    add("--tls-cert", metavar="FILE", help="PEM certificate, with its chain: serve HTTPS")
+    add("--tls-key", metavar="FILE", help="its key (default: in the certificate's file)")
+    add(
+        "--connections-per-client",
+        type=int,
+        default=limits.connections_per_client,
+        metavar="N",
+        help="of one address, such as a proxy's (default: %(default)s)",
     )
     add(
         "--max-mib",
@@ -71,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=limits.seconds,
         metavar="S",
-        help="seconds for reading a request, and again for answering it (default: %(default)g)",
+        help="seconds for a request's head, its body and its answer, each (default: %(default)g)",
     )
 
 
@@ -89,6 +108,7 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
             got = getattr(args, name)
             raise GroundingError(f"{option}: expected a number from 0.001 to 1e6, got {got}")
     limits = Limits(
+        connections_per_client=args.connections_per_client,
         body_bytes=int(args.max_mib * 2**20),
         pixels=int(args.max_megapixels * 1e6),
         phrases=args.max_phrases,
@@ -98,7 +118,25 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
     hosts = [*_LOOPBACK_HOSTS, *args.allow_host]
     if not args.allow_host and not is_loopback(args.host):
         hosts = ["*"]
-    return create_app(load_grounder(args), limits, hosts=hosts)
+    token = read_token(args.token_file)
+    return create_app(load_grounder(args), limits, hosts=hosts, token=token)
+
+
+def read_token(file: Path | None) -> str | None:
+    """From the file, or from the environment; None where there is none. Raises GroundingError."""
+    try:
+        token = file.read_text("ascii").strip() if file else os.environ.get(TOKEN_VARIABLE)
+    except (OSError, ValueError) as error:
+        raise GroundingError(f"--token-file: expected a file with a token, got: {error}") from error
+    if token is None:
+        return None
+    if len(token) < TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
+        raise GroundingError(
+            f"{'--token-file' if file else TOKEN_VARIABLE}: expected a token of at least "
+            f"{TOKEN_CHARACTERS} printable ASCII characters, got {len(token)} characters; make one "
+            'with python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+    return token
 
 
 def serve(
@@ -108,29 +146,58 @@ def serve(
 
     `listening`: called with the address as soon as connections are taken.
     """
-    from sdk.server.packages import uvicorn
-
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    server = make_server(app, args.tls_cert, args.tls_key)
     with listen(args.host, args.port) as listener:
         if not is_loopback(args.host):
-            _log.warning(
-                "listening on %s: whoever reaches this machine can use the server; it asks for no "
-                "password and encrypts nothing. Put a proxy with TLS in front of it.",
-                args.host,
-            )
-        _log.info("serving on %s, interface at /docs, stop with Ctrl-C", address(listener))
+            for lacks, what in (
+                (not app.state.token, "it asks for no token: see --token-file"),
+                (not server.config.is_ssl, "it encrypts nothing: see --tls-cert"),
+            ):
+                if lacks:
+                    _log.warning(
+                        "listening on %s for whoever reaches this machine, and %s", args.host, what
+                    )
+        where = address(listener, server.config.is_ssl)
+        _log.info("serving on %s, interface at /docs, stop with Ctrl-C", where)
         if listening:
-            listening(address(listener))
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+            listening(where)
+        server.run(sockets=[listener])
+
+
+def make_server(
+    app: "FastAPI", tls_cert: str | None = None, tls_key: str | None = None
+) -> "uvicorn.Server":
+    """A server of `create_app`'s application, under its limits. Raises GroundingError."""
+    from sdk.server.connections import Connection, Server
+    from sdk.server.packages import uvicorn
+
+    if tls_key and not tls_cert:
+        raise GroundingError("--tls-key: expected --tls-cert beside it, got a key alone")
+    limits = app.state.limits
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=limits.idle_seconds,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        h11_max_incomplete_event_size=limits.head_bytes,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError among them
+        raise GroundingError(
+            f"--tls-cert {tls_cert}, --tls-key {tls_key}: expected a PEM certificate and its key, "
+            f"got: {error}"
+        ) from error
+    return Server(config)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -160,10 +227,10 @@ def _cannot_listen(host: str, port: int, error: Exception) -> GroundingError:
     )
 
 
-def address(listener: socket.socket) -> str:
+def address(listener: socket.socket, tls: bool = False) -> str:
     """As "http://127.0.0.1:8000"."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http{'s' * tls}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,76 @@
+"""`grounder serve` over TLS, and what it warns of."""
+
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from numpy.typing import NDArray
+
+from sdk import Grounder, GroundingError
+from sdk.server import Limits, create_app, serve
+from tests.serving import png, results_of, serving
+from tests.test_server_strangers import connect
+
+pytest_plugins = ["tests.serving"]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[str, str]:
+    """Files of a certificate for 127.0.0.1 and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "grounder")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    hosts = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(hosts, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    form, no_password = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "cert.pem").write_bytes(made.public_bytes(pem))
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, form, no_password))
+    return str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+
+
+def test_it_answers_over_tls(
+    grounder: Grounder, frame: NDArray[np.uint8], certificate: tuple[str, str]
+) -> None:
+    fields = {"image": ("x", png(frame)), "phrases": (None, "cat")}
+    with serving(grounder, tls=certificate) as address:
+        assert address.startswith("https://127.0.0.1:")
+        trust = ssl.create_default_context(cafile=certificate[0])
+        origin = {"Origin": address}
+        with httpx.Client(verify=trust, timeout=30, headers=origin) as client:
+            assert results_of(client.post(f"{address}/v1/ground", files=fields))
+        with pytest.raises(httpx.TransportError):
+            httpx.get(address.replace("https", "http"))
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"])
+def test_a_handshake_must_come_in_time(
+    grounder: Grounder, certificate: tuple[str, str], sent: bytes
+) -> None:
+    limits = Limits(seconds=0.3)
+    with serving(grounder, limits, tls=certificate) as address, connect(address) as client:
+        client.sendall(sent)
+        assert client.recv(99) == b""
+
+
+def test_files_that_are_no_certificate(grounder: Grounder, certificate: tuple[str, str]) -> None:
+    app = create_app(grounder)
+    with pytest.raises(GroundingError, match="--tls-key: expected --tls-cert"):
+        serve.make_server(app, None, certificate[1])
+    for files in ((certificate[1], certificate[1]), ("none", "none"), (certificate[0], None)):
+        with pytest.raises(GroundingError, match="expected a PEM certificate and its key"):
+            serve.make_server(app, *files)
