@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, cast
 
@@ -120,6 +120,9 @@ class Connection(H11Protocol):
 class Server(UvicornServer):
     """uvicorn's server, with a time limit for the TLS handshake, which comes before the head."""
 
+    started_hook: Callable[[], None] | None = None
+    """Called when connections are taken and Ctrl-C ends it in good order."""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.is_ssl:
             loop = asyncio.get_running_loop()
@@ -127,6 +130,8 @@ class Server(UvicornServer):
             limited = partial(loop.create_server, ssl_handshake_timeout=seconds)
             loop.create_server = limited  # type: ignore[method-assign]
         await super().startup(sockets)
+        if self.started_hook:
+            self.started_hook()
 
 
 def network_of(address: str) -> str:

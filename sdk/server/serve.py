@@ -14,8 +14,9 @@ from sdk.errors import GroundingError
 from sdk.server.limits import Limits
 
 if TYPE_CHECKING:
-    import uvicorn
     from fastapi import FastAPI
+
+    from sdk.server.connections import Server
 
 DEFAULT_PORT = 8000
 STOP_SECONDS = 5
@@ -160,15 +161,19 @@ def serve(
                         "listening on %s for whoever reaches this machine, and %s", args.host, what
                     )
         where = address(listener, server.config.is_ssl)
-        _log.info("serving on %s, interface at /docs, stop with Ctrl-C", where)
-        if listening:
-            listening(where)
+
+        def started() -> None:
+            _log.info("serving on %s, interface at /docs, stop with Ctrl-C", where)
+            if listening:
+                listening(where)
+
+        server.started_hook = started
         server.run(sockets=[listener])
 
 
 def make_server(
     app: "FastAPI", tls_cert: str | None = None, tls_key: str | None = None
-) -> "uvicorn.Server":
+) -> "Server":
     """A server of `create_app`'s application, under its limits. Raises GroundingError."""
     from sdk.server.connections import Connection, Server
     from sdk.server.packages import uvicorn
