@@ -17,6 +17,7 @@ from sdk.errors import (
     BundleError,
     BundleMismatchError,
     BundleNotFoundError,
+    ClosedError,
     DependencyError,
     DeviceError,
     EngineBuildError,
@@ -31,6 +32,8 @@ from sdk.errors import (
     PhraseError,
     PrecisionError,
     SourceError,
+    StreamEnded,
+    StreamOverflowError,
 )
 from sdk.results import Grounding, Place
 
@@ -51,6 +54,7 @@ __all__ = [
     "BundleError",
     "BundleMismatchError",
     "BundleNotFoundError",
+    "ClosedError",
     "DependencyError",
     "DeviceError",
     "EngineBuildError",
@@ -70,6 +74,8 @@ __all__ = [
     "PrecisionError",
     "SourceError",
     "Stream",
+    "StreamEnded",
+    "StreamOverflowError",
     "StreamResult",
     "Tracking",
     "__version__",
