@@ -6,8 +6,11 @@
 
 What needs NumPy, OpenCV or ONNX Runtime is imported when it is first asked for, so that `grounder
 doctor` can say what is wrong with them.
+
+What is logged goes to the logger "grounder" and its children, and nowhere unless a program says so.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from sdk.streaming.stream import Stream, StreamResult
     from sdk.streaming.tracking import Tracking
     from sdk.view import FrameView
+
+logging.getLogger("grounder").addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

@@ -201,6 +201,7 @@ class Grounder(Closing):
         tracking: Tracking | None = DEFAULT_TRACKING,
         every: int = 1,
         policy: str = "auto",
+        backlog: int = 64,
         reconnect_seconds: float = 30.0,
     ) -> Stream:
         """Ground phrases in frames as they come: an iterator of `sdk.StreamResult`.
@@ -215,9 +216,13 @@ class Grounder(Closing):
         present. "all" gives every frame, in order, and the same results each time. "auto" is
         "newest" for cameras and network streams, else "all". With "newest" a video file plays at
         its own speed.
+        `backlog`: with "all", how many frames of a camera or network stream may wait, as these wait
+        for nobody. One more ends the stream with StreamOverflowError, after those that wait. A
+        frame of 1920 x 1080 takes 6 MB. Files and iterables wait, and need no backlog.
         `reconnect_seconds`: how long a lost camera or stream is looked for, with growing pauses.
 
-        Raises what `open_source` raises, PhraseError, and GroundingError for numbers out of range.
+        Raises what `open_source` raises, PhraseError, ClosedError, and GroundingError for numbers
+        out of range.
         """
         return Stream(
             self,
@@ -226,6 +231,7 @@ class Grounder(Closing):
             tracking=tracking,
             every=every,
             policy=policy,
+            backlog=backlog,
             reconnect_seconds=reconnect_seconds,
         )
 
