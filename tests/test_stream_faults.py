@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import sdk
 import sdk.inputs.video
+import sdk.streaming.capture
 from sdk import Grounder, SourceError, StreamEnded, StreamOverflowError
 from sdk.backends.session import Session
 from sdk.inputs.sources import open_source
@@ -209,6 +210,23 @@ def test_a_camera_that_is_silent_is_lost(
             while True:
                 stream.get(WAIT)
         over.set()
+
+
+def test_a_camera_whose_read_hangs_is_opened_again(
+    grounder: Grounder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a pipeline that OpenCV waits for without an end."""
+    monkeypatch.setattr(sdk.streaming.capture, "HANG_SECONDS", 1.0)
+    over = threading.Event()
+    with network_camera(20, lambda: over.wait(WAIT)) as server:
+        with grounder.stream(address(server), "cat", policy="all") as stream:
+            numbers = [stream.get(WAIT).number for _ in range(50)]
+            threads = streaming_threads()
+        over.set()
+    assert server.connections >= 3  # type: ignore[attr-defined]
+    assert numbers == list(range(50))
+    for thread in threads:
+        thread.join(WAIT)
 
 
 class Counting:

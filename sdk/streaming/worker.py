@@ -96,7 +96,7 @@ class Worker:
     def _run(self) -> None:
         try:
             log_at = time.perf_counter() + DROPS_LOGGED_SECONDS
-            for found in self._modes(self.capture.shots):
+            for found in self._modes(self.capture):
                 if not self.results.put(found):
                     break
                 if time.perf_counter() >= log_at:
