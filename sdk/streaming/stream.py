@@ -6,7 +6,8 @@
                           ground
 
 Each on its own thread, with bounded queues between them. For live sources a newer frame takes the
-place of one that nobody has asked for; for the others everyone waits for the slowest.
+place of one that nobody has asked for, unless all are wanted; for the others everyone waits for the
+slowest.
 """
 
 import threading
