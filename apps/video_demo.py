@@ -99,10 +99,11 @@ def run(args: argparse.Namespace) -> None:
             interruptible() as interrupted,
         ):
             for seen in islice(stream, args.max_frames):
+                time_s = seen.media_time
                 line = to_json_line(
                     seen.results,
                     frame=seen.number,
-                    time_s=seen.number / source.fps,
+                    time_s=seen.number / source.fps if time_s is None else time_s,
                     fresh=seen.fresh,
                     track_ids=seen.track_ids,
                 )

@@ -6,8 +6,11 @@
 
 What needs NumPy, OpenCV or ONNX Runtime is imported when it is first asked for, so that `grounder
 doctor` can say what is wrong with them.
+
+What is logged goes to the logger "grounder" and its children, and nowhere unless a program says so.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,7 @@ from sdk.errors import (
     BundleError,
     BundleMismatchError,
     BundleNotFoundError,
+    ClosedError,
     DependencyError,
     DeviceError,
     EngineBuildError,
@@ -31,6 +35,8 @@ from sdk.errors import (
     PhraseError,
     PrecisionError,
     SourceError,
+    StreamEnded,
+    StreamOverflowError,
 )
 from sdk.results import Grounding, Place
 
@@ -42,6 +48,8 @@ if TYPE_CHECKING:
     from sdk.streaming.tracking import Tracking
     from sdk.view import FrameView
 
+logging.getLogger("grounder").addHandler(logging.NullHandler())
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -51,6 +59,7 @@ __all__ = [
     "BundleError",
     "BundleMismatchError",
     "BundleNotFoundError",
+    "ClosedError",
     "DependencyError",
     "DeviceError",
     "EngineBuildError",
@@ -70,6 +79,8 @@ __all__ = [
     "PrecisionError",
     "SourceError",
     "Stream",
+    "StreamEnded",
+    "StreamOverflowError",
     "StreamResult",
     "Tracking",
     "__version__",

@@ -5,6 +5,7 @@ where they are broken.
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,11 @@ EXIT_ERROR = 2  # what argparse uses for a wrong command line
 
 
 def report_errors(command: Callable[[], None]) -> int:
-    """Run `command`; print an error of ours as one line on stderr. Returns the exit code."""
+    """Run `command`; print an error of ours as one line on stderr. Returns the exit code.
+
+    Warnings that are logged go to stderr too.
+    """
+    logging.basicConfig(format="%(name)s: %(message)s")
     try:
         command()
     except GroundingError as error:

@@ -10,6 +10,9 @@
     ├── DeviceError                         the device or thread count is not usable here
     ├── PrecisionError                      the bundle does not carry this precision
     ├── SourceError                         a camera, video, folder or stream gives no frames
+    ├── StreamOverflowError                 a live source is faster than its stream, which keeps all
+    ├── StreamEnded                         no more results will come
+    ├── ClosedError                         the grounder has been closed
     ├── DependencyError                     a package, system library or display is missing
     ├── BackendError                        the inference runtime failed
     └── EngineError                         a compiled engine cannot be made, kept or used
@@ -62,6 +65,18 @@ class PrecisionError(GroundingError):
 
 class SourceError(GroundingError):
     """A camera, video file, image folder or stream cannot be opened or gives no frames."""
+
+
+class StreamOverflowError(GroundingError):
+    """More frames of a live source wait than a stream that promises all of them may keep."""
+
+
+class StreamEnded(GroundingError):
+    """The stream has given its last result, or is closed. No fault."""
+
+
+class ClosedError(GroundingError):
+    """The grounder has been closed."""
 
 
 class DependencyError(GroundingError):

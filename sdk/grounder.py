@@ -9,32 +9,26 @@ per phrase (a bounded cache keeps its tokens), the fusion graph once per questio
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
+from sdk._internal.closing import Closing
 from sdk.backends.select import open_bundle
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
-    ATTENTION_MASK,
     IMAGE,
-    INPUT_IDS,
     TEXT,
-    TEXT_TOKENS,
     VISION,
     VISUAL_TOKENS,
     GraphSpec,
     check_graphs,
 )
-from sdk.bundle.known_words import KnownWords, Unknown
+from sdk.bundle.known_words import KnownWords
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from sdk.errors import BundleNotFoundError, PhraseError
+from sdk.errors import BundleNotFoundError, ClosedError
 from sdk.geometry.decode import check_alternatives
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
@@ -42,18 +36,21 @@ from sdk.results import Grounding
 from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.text import phrase_encoder
 from sdk.view import FrameView
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
-PHRASE_CACHE_SIZE = 256
 
 
-class Grounder:
+class Grounder(Closing):
     """Finds the object that a phrase describes. Made by `Grounder.load`; safe to share by threads.
 
     >>> grounder = Grounder.load()
     >>> result = grounder.ground(frame, "the dog on the left")
     >>> result.box, result.score, result.found
+
+    The graphs are let go of when the grounder is closed, by `close` or by leaving its `with` block,
+    or when nothing refers to it any more.
     """
 
     def __init__(
@@ -76,11 +73,9 @@ class Grounder:
         self.manifest = manifest
         self.info = _info(manifest, sessions, precision)
         """What is loaded: name, method, encoders, device, precision, sizes, and each graph's."""
-        self._tokenizer, self._speller, self._known_words = tokenizer, speller, known_words
-        self.sessions = dict(sessions)
-        """The graphs by name, for measuring them alone; `ground` is what they are for."""
-        self._vision, self._text = sessions[VISION.name], sessions[TEXT.name]
-        self._encoded = lru_cache(PHRASE_CACHE_SIZE)(self._encode_phrase)  # thread-safe
+        self._tokenizer = tokenizer
+        encode = phrase_encoder(manifest, tokenizer, sessions[TEXT.name], speller, known_words)
+        self._loaded: _Loaded | None = _Loaded(dict(sessions), encode)
 
     @classmethod
     def load(
@@ -158,7 +153,8 @@ class Grounder:
         `region`: (left, top, right, bottom) in pixels of the frame; nothing else is looked at, cut
         at the frame's edges. The boxes are in pixels of the whole frame.
 
-        Raises FrameError, PhraseError, BackendError; GroundingError for a negative `alternatives`.
+        Raises FrameError, PhraseError, BackendError, ClosedError; GroundingError for a negative
+        `alternatives`.
         """
         phrases = self.encode_phrases(text)  # first: a bad phrase should not cost a vision pass
         check_alternatives(alternatives)
@@ -173,20 +169,29 @@ class Grounder:
     def encode(self, frame: FrameLike) -> FrameView:
         """Run the vision pass, the expensive part, for any number of phrases to come.
 
-        Raises FrameError, BackendError.
+        Raises FrameError, BackendError, ClosedError.
         """
         frame_bgr = as_bgr(frame)
         image = self.manifest.preprocess.tensor(frame_bgr)
-        visual_tokens = self._vision.run({IMAGE: image})[VISUAL_TOKENS]
+        visual_tokens = self.sessions[VISION.name].run({IMAGE: image})[VISUAL_TOKENS]
         height, width = frame_bgr.shape[:2]
         return FrameView(self, visual_tokens, (width, height))
 
     def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]:
         """Run the text pass for each phrase that is not in the cache.
 
-        Raises PhraseError, BackendError.
+        Raises PhraseError, BackendError, ClosedError.
         """
-        return [self._encoded(phrase) for phrase in as_phrases(text)]
+        encode = self._held.encode
+        return [encode(phrase) for phrase in as_phrases(text)]
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """The graphs by name, for measuring them alone; `ground` is what they are for.
+
+        Raises ClosedError.
+        """
+        return self._held.sessions
 
     def stream(
         self,
@@ -196,6 +201,7 @@ class Grounder:
         tracking: Tracking | None = DEFAULT_TRACKING,
         every: int = 1,
         policy: str = "auto",
+        backlog: int = 64,
         reconnect_seconds: float = 30.0,
     ) -> Stream:
         """Ground phrases in frames as they come: an iterator of `sdk.StreamResult`.
@@ -210,9 +216,13 @@ class Grounder:
         present. "all" gives every frame, in order, and the same results each time. "auto" is
         "newest" for cameras and network streams, else "all". With "newest" a video file plays at
         its own speed.
+        `backlog`: with "all", how many frames of a camera or network stream may wait, as these wait
+        for nobody. One more ends the stream with StreamOverflowError, after those that wait. A
+        frame of 1920 x 1080 takes 6 MB. Files and iterables wait, and need no backlog.
         `reconnect_seconds`: how long a lost camera or stream is looked for, with growing pauses.
 
-        Raises what `open_source` raises, PhraseError, and GroundingError for numbers out of range.
+        Raises what `open_source` raises, PhraseError, ClosedError, and GroundingError for numbers
+        out of range.
         """
         return Stream(
             self,
@@ -221,24 +231,29 @@ class Grounder:
             tracking=tracking,
             every=every,
             policy=policy,
+            backlog=backlog,
             reconnect_seconds=reconnect_seconds,
         )
 
-    def _encode_phrase(self, phrase: str) -> EncodedPhrase:
-        """One phrase at a time, unpadded: see `sdk.bundle.contract`."""
-        read = self._speller.correct(phrase) if self._speller else phrase
-        ids = self._tokenizer.encode(read)
-        if all(token == self._tokenizer.unk_id for token in ids[1:-1]):
-            raise PhraseError(
-                f"expected words the text encoder knows, got {phrase[:40]!r}; this bundle "
-                f"understands what {self.manifest.encoders.text} was trained on"
-            )
-        input_ids = np.array([ids], np.int64)
-        inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
-        tokens: NDArray[np.float32] = self._text.run(inputs)[TEXT_TOKENS][0]
-        nothing = Unknown((), head=False)
-        unknown = self._known_words.unknown(read) if self._known_words else nothing
-        return EncodedPhrase(phrase, tokens, unknown)
+    def close(self) -> None:
+        """Let go of the graphs and the phrases; a call under way on another thread ends as usual.
+
+        Every later call, also of views and streams, raises ClosedError. `manifest` and `info` stay.
+        """
+        self._loaded = None
+
+    @property
+    def _held(self) -> "_Loaded":
+        if self._loaded is None:
+            raise ClosedError("expected an open grounder, got a closed one; load it again")
+        return self._loaded
+
+
+class _Loaded(NamedTuple):
+    """What a grounder holds until it is closed."""
+
+    sessions: dict[str, Session]
+    encode: Callable[[str], EncodedPhrase]
 
 
 def _info(manifest: Manifest, sessions: Mapping[str, Session], precision: str) -> dict[str, Any]:

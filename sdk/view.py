@@ -29,8 +29,11 @@ from sdk.results import Grounding, Place
 class Bundle(Protocol):
     """What a view needs of a `Grounder`."""
 
-    manifest: Manifest
-    sessions: dict[str, Session]
+    @property
+    def manifest(self) -> Manifest: ...
+
+    @property
+    def sessions(self) -> dict[str, Session]: ...
 
     def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
 
@@ -67,14 +70,14 @@ class FrameView(Closing):
     ) -> Grounding | list[Grounding]:
         """As `Grounder.ground`, without a vision pass.
 
-        Raises PhraseError, BackendError; GroundingError for a negative `alternatives`.
+        Raises PhraseError, BackendError, ClosedError; GroundingError for a negative `alternatives`.
         """
         check_alternatives(alternatives)
         results = self.answer(self._grounder.encode_phrases(text), alternatives)
         return results[0] if isinstance(text, str) else results
 
     def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
-        """As `ground`, of phrases that are encoded. Raises BackendError."""
+        """As `ground`, of phrases that are encoded. Raises BackendError, ClosedError."""
         results: list[Grounding] = []
         for start in range(0, len(phrases), PHRASES_PER_CALL):
             results += self._answer(phrases[start : start + PHRASES_PER_CALL], alternatives)

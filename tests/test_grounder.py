@@ -1,9 +1,11 @@
 """The public API on a real (tiny) bundle."""
 
 import dataclasses
+import gc
 import shutil
+import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import sdk.backends.select
-import sdk.grounder
+import sdk.text
 import sdk.view
 from sdk import (
     BackendError,
     BundleCorruptError,
     BundleMismatchError,
     BundleNotFoundError,
+    ClosedError,
     DeviceError,
     FrameError,
     Grounder,
@@ -177,7 +180,7 @@ def test_the_phrase_cache_is_bounded(
     frame: NDArray[np.uint8],
     runs: Counter[str],
 ) -> None:
-    monkeypatch.setattr(sdk.grounder, "PHRASE_CACHE_SIZE", 2)
+    monkeypatch.setattr(sdk.text, "PHRASE_CACHE_SIZE", 2)
     view = Grounder.load(tiny_bundle, device="cpu").encode(frame)
     for phrase, encoded in [("dog", 1), ("cat", 2), ("dog", 2), ("man", 3), ("dog", 3), ("cat", 4)]:
         view.ground(phrase)
@@ -212,6 +215,52 @@ def test_a_closed_view(grounder: Grounder, frame: NDArray[np.uint8]) -> None:
         view.ground("cat")
     with pytest.raises(FrameError, match="encode the frame again"):
         view.ground("cat")
+
+
+def test_a_closed_grounder(tiny_bundle: Path, frame: NDArray[np.uint8]) -> None:
+    with Grounder.load(tiny_bundle, device="cpu") as grounder:
+        grounder.ground(frame, "cat")
+        view, encoded = grounder.encode(frame), grounder.encode_phrases("cat")
+    calls: list[Callable[[], object]] = [
+        lambda: grounder.ground(frame, "cat"),
+        lambda: grounder.encode(frame),
+        lambda: grounder.encode_phrases("cat"),
+        lambda: grounder.stream([frame], "cat"),
+        lambda: grounder.sessions,
+        lambda: view.ground("cat"),
+        lambda: view.answer(encoded, 0),
+    ]
+    for call in calls:
+        with pytest.raises(ClosedError, match="load it again"):
+            call()
+    assert grounder.info["name"] == grounder.manifest.name == "tiny"
+    grounder.close()  # again
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """What goes, goes because nothing refers to it."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_graphs_of_a_grounder_go_with_it(
+    tiny_bundle: Path, frame: NDArray[np.uint8], closed: bool
+) -> None:
+    grounder = Grounder.load(tiny_bundle, device="cpu")
+    grounder.ground(frame, PHRASES)
+    with grounder.stream([frame], PHRASES) as stream:
+        assert len(list(stream)) == 1
+    del stream
+    graphs = [weakref.ref(session) for session in grounder.sessions.values()]
+    if closed:
+        grounder.close()
+    else:
+        del grounder
+    assert [graph() for graph in graphs] == [None] * 3
 
 
 def test_array_path_and_pil_image_agree(

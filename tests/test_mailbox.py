@@ -1,7 +1,7 @@
 """The mailbox between two threads: the newest items, or all of them in order."""
 
 from concurrent.futures import ThreadPoolExecutor
-from queue import Empty
+from queue import Empty, Full
 
 import pytest
 
@@ -13,6 +13,7 @@ WAIT = 60.0  # seconds after which an event that never comes fails a test
 def test_a_mailbox_that_keeps_the_newest() -> None:
     box: Mailbox[int] = Mailbox(2, newest=True)
     assert all(box.put(item) for item in range(5))
+    assert box.dropped == 3
     box.close(ValueError("end"))
     assert [next(box), next(box)] == [3, 4]
     with pytest.raises(ValueError, match="end"):
@@ -53,3 +54,13 @@ def test_a_mailbox_that_keeps_all_holds_up_whoever_puts() -> None:
             assert len(put) <= expected + 3  # this one, two in the box
         done.result(WAIT)
     assert put == list(range(50))
+
+
+def test_a_mailbox_that_is_full_for_whoever_may_not_wait() -> None:
+    box: Mailbox[int] = Mailbox(2, newest=False)
+    assert [box.put(item, wait=False) for item in range(2)] == [True, True]
+    with pytest.raises(Full):
+        box.put(2, wait=False)
+    box.close()
+    assert list(box) == [0, 1]
+    assert box.dropped == 0

@@ -93,7 +93,7 @@ def test_names_are_not_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def seen(number: int, *, fresh: bool) -> StreamResult:
     result = Grounding("a dog", (0, 0, 9, 9), 0.5, True)
-    return StreamResult(grey(0), [result], (fresh,), (1,), number, 0.0, 0.25, 0.125)
+    return StreamResult(grey(0), [result], (fresh,), (1,), number, None, 0.0, 0.25, 0.125)
 
 
 def test_the_meter_counts_frames_and_groundings() -> None:

@@ -1,11 +1,13 @@
 """Frames come in order and complete, and whatever gives none is a SourceError."""
 
 import http.server
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 import sdk
 from sdk import DependencyError, FrameError, SourceError
 from sdk.inputs.sources import open_source
+from tests.streams import WAIT, address, network_camera, streaming_threads, write_video
 
 ROOT = Path(sdk.__file__).parents[1]
 WIDTH, HEIGHT, STEP = 64, 48, 8
@@ -73,10 +76,63 @@ def test_a_pattern_and_a_single_picture(pictures: Path) -> None:
     assert [number_of(frame) for frame in open_source(pictures / "shot2.PNG")] == [2]
 
 
-def test_a_damaged_picture_is_named(pictures: Path) -> None:
-    (pictures / "shot3.png").write_bytes(b"damaged")
-    with open_source(pictures) as source, pytest.raises(FrameError, match=r"shot3\.png"):
-        list(source)
+@pytest.mark.parametrize("name", ["shot0.png", "shot3.png"])
+def test_a_damaged_picture_is_left_out_and_named(
+    pictures: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (pictures / name).write_bytes(b"damaged")
+    with open_source(pictures) as source:
+        assert [number_of(frame) for frame in source] == [1, 2, 10]
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("grounder.source", "WARNING")
+    assert name in record.getMessage()
+
+
+def test_no_picture_that_decodes(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(b"damaged")
+    for spec in (tmp_path, tmp_path / "0.png"):
+        with pytest.raises(FrameError, match=r"0\.png"):
+            open_source(spec)
+
+
+def cut(path: Path, part: float) -> Path:
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    return path
+
+
+def test_an_avi_that_is_cut_off(tmp_path: Path) -> None:
+    path = cut(write_video(tmp_path / "video.avi", 100), 0.5)
+    frames = []
+    told = r"video\.avi: expected 100 frames, as its header announces, got (\d+), and .* cut off"
+    with open_source(path) as source, pytest.raises(SourceError, match=told) as raised:
+        for frame in source:
+            frames.append(frame)
+    match = re.search(told, str(raised.value))
+    assert match and int(match[1]) == len(frames)
+    assert 30 < len(frames) < 70
+
+
+def test_another_video_with_fewer_frames_than_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = cut(write_video(tmp_path / "video.mkv", 100, codec="mp4v"), 0.5)
+    with open_source(path) as source:
+        got = len(list(source))
+    assert 0 < got < 100
+    assert f"video.mkv: expected 100 frames, as its header announces, got {got}" in caplog.text
+
+
+def test_a_whole_video_or_one_that_is_closed_is_not_complained_of(
+    video: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in (video, write_video(tmp_path / "video.avi", 100)):
+        with open_source(path) as source:
+            assert list(source)
+        with open_source(path) as source:
+            next(source)
+        assert list(source) == []
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -185,6 +241,23 @@ def test_a_stream_left_open_does_not_break_the_end_of_the_process(camera: str) -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"({HEIGHT}, {WIDTH}, 3)\n", "")
+
+
+def test_closing_does_not_wait_for_a_stream_that_is_silent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    go_on = threading.Event()
+    with network_camera(20, lambda: go_on.wait(WAIT)) as server, ThreadPoolExecutor(1) as pool:
+        source = open_source(address(server))
+        while round(float(next(source).mean())) < 190:  # the last one
+            pass
+        threads = streaming_threads()
+        pool.submit(source.close).result(8)  # a dead connection is given up after 10 s
+        assert "a.mjpg blocks: closing has waited 3 s for its thread" in caplog.text
+        go_on.set()
+        for thread in threads:
+            thread.join(WAIT)
 
 
 HAS_GSTREAMER = cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sdk import Grounding, GroundingError
 from sdk.geometry.boxes import iou_xyxy
 from sdk.results import Place
-from sdk.streaming.tracking import Tracker, Tracking, carry
+from sdk.streaming.flow import carry
+from sdk.streaming.tracking import Tracker, Tracking
 
 WIDTH, HEIGHT, SIDE = 640, 480, 120
 THRESHOLD = 0.5
@@ -108,7 +109,8 @@ def test_knows_what_it_cannot_follow() -> None:
     greys += [cv2.cvtColor(texture(HEIGHT, WIDTH, seed), cv2.COLOR_BGR2GRAY) for seed in range(5)]
     greys += [np.asarray(cv2.add(greys[0], 60), np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)]
     boxes = np.array([[200.0, 150.0, 320.0, 270.0]])
-    outcomes = [bool(carry(greys[0], grey, boxes)[1][0]) for grey in greys]
+    settings = {"points": 7, "window": 11, "return_error": 1.0}
+    outcomes = [bool(carry(greys[0], grey, boxes, **settings)[1][0]) for grey in greys]
     assert outcomes == [True] + [False] * 7
 
 

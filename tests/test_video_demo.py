@@ -17,6 +17,7 @@ import pytest
 from apps.video_demo import main
 from apps.video_file import VideoFile, frame_count
 from sdk import Grounder
+from tests.streams import write_video
 from tests.videos import read_video
 
 ROOT = Path(__file__).parents[1]
@@ -128,17 +129,29 @@ def test_max_frames(walk: Path, tmp_path: Path) -> None:
     assert len(read_video(tmp_path / "out.mp4")) == len(read_lines(tmp_path / "out.jsonl")) == 3
 
 
-def test_a_bad_picture_in_the_middle_keeps_what_was_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_bad_picture_is_left_out_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shots = tmp_path / "shots"
     shots.mkdir()
     for number in (1, 2, 4):
         shutil.copy(ASSETS / "cat.jpg", shots / f"{number}.jpg")
     (shots / "3.jpg").write_bytes(b"no picture")
-    assert demo(shots, tmp_path / "out.mp4", phrases=["the cat"]) == 2
-    assert "3.jpg" in capsys.readouterr().err
-    assert len(read_video(tmp_path / "out.mp4")) == len(read_lines(tmp_path / "out.jsonl")) == 2
+    assert demo(shots, tmp_path / "out.mp4", phrases=["the cat"]) == 0
+    assert "3.jpg" in caplog.text
+    assert len(read_video(tmp_path / "out.mp4")) == len(read_lines(tmp_path / "out.jsonl")) == 3
+
+
+def test_a_video_that_is_cut_off_keeps_what_was_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_video(tmp_path / "in.avi", 40)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert demo(path, tmp_path / "out.mp4", phrases=["the cat"]) == 2
+    assert "the file is cut off" in capsys.readouterr().err
+    frames = len(read_lines(tmp_path / "out.jsonl"))
+    assert 0 < frames < 40
+    assert len(read_video(tmp_path / "out.mp4")) == frames
     assert not hidden(tmp_path)
 
 

@@ -18,7 +18,7 @@ from apps.webcam.precision import PrecisionSwitch
 from apps.webcam.recorder import Recorder, free_path
 from apps.webcam.why import Wording, reasons
 from apps.webcam.window import Window
-from sdk.errors import GroundingError, PhraseError
+from sdk.errors import GroundingError, PhraseError, StreamEnded
 from sdk.outputs.drawing import draw, write_image
 from sdk.results import Grounding
 from sdk.streaming.stream import Stream
@@ -104,7 +104,7 @@ class Session:
             seen = self._stream.get(timeout=0)
         except Empty:
             return
-        except (StopIteration, GroundingError) as error:
+        except GroundingError as error:
             self._end(error)
             return
         self._controls.wishes.discard("step")
@@ -116,8 +116,8 @@ class Session:
         self._recorder.write(self._annotated(header=True), now)
         self._drawn = 0.0
 
-    def _end(self, error: Exception) -> None:
-        if isinstance(error, GroundingError):
+    def _end(self, error: GroundingError) -> None:
+        if not isinstance(error, StreamEnded):
             if self._frame is None:
                 raise error
             self._error = error

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Iterator
-from queue import Empty
+from queue import Empty, Full
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -19,12 +19,18 @@ class Mailbox(Generic[Item]):
         self._closed = self._stopped = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
+        self.dropped = 0
+        """Items that have made room."""
 
-    def put(self, item: Item) -> bool:
-        """False when nobody will get it any more."""
+    def put(self, item: Item, *, wait: bool = True) -> bool:
+        """False when nobody will get it any more. Raises queue.Full where it may not wait."""
         with self._changed:
-            if self._newest and len(self._items) == self._size:
+            full = len(self._items) == self._size
+            if full and self._newest:
                 self._items.popleft()
+                self.dropped += 1
+            elif full and not wait:
+                raise Full
             self._changed.wait_for(lambda: self._stopped or len(self._items) < self._size)
             if not self._stopped:
                 self._items.append(item)

@@ -1,5 +1,6 @@
 """Which runtime runs a graph, by the name of a device."""
 
+import logging
 from pathlib import Path
 
 from sdk.backends.openvino import OpenVinoSession
@@ -13,6 +14,8 @@ from sdk.errors import DeviceError
 TENSORRT_DEVICES = (TENSORRT, TENSORRT_RTX)
 DEVICES = ("auto", *PROVIDERS, "openvino", *TENSORRT_DEVICES)
 """What `device` may be: "auto", a provider of ONNX Runtime by its short name, another runtime."""
+
+logger = logging.getLogger("grounder.backend")
 
 
 def open_session(path: str | Path, device: str = "auto", threads: int | None = None) -> Session:
@@ -52,8 +55,12 @@ def open_bundle(
     if device not in DEVICES:
         raise DeviceError(f"expected a device in {list(DEVICES)}, got {device!r}")
     if device in TENSORRT_DEVICES:
-        return open_engines(folder, manifest, precision, device, threads, engines)
-    return {
-        graph: open_session(folder / file.file, device, threads)
-        for graph, file in manifest.graph_files(precision).items()
-    }
+        sessions = open_engines(folder, manifest, precision, device, threads, engines)
+    else:
+        sessions = {
+            graph: open_session(folder / file.file, device, threads)
+            for graph, file in manifest.graph_files(precision).items()
+        }
+    for graph, session in sessions.items():
+        logger.info("%s graph, %s: on %s, %s asked", graph, precision, session.device, device)
+    return sessions

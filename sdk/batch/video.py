@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from sdk._internal.closing import Closing
 from sdk._internal.opencv import cv2
 from sdk.errors import GroundingError, SourceError
-from sdk.inputs.sources import announced_fps, named_for_opencv, without_warnings
-
-MOST_FRAMES = 100_000_000
-"""More, and the header is wrong."""
+from sdk.inputs.video import (
+    announced_fps,
+    announced_frames,
+    media_time,
+    named_for_opencv,
+    without_warnings,
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,7 @@ class VideoReader(Closing):
             )
         self.fps = announced_fps(self._capture)
         """Frames per second, on average, as the header says."""
-        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.announced = int(count) if 0 < count < MOST_FRAMES else 0
+        self.announced = announced_frames(self._capture)
         """Frames that the header says there are, not always rightly; 0 if it does not say."""
         self.number = -1
         """Of the present frame, from 0; -1 before the first."""
@@ -78,10 +80,8 @@ class VideoReader(Closing):
         if not self._capture.grab():
             return False
         self.number += 1
-        told = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 6)
-        # Some containers have no times; 0 is then told of every frame.
         self.before_s = self.time_s
-        self.time_s = told if told > 0 or self.number == 0 else self.number / self.fps
+        self.time_s = media_time(self._capture, self.number, self.fps)
         return True
 
     def frame(self) -> NDArray[np.uint8] | None:

@@ -5,38 +5,43 @@
             ...
 
 A camera, a pipeline, and a stream without an end, is live: a thread reads it and keeps the newest
-frame only, because OpenCV queues frames for a slow reader, who would see an ever older past.
+frame only, because OpenCV queues frames for a slow reader, who would see an ever older past. A
+`Stream` reads with its own thread instead.
 """
 
 import atexit
+import logging
 import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
 from queue import Empty
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from sdk._internal.closing import Closing
 from sdk._internal.mailbox import Mailbox
 from sdk._internal.opencv import cv2
-from sdk.errors import DependencyError, SourceError
+from sdk.errors import DependencyError, FrameError, SourceError
 from sdk.inputs.frames import as_bgr
-
-Frame = NDArray[np.uint8]
+from sdk.inputs.video import (
+    LIVE_TIMEOUT_SECONDS,
+    Frame,
+    TimedFrame,
+    Video,
+    is_cut_off,
+    without_warnings,
+)
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 PICTURES_PER_SECOND = 1.0
-LIVE_TIMEOUT_SECONDS = 10.0
+CLOSE_SECONDS = 3.0
+"""That closing waits for a thread which the source may block for ever."""
+MISSING_FRAMES, MISSING_PART = 2, 0.02
+"""Of a video, by which what its header announces may be wrong."""
 
-# Read by OpenCV when FFmpeg is first used: a SourceError says what FFmpeg would print.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+logger = logging.getLogger("grounder.source")
 
 
 class FrameSource(Closing):
@@ -44,15 +49,17 @@ class FrameSource(Closing):
 
     def __init__(
         self,
-        frames: Iterator[Frame],
+        frames: Iterator[TimedFrame],
         *,
         fps: float,
         size_wh: tuple[int, int],
         live: bool = False,
         stills: bool = False,
+        name: str = "the source",
         release: Callable[[], object] = lambda: None,
     ) -> None:
         self._frames = frames
+        self._newest: _Newest | None = None
         self._release = release
         self.fps = fps
         """Frames per second to show or save them at."""
@@ -63,19 +70,35 @@ class FrameSource(Closing):
         self.stills = stills
         """Whether frames are separate pictures, with no motion from one to the next to follow."""
 
+        self.name = name
+        """What errors call it, as "camera 0"."""
+
     def __iter__(self) -> Iterator[Frame]:
         return self
 
     def __next__(self) -> Frame:
-        """The next frame.
+        """The next frame. Pictures that do not decode are left out, and logged.
 
-        Raises SourceError when a live source stops, FrameError for a picture that does not decode.
+        Raises SourceError when a live source stops, and after the last frame of an AVI that is cut
+        off.
         """
-        return next(self._frames)
+        if self.live and self._newest is None:
+            self._newest = _Newest(self._frames, self.name)
+        frame, _ = next(self._newest or self._frames)
+        return frame
+
+    def every_frame(self) -> Iterator[TimedFrame]:
+        """Each frame as it is read, of a live source too: for one thread, instead of iterating."""
+        return self._frames if self._newest is None else self._newest
 
     def close(self) -> None:
-        """Let go of the camera or the file; leaving the `with` block does it."""
+        """Let go of the camera or the file; leaving the `with` block does it.
+
+        It does not wait for a source that blocks for longer than 3 s.
+        """
         self._release()
+        if self._newest:
+            self._newest.close()
 
 
 def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
@@ -85,8 +108,8 @@ def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
     folder of pictures, a glob pattern ("shots/*.jpg") or a GStreamer pipeline that ends in
     "! appsink" with format=BGR before it. Pictures come in natural order, 2 before 10.
 
-    Raises SourceError when it does not exist or yields no frame, FrameError for a picture,
-    DependencyError for a pipeline when OpenCV is built without GStreamer.
+    Raises SourceError when it does not exist or yields no frame, FrameError when no picture
+    decodes, DependencyError for a pipeline when OpenCV is built without GStreamer.
     """
     text = os.fspath(spec) if isinstance(spec, os.PathLike) else str(spec)
     if re.search(r"!\s*appsink\b", text):
@@ -120,11 +143,25 @@ def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
 def _open_pictures(paths: Sequence[str], text: str) -> FrameSource:
     if not paths:
         raise SourceError(f"expected pictures ({' '.join(sorted(PICTURE_SUFFIXES))}) in {text!r}")
-    first, *others = sorted(paths, key=natural_order)
-    frame = as_bgr(first)
-    height, width = frame.shape[:2]
-    frames = chain([frame], map(as_bgr, others))
-    return FrameSource(frames, fps=PICTURES_PER_SECOND, size_wh=(width, height), stills=True)
+    ordered = sorted(paths, key=natural_order)
+    frames = _decoded(ordered)
+    first = next(frames, None) or (as_bgr(ordered[0]), None)  # which says what is wrong with it
+    height, width = first[0].shape[:2]
+    return FrameSource(
+        chain([first], frames),
+        fps=PICTURES_PER_SECOND,
+        size_wh=(width, height),
+        stills=True,
+        name=f"pictures {text}",
+    )
+
+
+def _decoded(paths: Sequence[str]) -> Iterator[TimedFrame]:
+    for path in paths:
+        try:
+            yield as_bgr(path), None
+        except FrameError as error:
+            logger.warning("a picture is left out: %s", error)
 
 
 def _open_pipeline(text: str) -> FrameSource:
@@ -142,79 +179,69 @@ def _open_capture(
     spec: int | str, name: str, advice: str, backend: int = cv2.CAP_ANY
 ) -> FrameSource:
     with without_warnings():
-        target = named_for_opencv(spec) if isinstance(spec, str) else spec
-        capture = cv2.VideoCapture(target, backend)
-        first = _read(capture) if capture.isOpened() else None
+        video = Video(spec, backend)
+        first = video.read()
     if first is None:
-        capture.release()
+        video.close()
         raise SourceError(f"{name} yields no frames; {advice}")
-    if first.shape[2:] != (3,):
-        capture.release()
+    shape = first[0].shape
+    if shape[2:] != (3,):
+        video.close()
         raise SourceError(
-            f"expected BGR frames, (H, W, 3), from {name}, got {first.shape}; have it end in "
+            f"expected BGR frames, (H, W, 3), from {name}, got {shape}; have it end in "
             "videoconvert ! video/x-raw,format=BGR ! appsink"
         )
-    height, width = first.shape[:2]
-    fps = announced_fps(capture)
-    if (
-        backend == cv2.CAP_GSTREAMER
-        or isinstance(spec, int)
-        or ("://" in spec and capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0)
-    ):
-        newest = _Newest(capture, first, name)
-        return FrameSource(
-            newest, fps=fps, size_wh=(width, height), live=True, release=newest.release
-        )
-    frames = chain([first], _remaining(capture))
-    return FrameSource(frames, fps=fps, size_wh=(width, height), release=capture.release)
+    return FrameSource(
+        _frames(video, first, name, str(spec)),
+        fps=video.fps,
+        size_wh=(shape[1], shape[0]),
+        live=video.live,
+        name=name,
+        release=video.close,
+    )
 
 
-def named_for_opencv(path: str) -> str:
-    """`path` as it is. Raises SourceError for a name that is not UTF-8: OpenCV would crash."""
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        named = os.fsencode(path).decode("utf-8", "backslashreplace")
-        raise SourceError(f"expected a video's name in UTF-8, got {named!r}; rename it") from error
-    return path
+def _frames(video: Video, first: TimedFrame, name: str, path: str) -> Iterator[TimedFrame]:
+    """Raises SourceError where it should go on after the last one."""
+    timed: TimedFrame | None = first
+    while timed is not None:
+        yield timed
+        timed = video.read()
+    if video.closed:
+        return
+    if video.live:
+        raise SourceError(f"{name} stopped sending frames; check the cable or network")
+    got, announced = video.number + 1, video.announced
+    if announced - got <= max(MISSING_FRAMES, MISSING_PART * announced):
+        return
+    told = f"{name}: expected {announced} frames, as its header announces, got {got}"
+    if is_cut_off(path):
+        raise SourceError(f"{told}, and the file is cut off; copy or record it again")
+    logger.warning("%s; check that it plays to its end (ffplay)", told)
 
 
-def announced_fps(capture: cv2.VideoCapture) -> float:
-    """Frames per second, on average, as the header or driver says; 30 where that cannot be."""
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    return fps if 1 <= fps <= 240 else 30.0  # cameras and streams report 0, NaN or 90000
+class _Newest(Iterator[TimedFrame]):
+    """The newest frame of a live source, each at most once."""
 
-
-def _read(capture: cv2.VideoCapture) -> Frame | None:
-    got, frame = capture.read()
-    return np.asarray(frame, np.uint8) if got else None
-
-
-def _remaining(capture: cv2.VideoCapture) -> Iterator[Frame]:
-    while (frame := _read(capture)) is not None:
-        yield frame
-
-
-class _Newest(Iterator[Frame]):
-    """The newest frame of a live capture, each at most once."""
-
-    def __init__(self, capture: cv2.VideoCapture, first: Frame, name: str) -> None:
-        self._capture = capture
+    def __init__(self, frames: Iterator[TimedFrame], name: str) -> None:
+        self._source = frames
         self._name = name
-        self._frames: Mailbox[Frame] = Mailbox(1, newest=True)
-        self._frames.put(first)
-        self._thread = threading.Thread(target=self._read, name=name, daemon=True)
+        self._frames: Mailbox[TimedFrame] = Mailbox(1, newest=True)
+        self._thread = threading.Thread(target=self._read, name=f"grounder {name}", daemon=True)
         self._thread.start()
         # A thread that is inside OpenCV when Python exits aborts the process.
-        atexit.register(self.release)
+        atexit.register(self.close)
 
     def _read(self) -> None:
-        while (frame := _read(self._capture)) is not None and self._frames.put(frame):
-            pass
-        self._frames.close()
-        self._capture.release()
+        try:
+            while self._frames.put(next(self._source)):
+                pass
+        except (SourceError, StopIteration):
+            pass  # `__next__` says so
+        finally:
+            self._frames.close()
 
-    def __next__(self) -> Frame:
+    def __next__(self) -> TimedFrame:
         try:
             return self._frames.get(LIVE_TIMEOUT_SECONDS)
         except (StopIteration, Empty):
@@ -222,22 +249,21 @@ class _Newest(Iterator[Frame]):
                 f"{self._name} stopped sending frames; check the cable or network"
             ) from None
 
-    def release(self) -> None:
-        atexit.unregister(self.release)
+    def close(self) -> None:
+        atexit.unregister(self.close)
         self._frames.stop()
-        self._thread.join(LIVE_TIMEOUT_SECONDS)  # the thread may hang in a dead connection
+        join_reader(self._thread, self._name)
 
 
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """OpenCV prints what the SourceError is about to say."""
-    logging: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the two functions at its top
-    level = logging.getLogLevel()
-    logging.setLogLevel(0)  # LOG_LEVEL_SILENT
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)
+def join_reader(thread: threading.Thread, name: str) -> None:
+    """Wait for a thread that reads a source to end, and log it when it does not."""
+    thread.join(CLOSE_SECONDS)
+    if thread.is_alive():
+        logger.warning(
+            "%s blocks: closing has waited %g s for its thread, which stays until it answers",
+            name,
+            CLOSE_SECONDS,
+        )
 
 
 def natural_order(path: str) -> list[tuple[int, str]]:

@@ -6,44 +6,26 @@
                           ground
 
 Each on its own thread, with bounded queues between them. For live sources a newer frame takes the
-place of one that nobody has asked for; for the others everyone waits for the slowest.
+place of one that nobody has asked for, unless all are wanted; for the others everyone waits for the
+slowest.
 """
 
-import atexit
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.closing import Closing
-from sdk._internal.mailbox import Mailbox
-from sdk.bundle.manifest import Manifest
-from sdk.errors import GroundingError
-from sdk.inputs.phrases import EncodedPhrase
+from sdk.errors import GroundingError, StreamEnded
 from sdk.inputs.sources import FrameSource
 from sdk.results import Grounding
-from sdk.streaming.capture import Capture, Shot, SourceLike
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking
-
-JOIN_SECONDS = 15.0
-"""Longer than a dead camera is waited for; an iterable of frames may block for ever."""
-
-
-class Grounds(Protocol):
-    """What a stream needs of a `Grounder`."""
-
-    @property
-    def manifest(self) -> Manifest: ...
-
-    def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
-
-    def ground(self, frame: NDArray[np.uint8], text: tuple[str, ...]) -> list[Grounding]: ...
+from sdk.streaming.capture import Capture, SourceLike
+from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.worker import Asked, Found, Grounds, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +42,16 @@ class StreamResult:
     """Per result: the same number as long as it is the same object; 0 if not found so far. Those of
     all instances are their own."""
     number: int
-    """Of the frame, from 0; frames that were passed over count."""
+    """Of the frame, from 0; frames that were passed over count. With policy "newest" the last one
+    may come twice: again with the grounding that was not ready before."""
+    media_time: float | None
+    """Seconds from the beginning of a video file; None for anything else."""
     timestamp: float
     """When the frame was read: seconds since 1970."""
     latency: float
     """Seconds from the frame's reading to the consumer's getting the result."""
     inference: float
     """Seconds that the last grounding before the results took, without waiting for its turn."""
-
-
-class _Answer(NamedTuple):
-    results: list[Grounding]
-    seconds: float
-
-
-class _Found(NamedTuple):
-    shot: Shot
-    results: list[Grounding]
-    fresh: tuple[bool, ...]
-    track_ids: tuple[int, ...]
-    seconds: float
 
 
 class Stream(Closing, Iterator[StreamResult]):
@@ -99,17 +71,20 @@ class Stream(Closing, Iterator[StreamResult]):
         tracking: Tracking | None,
         every: int,
         policy: str,
+        backlog: int,
         reconnect_seconds: float,
     ) -> None:
         """See `Grounder.stream`."""
         if every < 1:
             raise GroundingError(f"every: expected 1 or more frames, got {every}")
         _check_tracking(tracking)
-        texts = _checked(grounder, phrases)
-        capture = Capture(source, policy, reconnect_seconds)
+        # Encoded now: a phrase that cannot be understood should not end the stream.
+        asked = Asked(grounder, grounder.encode_phrases(phrases))
+        capture = Capture(source, policy, backlog, reconnect_seconds)
         if tracking is DEFAULT_TRACKING and capture.source and capture.source.stills:
             tracking = None  # nobody asked for it, and between pictures there is nothing to follow
-        self._worker = _Worker(grounder, capture, texts, tracking, every)
+        self._worker = Worker(asked, capture, tracking, every)
+        self._asking = threading.Lock()  # phrases and grounder may be assigned by two threads
         # The threads know the worker only: a stream that is dropped unclosed stops them too.
         self._finalizer = weakref.finalize(self, self._worker.stop)
         self._finalizer.atexit = False  # the worker's own also waits
@@ -121,25 +96,27 @@ class Stream(Closing, Iterator[StreamResult]):
         They take effect at the next grounding, results until then are for the ones before.
         Assigning raises PhraseError and leaves the phrases as they are.
         """
-        return list(self._worker.phrases)
+        return [phrase.text for phrase in self._worker.asked.phrases]
 
     @phrases.setter
     def phrases(self, phrases: str | Sequence[str]) -> None:
-        self._worker.phrases = _checked(self._worker.grounder, phrases)
+        with self._asking:
+            grounder = self._worker.asked.grounder
+            self._worker.asked = Asked(grounder, grounder.encode_phrases(phrases))
 
     @property
     def grounder(self) -> Grounds:
         """What grounds; assign another, as one of another precision, while it runs.
 
-        It takes effect at the next grounding. Assigning raises PhraseError where it cannot read the
-        phrases, and leaves the one before.
+        It encodes the phrases now and takes effect at the next grounding. Assigning raises
+        PhraseError where it cannot read the phrases, and leaves the one before.
         """
-        return self._worker.grounder
+        return self._worker.asked.grounder
 
     @grounder.setter
     def grounder(self, grounder: Grounds) -> None:
-        _checked(grounder, self._worker.phrases)
-        self._worker.grounder = grounder
+        with self._asking:
+            self._worker.asked = Asked(grounder, grounder.encode_phrases(self.phrases))
 
     @property
     def tracking(self) -> Tracking | None:
@@ -162,130 +139,43 @@ class Stream(Closing, Iterator[StreamResult]):
     def get(self, timeout: float | None = None) -> StreamResult:
         """The next result, waited for up to `timeout` seconds; None = as long as it takes.
 
-        Raises queue.Empty when it does not come in time, StopIteration after the last one, and
-        what ended the stream, once: SourceError, FrameError, BackendError, or whatever an iterable
-        of frames raised.
+        Raises queue.Empty when it does not come in time, StreamEnded after the last one, and what
+        ended the stream, once: SourceError, StreamOverflowError, FrameError, BackendError, or
+        whatever an iterable of frames raised.
         """
-        shot, results, fresh, track_ids, seconds = self._worker.results.get(timeout)
-        latency = time.perf_counter() - shot.read
-        return StreamResult(
-            shot.frame, results, fresh, track_ids, shot.number, shot.timestamp, latency, seconds
-        )
+        try:
+            return _result(self._worker.results.get(timeout))
+        except StopIteration:
+            raise StreamEnded(
+                "expected a result, but the source has ended or the stream is closed; "
+                "Grounder.stream makes a new one"
+            ) from None
 
     def __next__(self) -> StreamResult:
-        """As `get`, however long it takes."""
-        return self.get()
+        """As `get`, however long it takes; iteration ends with the last result."""
+        return _result(next(self._worker.results))
 
     def close(self) -> None:
-        """Stop and wait for the threads to end; a thread of a dead camera up to 15 s."""
+        """Stop and wait for the threads to end.
+
+        A thread that the source blocks is waited for up to 3 s; then it is left, which is logged.
+        """
         self._worker.close()
 
 
-class _Worker:
-    """The threads of a stream."""
-
-    def __init__(
-        self,
-        grounder: Grounds,
-        capture: Capture,
-        phrases: tuple[str, ...],
-        tracking: Tracking | None,
-        every: int,
-    ) -> None:
-        self.grounder = grounder
-        self.phrases = phrases
-        self.tracking = tracking
-        self.capture = capture
-        self.results: Mailbox[_Found] = Mailbox(1 if capture.newest else 2, newest=capture.newest)
-        self._every = every
-        self._pool = ThreadPoolExecutor(1, "grounder inference")
-        self._thread = threading.Thread(target=self._run, name="grounder follow", daemon=True)
-        self._thread.start()
-        # A thread that is inside OpenCV when Python exits aborts the process.
-        atexit.register(self.close)
-
-    def stop(self) -> None:
-        """Have the threads end; does not wait for them."""
-        self.capture.stop()
-        self.results.stop()
-
-    def close(self) -> None:
-        self.stop()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            for found in self._modes(self.capture.shots):
-                if not self.results.put(found):
-                    break
-            self.results.close()
-        except Exception as error:  # whatever it is, the consumer is the one to hear of it
-            self.results.close(error)
-        finally:
-            self.capture.stop()
-            self._pool.shutdown()
-            self.capture.thread.join(JOIN_SECONDS)
-            atexit.unregister(self.close)
-
-    @property
-    def _mode(self) -> tuple[Tracking | None, float]:
-        """What tracks depend on: when it is replaced, they begin anew."""
-        return self.tracking, self.grounder.manifest.threshold
-
-    def _modes(self, shots: Iterable[Shot]) -> Iterator[_Found]:
-        while True:
-            mode = tracking, threshold = self._mode
-            tracker = tracking and Tracker(threshold, tracking)
-            for found in self._follow(shots, tracker) if tracker else self._ground_all(shots):
-                yield found
-                if mode != self._mode:
-                    break
-            else:  # the source has ended
-                return
-
-    def _ground_all(self, shots: Iterable[Shot]) -> Iterator[_Found]:
-        """Every k-th frame, with its own groundings."""
-        for index, shot in enumerate(shots):
-            if index % self._every == 0:
-                results, seconds = self._ask(shot).result()
-                fresh, track_ids = (True,) * len(results), (0,) * len(results)
-                yield _Found(shot, results, fresh, track_ids, seconds)
-
-    def _follow(self, shots: Iterable[Shot], tracker: Tracker) -> Iterator[_Found]:
-        """Every frame. Of a live source with the groundings there are, else with its own."""
-        waiting: Future[_Answer] | None = None
-        age, seconds = 0, 0.0
-        for shot in shots:
-            tracker.advance(shot.frame)
-            age += 1
-            if waiting and waiting.done():
-                results, seconds = waiting.result()
-                tracker.update(results)
-                waiting = None
-            if not waiting and (age >= self._every or not tracker.results):
-                tracker.mark()
-                waiting, age = self._ask(shot), 0
-            if waiting and not self.capture.newest:
-                results, seconds = waiting.result()
-                tracker.update(results)
-                waiting = None
-            if carried := tracker.results:  # made anew each time it is asked for
-                yield _Found(shot, carried, tracker.fresh, tracker.track_ids, seconds)
-
-    def _ask(self, shot: Shot) -> "Future[_Answer]":
-        # A copy: the consumer may draw on the frame before it is grounded.
-        return self._pool.submit(_ground, self.grounder, shot.frame.copy(), self.phrases)
-
-
-def _ground(grounder: Grounds, frame: NDArray[np.uint8], phrases: tuple[str, ...]) -> _Answer:
-    started = time.perf_counter()
-    results = grounder.ground(frame, phrases)
-    return _Answer(results, time.perf_counter() - started)
-
-
-def _checked(grounder: Grounds, phrases: str | Sequence[str]) -> tuple[str, ...]:
-    """Checked and encoded now: a phrase that cannot be understood should not end the stream."""
-    return tuple(phrase.text for phrase in grounder.encode_phrases(phrases))
+def _result(found: Found) -> StreamResult:
+    shot, results, fresh, track_ids, seconds = found
+    return StreamResult(
+        frame=shot.frame,
+        results=results,
+        fresh=fresh,
+        track_ids=track_ids,
+        number=shot.number,
+        media_time=shot.media_time,
+        timestamp=shot.timestamp,
+        latency=time.perf_counter() - shot.read,
+        inference=seconds,
+    )
 
 
 def _check_tracking(tracking: object) -> None:

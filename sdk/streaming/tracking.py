@@ -1,13 +1,10 @@
 """Carries boxes from frame to frame, between groundings that are slower than the camera.
 
-Median flow: a grid of points in the box is followed by pyramidal Lucas-Kanade and back again; the
-points that return to where they started move the box by their median shift and scale. After
-Z. Kalal, K. Mikolajczyk and J. Matas, "Forward-Backward Error: Automatic Detection of Tracking
-Failures", ICPR 2010.
-
     frame       0      1      2      3
     grounding   asked ............. answered
     box         ·      ·      ·      moved along 0 -> 1 -> 2 -> 3, then merged with the carried one
+
+How a box moves with the picture: `sdk.streaming.flow`.
 """
 
 import math
@@ -18,13 +15,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._internal.opencv import cv2
 from sdk.errors import GroundingError
 from sdk.geometry.boxes import clip_xyxy, iou_xyxy
 from sdk.results import Grounding, Place
-
-Grey = NDArray[np.uint8]
-Box = NDArray[np.float64]
+from sdk.streaming.flow import Box, Grey, carry, reduced
 
 
 @dataclass(frozen=True)
@@ -82,74 +76,6 @@ def _range_error(name: str, expected: str, got: object) -> GroundingError:
 
 
 DEFAULT_TRACKING = Tracking()
-
-
-def carry(
-    previous: Grey, current: Grey, boxes: Box, settings: Tracking = DEFAULT_TRACKING
-) -> tuple[Box, NDArray[np.bool_]]:
-    """Move (N, 4) xyxy boxes, in pixels of the (H, W) pictures, from `previous` to `current`.
-
-    Returns the boxes, and (N,) whether each could be followed; one that could not stays in place.
-    """
-    followed = np.zeros(len(boxes), bool)
-    if not len(boxes) or previous.shape != current.shape:
-        return boxes, followed
-    points = _grids(boxes, previous.shape, settings)  # (N, P, 2)
-    start = points.reshape(-1, 1, 2)
-    there, kept = _follow(previous, current, start, settings)
-    back, returned = _follow(current, previous, there, settings)
-    miss = np.linalg.norm(back - start, axis=2).ravel()
-    height, width = current.shape
-    good = (
-        (kept.ravel() == 1)
-        & (returned.ravel() == 1)
-        & (miss <= settings.return_error)
-        & ((there >= 0) & (there < (width, height))).all(axis=(1, 2))
-    ).reshape(points.shape[:2])
-    moved = boxes.copy()
-    ends = there.reshape(points.shape)
-    for index, (box, mask) in enumerate(zip(boxes, good, strict=True)):
-        if mask.sum() >= max(6, mask.size / 6):
-            moved[index] = _shift_and_scale(box, points[index, mask], ends[index, mask])
-            followed[index] = True
-    return moved, followed
-
-
-def _grids(boxes: Box, shape: tuple[int, ...], settings: Tracking) -> NDArray[np.float32]:
-    """(N, P, 2): points in the visible part of each box, away from its edges, which are not it."""
-    side = min(settings.points, max(4, math.isqrt(300 // len(boxes))))
-    corners = clip_xyxy(boxes, (shape[1], shape[0])).reshape(-1, 2, 1, 2)
-    steps = np.linspace(0.1, 0.9, side)
-    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
-    inside = corners[:, 0] + grid * (corners[:, 1] - corners[:, 0])
-    return inside.astype(np.float32)
-
-
-def _follow(
-    previous: Grey, current: Grey, points: NDArray[np.float32], settings: Tracking
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    ends, kept, _ = cv2.calcOpticalFlowPyrLK(
-        previous,
-        current,
-        points,
-        np.empty_like(points),
-        winSize=(settings.window, settings.window),
-        maxLevel=3,
-    )
-    return np.asarray(ends, np.float32), np.asarray(kept, np.uint8)
-
-
-def _shift_and_scale(box: Box, start: NDArray[np.float32], end: NDArray[np.float32]) -> Box:
-    first, second = np.triu_indices(len(start), k=1)
-    before = np.linalg.norm(start[first] - start[second], axis=1)
-    after = np.linalg.norm(end[first] - end[second], axis=1)
-    apart = before > 0
-    scale = float(np.median(after[apart] / before[apart])) if apart.any() else 1.0
-    shift = np.median(end - start, axis=0)
-    # The shift is that of the points, whose middle is not the box's where only a part is followed.
-    pivot = start.mean(axis=0)
-    moved: Box = ((box.reshape(2, 2) - pivot) * scale + pivot + shift).ravel()
-    return moved
 
 
 @dataclass
@@ -241,7 +167,7 @@ class Tracker:
         previous = self._grey
         self._factor = max(1, round(max(frame.shape) / self._settings.side))
         self._size_wh = (frame.shape[1], frame.shape[0])
-        self._grey = _reduced(frame, self._factor)
+        self._grey = reduced(frame, self._factor)
         if self._path:
             self._age += 1
             if self._age % self._stride == 0:
@@ -251,7 +177,7 @@ class Tracker:
                 self._stride *= 2
         moving = [thing for track in self._tracks for thing in track.objects]
         boxes = np.array([thing.box for thing in moving]).reshape(-1, 4)
-        boxes, followed = carry(previous, self._grey, boxes, self._settings)
+        boxes, followed = self._carry(previous, self._grey, boxes)
         for thing, box, sure in zip(moving, boxes, followed, strict=True):
             thing.box, thing.followed = box, thing.followed and bool(sure)
         for track in self._tracks:
@@ -271,7 +197,7 @@ class Tracker:
         if self._path and self._path[-1] is not self._grey:
             self._path.append(self._grey)
         for earlier, later in pairwise(self._path):
-            boxes, _ = carry(earlier, later, boxes, self._settings)
+            boxes, _ = self._carry(earlier, later, boxes)
         self._path = []
         moved = iter(boxes[len(groundings) :])
         old, self._tracks = self._tracks, []
@@ -321,6 +247,11 @@ class Tracker:
             thing.misses += 1
         return seen + [thing for thing in old if thing.misses <= self._settings.max_misses]
 
+    def _carry(self, earlier: Grey, later: Grey, boxes: Box) -> tuple[Box, NDArray[np.bool_]]:
+        points, window = self._settings.points, self._settings.window
+        miss = self._settings.return_error
+        return carry(earlier, later, boxes, points=points, window=window, return_error=miss)
+
     def _new_id(self) -> int:
         self._last_id += 1
         return self._last_id
@@ -339,11 +270,3 @@ class Tracker:
         area = float(np.prod(thing.box[2:] - thing.box[:2])) * self._factor**2
         part = (right - left) * (bottom - top) / area if area > 0 else 0.0
         return part >= self._settings.visible
-
-
-def _reduced(frame: NDArray[np.uint8], factor: int) -> Grey:
-    """(H // factor, W // factor): by a whole number, which OpenCV averages fast and exactly."""
-    height, width = frame.shape[0] // factor, frame.shape[1] // factor
-    whole = frame[: height * factor, : width * factor]
-    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)

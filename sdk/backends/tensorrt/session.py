@@ -11,6 +11,7 @@ activations, since only one runs at a time. TensorRT-RTX has one context and rec
 
 import ctypes
 import importlib
+import logging
 import math
 import weakref
 from collections import OrderedDict
@@ -37,6 +38,8 @@ GRAPHS_KEPT = 16
 """Recorded CUDA graphs that a session keeps: the last used. Each costs some memory on the GPU."""
 
 Shape = tuple[int, ...]
+
+logger = logging.getLogger("grounder.backend")
 
 _DTYPES = {
     "FLOAT": "float32",
@@ -70,6 +73,7 @@ def open_engines(
         engine = engine_for(folder, manifest, graph, precision, library, engines)
         if isinstance(engine, Engine):
             sessions[graph] = TensorRTSession(engine, library)
+            logger.info("%s graph: engine %s", graph, engine.path)
         elif graph == TEXT.name:  # once a phrase: it does not slow down a stream of frames
             sessions[graph] = OrtSession(folder / file.file, "auto", threads)
         else:

@@ -1,0 +1,185 @@
+"""The threads of a stream, behind `sdk.streaming.stream.Stream`."""
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk._internal.mailbox import Mailbox
+from sdk.bundle.manifest import Manifest
+from sdk.inputs.phrases import EncodedPhrase
+from sdk.results import Grounding
+from sdk.streaming.capture import Capture, Shot
+from sdk.streaming.tracking import Tracker, Tracking
+
+DROPS_LOGGED_SECONDS = 60.0
+"""From one line about frames that were left out to the next."""
+
+logger = logging.getLogger("grounder.stream")
+
+
+class Answers(Protocol):
+    """What a stream needs of a `FrameView`."""
+
+    def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]: ...
+
+
+class Grounds(Protocol):
+    """What a stream needs of a `Grounder`."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
+
+    def encode(self, frame: NDArray[np.uint8]) -> Answers: ...
+
+
+class Asked(NamedTuple):
+    """Phrases, with what they are encoded for: the one is never used with another's."""
+
+    grounder: Grounds
+    phrases: list[EncodedPhrase]
+
+
+class _Answer(NamedTuple):
+    results: list[Grounding]
+    seconds: float
+
+
+class Found(NamedTuple):
+    """A result on its way to the consumer."""
+
+    shot: Shot
+    results: list[Grounding]
+    fresh: tuple[bool, ...]
+    track_ids: tuple[int, ...]
+    seconds: float
+
+
+class Worker:
+    """The threads of a stream."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        capture: Capture,
+        tracking: Tracking | None,
+        every: int,
+    ) -> None:
+        self.asked = asked
+        self.tracking = tracking
+        self.capture = capture
+        self.results: Mailbox[Found] = Mailbox(1 if capture.newest else 2, newest=capture.newest)
+        self._every = every
+        self._pool = ThreadPoolExecutor(1, "grounder inference")
+        self._thread = threading.Thread(target=self._run, name="grounder follow", daemon=True)
+        self._thread.start()
+        # A thread that is inside OpenCV when Python exits aborts the process.
+        atexit.register(self.close)
+
+    def stop(self) -> None:
+        """Have the threads end; does not wait for them."""
+        self.capture.stop()
+        self.results.stop()
+
+    def close(self) -> None:
+        self.stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            log_at = time.perf_counter() + DROPS_LOGGED_SECONDS
+            for found in self._modes(self.capture):
+                if not self.results.put(found):
+                    break
+                if time.perf_counter() >= log_at:
+                    self._log_dropped()
+                    log_at = time.perf_counter() + DROPS_LOGGED_SECONDS
+            self.results.close()
+        except BaseException as error:  # whatever it is, the consumer is the one to hear of it
+            self.results.close(error)
+        finally:
+            self.capture.stop()
+            self._pool.shutdown()
+            self._log_dropped()
+            self.capture.join()
+            atexit.unregister(self.close)
+
+    def _log_dropped(self) -> None:
+        if dropped := self.capture.shots.dropped + self.results.dropped:
+            logger.info("%d frames left out so far for newer ones", dropped)
+
+    @property
+    def _mode(self) -> tuple[Tracking | None, float]:
+        """What tracks depend on: when it is replaced, they begin anew."""
+        return self.tracking, self.asked.grounder.manifest.threshold
+
+    def _modes(self, shots: Iterable[Shot]) -> Iterator[Found]:
+        while True:
+            mode = tracking, threshold = self._mode
+            tracker = tracking and Tracker(threshold, tracking)
+            for found in self._follow(shots, tracker) if tracker else self._ground_all(shots):
+                yield found
+                if mode != self._mode:
+                    break
+            else:  # the source has ended
+                return
+
+    def _ground_all(self, shots: Iterable[Shot]) -> Iterator[Found]:
+        """Every k-th frame, with its own groundings."""
+        for index, shot in enumerate(shots):
+            if index % self._every == 0:
+                results, seconds = self._ask(shot).result()
+                fresh, track_ids = (True,) * len(results), (0,) * len(results)
+                yield Found(shot, results, fresh, track_ids, seconds)
+
+    def _follow(self, shots: Iterable[Shot], tracker: Tracker) -> Iterator[Found]:
+        """Every frame. Of a live source with the groundings there are, else with its own."""
+        waiting: Future[_Answer] | None = None
+        last: Shot | None = None
+        failure: Exception | None = None
+        age, seconds = 0, 0.0
+        try:
+            for shot in shots:
+                tracker.advance(shot.frame)
+                age += 1
+                if waiting and waiting.done():
+                    results, seconds = waiting.result()
+                    tracker.update(results)
+                    waiting = None
+                if not waiting and (age >= self._every or not tracker.results):
+                    tracker.mark()
+                    waiting, age = self._ask(shot), 0
+                if waiting and not self.capture.newest:
+                    results, seconds = waiting.result()
+                    tracker.update(results)
+                    waiting = None
+                # A copy, of what is perhaps the last one: the consumer may draw on the frame.
+                last = shot._replace(frame=shot.frame.copy()) if waiting else None
+                if carried := tracker.results:  # made anew each time it is asked for
+                    yield Found(shot, carried, tracker.fresh, tracker.track_ids, seconds)
+        except Exception as error:
+            failure = error
+        if last and waiting:
+            results, seconds = waiting.result()
+            tracker.update(results)
+            yield Found(last, tracker.results, tracker.fresh, tracker.track_ids, seconds)
+        if failure:
+            raise failure
+
+    def _ask(self, shot: Shot) -> "Future[_Answer]":
+        # A copy: the consumer may draw on the frame before it is grounded.
+        return self._pool.submit(_ground, self.asked, shot.frame.copy())
+
+
+def _ground(asked: Asked, frame: NDArray[np.uint8]) -> _Answer:
+    started = time.perf_counter()
+    results = asked.grounder.encode(frame).answer(asked.phrases, 0)
+    return _Answer(results, time.perf_counter() - started)

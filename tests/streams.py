@@ -1,0 +1,105 @@
+"""Frames that can be told apart, sources of them, and graphs that fail, for tests of streams."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk import BackendError
+from sdk.backends.session import Session
+
+WAIT = 60.0  # seconds after which an event that never comes fails a test
+
+
+def numbered(number: int) -> NDArray[np.uint8]:
+    """A frame whose grey is its number."""
+    return np.full((48, 64, 3), number, np.uint8)
+
+
+def number_of(frame: NDArray[np.uint8]) -> int:
+    return round(float(frame.mean()))
+
+
+def write_video(path: Path, frames: int, fps: float = 200, codec: str = "MJPG") -> Path:
+    """The n-th frame has the grey 10 n, modulo 250."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (64, 48))
+    for number in range(frames):
+        writer.write(numbered(10 * number % 250))
+    writer.release()
+    return path
+
+
+def streaming_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("grounder")}
+
+
+class FailsLater:
+    """A session that runs so many times, then fails as a lost device does."""
+
+    def __init__(self, session: Session, runs: int) -> None:
+        self.device, self.inputs, self.outputs = session.device, session.inputs, session.outputs
+        self._session, self._left = session, runs
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if not self._left:
+            raise BackendError("the device is gone")
+        self._left -= 1
+        return self._session.run(inputs)
+
+
+class Waits(FailsLater):
+    """A session that, after its first run, waits until it may go on."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, 1)
+        self.may_go_on = threading.Event()
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if self._left:
+            return super().run(inputs)
+        assert self.may_go_on.wait(WAIT)
+        return self._session.run(inputs)
+
+
+class _Camera(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(self.server.frames):  # type: ignore[attr-defined]
+            _, jpeg = cv2.imencode(".jpg", numbered(10 * number % 250))
+            header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(header.encode() + jpeg.tobytes() + b"\r\n")
+        self.wfile.write(b"--frame\r\n")
+        self.server.after()  # type: ignore[attr-defined]
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def handle(self) -> None:
+        self.server.connections += 1  # type: ignore[attr-defined]
+        with suppress(OSError):  # the reader has gone
+            super().handle()
+
+
+@contextmanager
+def network_camera(
+    frames: int, after: Callable[[], object] = lambda: None
+) -> Iterator[http.server.ThreadingHTTPServer]:
+    """Motion JPEG, as fast as it is read; it does `after` before the connection ends."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera) as server:
+        server.connections = 0  # type: ignore[attr-defined]
+        server.frames, server.after = frames, after  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def address(server: http.server.ThreadingHTTPServer) -> str:
+    return f"http://127.0.0.1:{server.server_port}/a.mjpg"
