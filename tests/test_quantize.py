@@ -17,7 +17,7 @@ from sdk.backends.tensorrt.builder import build_engine
 from sdk.backends.tensorrt.library import load_library
 from sdk.bundle.contract import FUSION, TEXT, VISION
 from sdk.errors import PrecisionError
-from tests.tiny_graphs import OTHER_CANDIDATES, TinyGraphs, tiny_graphs
+from tests.tiny_graphs import TinyGraphs, correlation, tiny_graphs
 
 GRAPHS = (VISION.name, TEXT.name, FUSION.name)
 INT8, UINT8, INT32 = TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32
@@ -55,10 +55,7 @@ def test_int8_graphs_run_and_stay_near(
     tiny: TinyGraphs,
     calibrated: dict[str, Calibrated],
     tmp_path: Path,
-    request: pytest.FixtureRequest,
 ) -> None:
-    if graph == FUSION.name and recipe in ("static", "symmetric", "mixed"):
-        request.applymarker(pytest.mark.xfail(reason=OTHER_CANDIDATES))
     target = tmp_path / "int8.onnx"
     if recipe in STATIC:
         calibrated[graph].write_within(recipe, target)
@@ -67,16 +64,11 @@ def test_int8_graphs_run_and_stay_near(
     assert {INT8, UINT8} & set(weight_types(target).values())
     session = open_session(target, "cpu")
     for case in tiny.cases_of(graph):
-        for name, value in session.run(case.inputs).items():
-            want = case.expected[name]
-            assert value.shape == want.shape
-            # Correlation, not distance: random weights spread what INT8 rounds off.
-            assert np.corrcoef(value.ravel(), want.ravel())[0, 1] > 0.95
+        assert correlation(session.run(case.inputs), case.expected) > 0.95
     assert list(tmp_path.iterdir()) == [target]
 
 
-@pytest.mark.xfail(reason="the candidates fusion makes them by two layers, one of which is reduced")
-def test_the_layer_that_makes_boxes_and_logits_stays_float(
+def test_the_layers_that_make_boxes_and_logits_stay_float(
     calibrated: dict[str, Calibrated], tmp_path: Path
 ) -> None:
     target = tmp_path / "int8.onnx"
@@ -84,9 +76,9 @@ def test_the_layer_that_makes_boxes_and_logits_stays_float(
     narrow = [
         tensor
         for tensor in onnx.load(target).graph.initializer
-        if len(tensor.dims) == 2 and min(tensor.dims) == 5
+        if len(tensor.dims) == 2 and min(tensor.dims) in (1, 2, 6)  # presence, meant, matched
     ]
-    assert [tensor.data_type for tensor in narrow] == [FLOAT]
+    assert [tensor.data_type for tensor in narrow] == [FLOAT] * 3
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
