@@ -54,5 +54,4 @@ def predict(run: Trainer, photo: Photo, texts: Sequence[str]) -> list[Answer]:
         photos = torch.from_numpy(run.preprocess.tensor(run.store[photo]))
     text, mask = run.texts(texts)
     inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
-    boxes, logits, *_ = run.model(*send_to_device(inputs, run.device))
-    return best_answers(boxes, logits)
+    return best_answers(run.model(*send_to_device(inputs, run.device)))
