@@ -98,6 +98,7 @@ def _example(
     mask = torch.ones(count, length, dtype=torch.long)
     inputs = (visual, text, mask, *model.nothing_taught())
     words = {0: torch.export.Dim("M", min=1, max=TAUGHT_PER_CALL)}
+    dynamic: tuple[dict[int, Any], ...]
     dynamic = ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens}, words, words, {}, {})
     return inputs, dynamic[: len(inputs)]
 

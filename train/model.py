@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from train.encoders.esnet import SecondNeck
+from train.encoders.vision import CompactVision
 from train.fusion import Answers, CandidatesFusion, Fusion
 from train.fusion.detections import DETECTIONS, DetectionHead
 from train.fusion.lessons import Lessons
+
+if TYPE_CHECKING:
+    from train.methods import Method, Text, Vision
 
 
 class GroundingModel(nn.Module):
@@ -29,9 +34,9 @@ class GroundingModel(nn.Module):
 
     def __init__(
         self,
-        vision: nn.Module,
-        text: nn.Module,
-        method: nn.Module,
+        vision: Vision,
+        text: Text,
+        method: Method,
         fusion: Fusion,
         visual_tokens: int,
         dim: int,
@@ -73,7 +78,7 @@ class GroundingModel(nn.Module):
 
     def detect(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Detections of feature maps, one (B, N, DETECTIONS); an empty list without a detector."""
-        return [] if self.detector is None else [self.detector(self.vision.neck(features))]
+        return [] if self.detector is None else [self.detector(CompactVision.neck(features))]
 
     def join_taps(self, features: Sequence[Tensor]) -> Tensor:
         """What the method makes of feature maps: (B, N, D)."""
@@ -142,8 +147,8 @@ class GroundingModel(nn.Module):
         state: dict[str, Tensor] = dict(self.adapter_params())
         for name, module in self.named_modules():
             if isinstance(module, _BatchNorm) and module.weight.requires_grad:
-                state[f"{name}.running_mean"] = module.running_mean
-                state[f"{name}.running_var"] = module.running_var
+                for statistic in ("running_mean", "running_var"):
+                    state[f"{name}.{statistic}"] = module.get_buffer(statistic)
         return state
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import gather_object, send_to_device
+from torch import Tensor
 
 from train.checkpoint import load_parameters
 from train.data.samples import Photo
@@ -48,6 +49,7 @@ def validate(run: Trainer) -> tuple[float, int]:
 def predict(run: Trainer, photo: Photo, texts: Sequence[str]) -> list[Answer]:
     """An evaluator's `Predict` with the run's model as it is."""
     run.model.eval()
+    photos: Tensor | list[Tensor]
     if run.cached_vision is not None:
         photos = run.cached_vision([photo])
     else:

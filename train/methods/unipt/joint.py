@@ -63,6 +63,7 @@ class JointUniPT(Fusion):
 
     centers = None
     """A query answers for no fixed place: the loss matches one to the box."""
+    positions: Tensor
 
     def __init__(
         self,
@@ -114,7 +115,7 @@ class JointUniPT(Fusion):
 
 def channels(part: nn.Module, dim: int) -> list[int]:
     """Widths of the taps of DETR's encoder or decoder."""
-    return [dim] * (len(tapped(len(part.layers))) + 1)
+    return [dim] * (len(tapped(len(list(part.get_submodule("layers").children())))) + 1)
 
 
 def chosen(output: Any) -> list[Tensor]:
