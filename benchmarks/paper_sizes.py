@@ -58,8 +58,9 @@ def cost_of(case: str, photos: int) -> dict[str, Any]:
     photo_of = torch.arange(photos, device=device)
 
     def forward() -> torch.Tensor:
-        boxes, logits = model(images, photo_of, text, mask)
-        return grounding_loss(boxes, logits, goal, present, model.fusion.centers)["total"]
+        answers = model(images, photo_of, text, mask)
+        centers = model.fusion.centers
+        return grounding_loss(answers.boxes, answers.logits, goal, present, centers)["total"]
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)

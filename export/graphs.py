@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from sdk.bundle.contract import FUSION, GRAPHS, TAUGHT_PER_CALL, TEXT, VISION, GraphSpec
 from train.build import MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
+from train.fusion import Answers
+from train.fusion.candidates import Comparison
 from train.model import GroundingModel
 
 OPSET = 20
@@ -33,8 +35,14 @@ class _Part(nn.Module):
         self.function = function
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        result: Tensor | tuple[Tensor, ...] = getattr(self.model, self.function)(*inputs)
-        return result
+        result: Tensor | Answers = getattr(self.model, self.function)(*inputs)
+        return shipped(result) if isinstance(result, Answers) else result
+
+
+def shipped(answers: Answers) -> tuple[Tensor, ...]:
+    """The outputs of the fusion's graph, in the order of the contract."""
+    members = (answers.members,) if isinstance(answers, Comparison) else ()
+    return answers.boxes, answers.logits, *members
 
 
 def part_of(model: GroundingModel, graph: str) -> nn.Module:
@@ -90,6 +98,7 @@ def _example(
     mask = torch.ones(count, length, dtype=torch.long)
     inputs = (visual, text, mask, *model.nothing_taught())
     words = {0: torch.export.Dim("M", min=1, max=TAUGHT_PER_CALL)}
+    dynamic: tuple[dict[int, Any], ...]
     dynamic = ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens}, words, words, {}, {})
     return inputs, dynamic[: len(inputs)]
 

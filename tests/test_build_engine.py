@@ -104,8 +104,8 @@ def torch_answers(
     ids, mask = pad([tokenizer.encode(phrase) for phrase in phrases])
     with torch.no_grad():
         text = model.encode_text(ids, mask)
-        boxes, logits, *_ = model.fuse(model.encode_vision(image), text, mask)
-    best, largest = best_boxes(boxes.numpy(), logits.numpy())
+        answers = model.fuse(model.encode_vision(image), text, mask)
+    best, largest = best_boxes(answers.boxes.numpy(), answers.logits.numpy())
     height, width = frame.shape[:2]
     return preprocess_for(config).box_to_frame(best, (width, height)), largest
 

@@ -10,7 +10,7 @@ from sdk.bundle.contract import FUSION
 from sdk.bundle.lessons import nothing_taught
 from tests.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.test_train import steps, trainer
-from train.fusion.candidates import CandidatesFusion, Comparison, pair_features
+from train.fusion.candidates import CandidatesFusion, Comparison, Matches, pair_features
 from train.fusion.detections import DETECTIONS
 from train.fusion.lessons import Lessons, unit
 from train.losses.candidates import meant_terms
@@ -32,16 +32,22 @@ def build() -> CandidatesFusion:
     return randomised(CandidatesFusion(DIM, GRID, detecting=True))
 
 
+def shipped(answer: Comparison) -> tuple[Tensor, Tensor, Tensor]:
+    return answer.boxes, answer.logits, answer.members
+
+
 @torch.no_grad()
 def test_candidates_are_the_best_cells_and_padding_changes_nothing() -> None:
     fusion, (visual, text, mask) = build(), inputs()
-    boxes, logits, members = fusion(visual, text, mask)
+    answer = fusion(visual, text, mask)
+    boxes, logits, members = shipped(answer)
     assert boxes.shape == (len(text), sum(fusion.counts[:2]), 4)
     assert logits.shape == members.shape == boxes.shape[:2]
     noise = torch.randn(len(text), 3, text.shape[-1])
     longer = torch.cat([text, noise], 1)
     masked = torch.cat([mask, torch.zeros(len(text), 3, dtype=mask.dtype)], 1)
-    for ours, theirs in zip(fusion(visual, longer, masked), (boxes, logits, members), strict=True):
+    padded = fusion(visual, longer, masked)
+    for ours, theirs in zip(shipped(padded), shipped(answer), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -52,7 +58,7 @@ def test_a_phrase_is_answered_the_same_alone_and_in_company() -> None:
     for row in range(len(text)):
         one = slice(row, row + 1)
         alone = fusion(visual[one], text[one], mask[one])
-        for ours, theirs in zip(alone, together, strict=True):
+        for ours, theirs in zip(shipped(alone), shipped(together), strict=True):
             torch.testing.assert_close(ours[0], theirs[row], atol=1e-4, rtol=1e-4)
 
 
@@ -61,12 +67,11 @@ def test_lessons_of_zeros_change_nothing_and_others_do() -> None:
     fusion, (visual, text, mask) = build(), inputs()
     empty = fusion.nothing_taught(DIM)
     plain, taught = fusion(visual, text, mask), fusion(visual, text, mask, empty)
-    for ours, theirs in zip(taught, plain, strict=True):
+    for ours, theirs in zip(shipped(taught), shipped(plain), strict=True):
         torch.testing.assert_close(ours, theirs)
     words = text[:1, 0]
     lesson = empty._replace(words=words, cells=visual[0, 3:4, :DIM])
-    _, logits, _ = fusion(visual, text, mask, lesson)
-    assert logits[0].max() > plain[1][0].max()
+    assert fusion(visual, text, mask, lesson).logits[0].max() > plain.logits[0].max()
 
 
 @torch.no_grad()
@@ -79,8 +84,7 @@ def test_a_detected_box_of_a_class_that_is_named_is_trusted_more() -> None:
         assert fusion.detections is not None
         fusion.detections.name.weight.zero_()
         fusion.detections.name.bias.fill_(bias)
-        answer = fusion(visual, text, mask)
-        return answer.logits
+        return fusion(visual, text, mask).logits
 
     named = logits(3.0, 9.0) - logits(0.0, 9.0)
     torch.testing.assert_close(named[:, cells:], torch.full_like(named[:, cells:], 3.0))
@@ -123,8 +127,8 @@ def test_pairs_say_how_boxes_lie_to_each_other() -> None:
 def comparison(logits: list[float], members: list[float] | None = None) -> Comparison:
     """Three candidates: left, right, and right once more but badly."""
     boxes = torch.tensor([[[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4], [0.8, 0.8, 0.1, 0.1]]])
-    rows = [torch.tensor([row]) for row in (logits, members or logits)]
-    return Comparison(boxes, *rows)
+    one, member = (torch.tensor([row]) for row in (logits, members or logits))
+    return Comparison(boxes, one, member, Matches(boxes, one, member, torch.zeros(1, 0)))
 
 
 def terms(answer: Comparison, answers: Tensor, *, counted: bool = True) -> dict[str, float]:

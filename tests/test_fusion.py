@@ -77,10 +77,10 @@ def test_recomputing_keeps_less_and_gives_the_same_gradients(
 
     def loss() -> Tensor:
         torch.manual_seed(0)  # of the dropout
-        answers = fusion(fusion.prepare(visual), text, mask)
-        parts = [
-            p for a in answers for p in (a if isinstance(a, tuple) else [a]) if p.requires_grad
-        ]
+        answers = dict(vars(fusion(fusion.prepare(visual), text, mask)))
+        if "matches" in answers:
+            answers |= vars(answers.pop("matches"))
+        parts = [part for part in answers.values() if part.requires_grad]
         return torch.stack([(part**2).sum() for part in parts]).sum()
 
     def gradients() -> tuple[Tensor, ...]:

@@ -60,10 +60,10 @@ def test_no_gradient_and_no_saved_activation_reaches_an_encoder(
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         visual, text = model.encode_vision(image), model.encode_text(ids, mask)
-        boxes, logits = model.fuse(visual, text, mask)
+        answers = model.fuse(visual, text, mask)
     weights = {p.data_ptr() for p in encoders}
     assert inside and not any(t.data_ptr() in weights for t in inside)
-    (boxes.sum() + logits.sum()).backward()
+    (answers.boxes.sum() + answers.logits.sum()).backward()
     assert all(p.grad is None for p in encoders)
     assert all(p.grad is not None for p in model.adapter_params().values())
 

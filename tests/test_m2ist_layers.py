@@ -178,7 +178,7 @@ def test_no_gradient_and_no_saved_activation_reaches_an_encoder(variant: str) ->
         for hook in hooks:
             hook.remove()
         visual, text = model.join_vision(features), model.method.encode_text(taps, mask.bool())
-        boxes, logits = model.fuse(visual, text, mask)
+        answers = model.fuse(visual, text, mask)
     assert saved
     activations = {t.untyped_storage().data_ptr() for t in inside}
     kept = [t for t in saved if t.untyped_storage().data_ptr() in activations]
@@ -188,7 +188,7 @@ def test_no_gradient_and_no_saved_activation_reaches_an_encoder(variant: str) ->
     weights = {p.data_ptr() for p in encoders - norms}  # the text's adapters go through its norms
     assert not any(t.data_ptr() in weights for t in saved)
 
-    (boxes.sum() + logits.sum()).backward()
+    (answers.boxes.sum() + answers.logits.sum()).backward()
     assert not any(p.requires_grad or p.grad is not None for p in encoders)
     for name, parameter in model.adapter_params().items():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name

@@ -147,8 +147,8 @@ def test_gradients_reach_every_adapter_and_no_frozen_weight(kind: str, tmp_path:
     for adapter in model.text.dypa:
         nn.init.ones_(adapter.scale.bias)  # a ReLU that is shut passes no gradient
     ids, mask = two_phrases()
-    boxes, logits = model(torch.randn(2, 3, side, side), torch.tensor([0, 1]), ids, mask)
-    (boxes.sum() + logits.sum()).backward()
+    answers = model(torch.randn(2, 3, side, side), torch.tensor([0, 1]), ids, mask)
+    (answers.boxes.sum() + answers.logits.sum()).backward()
     frozen_ones = {n: p for n, p in model.named_parameters() if not p.requires_grad}
     assert all(n.startswith(("vision.net.", "text.encoder.net.")) for n in frozen_ones)
     assert len(frozen_ones) == sum(

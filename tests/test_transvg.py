@@ -77,42 +77,45 @@ def test_positions_are_added_to_queries_and_keys_but_not_to_values() -> None:
 
 def test_one_box_inside_the_image_and_one_logit_a_phrase(fusion: TransVGFusion) -> None:
     visual, text, mask = random_inputs()
-    boxes, logits = fusion(visual, text, mask)
-    assert boxes.shape == (3, 1, 4) and logits.shape == (3, 1)
+    answers = fusion(visual, text, mask)
+    boxes = answers.boxes
+    assert boxes.shape == (3, 1, 4) and answers.logits.shape == (3, 1)
     assert boxes.std(0).min() > 1e-3  # three answers, not one
     sure = copy.deepcopy(fusion)
     sure.box[-1].weight *= 100
-    extreme, _ = sure(visual, text, mask)
+    extreme = sure(visual, text, mask).boxes
     assert extreme.min() < 0.01 and extreme.max() > 0.99
-    for answers in (boxes, extreme):
-        assert ((answers >= 0) & (answers <= 1)).all()
+    for either in (boxes, extreme):
+        assert ((either >= 0) & (either <= 1)).all()
     assert fusion.centers.tolist() == [[0.5, 0.5]]
 
 
 def test_padding_of_the_text_changes_nothing_and_a_word_does(fusion: TransVGFusion) -> None:
     visual, text, mask = random_inputs()
-    boxes, logits = fusion(visual, text, mask)
+    answers = fusion(visual, text, mask)
     other = torch.where(mask[..., None], text, 50.0)
     longer = torch.cat(
         [other, torch.full((3, 2, DIM), -9.0, dtype=other.dtype)], 1
     )  # as long as it may be
     longer_mask = torch.cat([mask, torch.zeros(3, 2, dtype=torch.bool)], 1)
     for same in (fusion(visual, other, mask), fusion(visual, longer, longer_mask)):
-        torch.testing.assert_close(same, (boxes, logits))
+        torch.testing.assert_close(vars(same), vars(answers))
     text[:, 0] += 1  # every phrase has a first word
-    changed_boxes, changed_logits = fusion(visual, text, mask)
-    assert ((changed_boxes - boxes).abs().amax((1, 2)) > 1e-3).all()
-    assert ((changed_logits - logits).abs().amax(1) > 1e-3).all()
+    changed = fusion(visual, text, mask)
+    assert ((changed.boxes - answers.boxes).abs().amax((1, 2)) > 1e-3).all()
+    assert ((changed.logits - answers.logits).abs().amax(1) > 1e-3).all()
 
 
 def test_one_image_for_all_phrases_is_the_same_as_repeated_rows(fusion: TransVGFusion) -> None:
     visual, text, mask = random_inputs()
     one, repeated = visual[:1], visual[:1].repeat(3, 1, 1)
-    torch.testing.assert_close(fusion(one, text, mask), fusion(repeated, text, mask))
+    together = vars(fusion(one, text, mask))
+    torch.testing.assert_close(together, vars(fusion(repeated, text, mask)))
     for row in range(3):
         alone = fusion(one, text[row : row + 1], mask[row : row + 1])
-        together = [out[row : row + 1] for out in fusion(one, text, mask)]
-        torch.testing.assert_close(list(alone), together)
+        torch.testing.assert_close(
+            vars(alone), {name: out[row : row + 1] for name, out in together.items()}
+        )
 
 
 def test_asking_only_reg_in_the_last_layer_equals_computing_all_tokens(
@@ -128,24 +131,24 @@ def test_asking_only_reg_in_the_last_layer_equals_computing_all_tokens(
     for layer in fusion.layers:
         tokens = layer(tokens, positions, hidden, asked=tokens.shape[1])
     reg = tokens[:, :1]
-    expected = torch.sigmoid(fusion.box(reg)), fusion.score(reg)[..., 0]
-    torch.testing.assert_close(fusion(visual, text, mask), expected)
+    expected = {"boxes": torch.sigmoid(fusion.box(reg)), "logits": fusion.score(reg)[..., 0]}
+    torch.testing.assert_close(vars(fusion(visual, text, mask)), expected)
 
 
 def test_places_of_tokens_matter_and_only_through_the_positions(fusion: TransVGFusion) -> None:
     visual, text, mask = random_inputs()
     order = [3, 1, 2, 0, *range(4, VISUAL)]
-    boxes, _ = fusion(visual, text, mask)
-    swapped, _ = fusion(visual[:, order], text, mask)
+    boxes = fusion(visual, text, mask).boxes
+    swapped = fusion(visual[:, order], text, mask).boxes
     assert ((swapped - boxes).abs().amax((1, 2)) > 1e-3).all()
     moved = copy.deepcopy(fusion)
     moved.positions[:, 1 + WORDS :] = fusion.positions[:, 1 + WORDS :][:, order]
-    torch.testing.assert_close(moved(visual[:, order], text, mask)[0], boxes)
+    torch.testing.assert_close(moved(visual[:, order], text, mask).boxes, boxes)
 
 
 def test_every_parameter_learns() -> None:
     torch.manual_seed(3)
     model = TransVGFusion(DIM, VISUAL, WORDS, layers=2).double()
-    boxes, logits = model(*random_inputs(WORDS))
-    (boxes.sum() + logits.sum()).backward()
+    answers = model(*random_inputs(WORDS))
+    (answers.boxes.sum() + answers.logits.sum()).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []

@@ -94,11 +94,12 @@ def test_the_joint_form_ignores_padding_and_keeps_phrases_apart(joint: JointUniP
     visual, text = torch.randn(1, 9, 256), torch.randn(2, 5, 256)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     with torch.no_grad():
-        boxes, logits = joint(visual, text, mask)
-        alone, alone_logits = joint(visual, text[1:, :3], mask[1:, :3])
+        answers = joint(visual, text, mask)
+        alone = joint(visual, text[1:, :3], mask[1:, :3])
+    boxes, logits = answers.boxes, answers.logits
     assert boxes.shape == (2, 100, 4) and logits.shape == (2, 100)
-    torch.testing.assert_close(boxes[1:], alone, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(logits[1:], alone_logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(boxes[1:], alone.boxes, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits[1:], alone.logits, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(boxes[0], boxes[1], atol=1e-4)
 
 
@@ -111,8 +112,8 @@ def test_no_gradient_of_the_joint_form_enters_the_frozen_network(joint: JointUni
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        boxes, logits = joint(torch.randn(1, 9, 256), torch.randn(1, 4, 256), torch.ones(1, 4) > 0)
-    (boxes.sum() + logits.sum()).backward()
+        answers = joint(torch.randn(1, 9, 256), torch.randn(1, 4, 256), torch.ones(1, 4) > 0)
+    (answers.boxes.sum() + answers.logits.sum()).backward()
     assert not {tensor.data_ptr() for tensor in saved} & frozen
     assert all(p.grad is not None for p in joint.parameters() if p.requires_grad)
     joint.zero_grad()

@@ -55,7 +55,7 @@ def preprocess_for(config: TrainConfig) -> Preprocess:
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if config.vision != COMPACT:
         statistics = STATISTICS[vision_kind(config.vision)]
-        mean, std = (tuple(255 * value for value in values) for values in statistics)
+        mean, std = ((255 * r, 255 * g, 255 * b) for r, g, b in statistics)
     return Preprocess(config.image_size, config.image_size, mean, std)
 
 
@@ -177,10 +177,13 @@ def assemble(
     grid = config.image_size // vision.stride
     tokens = grid * grid + vision.cls_tokens
     if isinstance(vision, DetrBackbone):
-        fusion = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
-        return GroundingModel(vision, adapted, method, fusion, tokens, vision.tap_channels[-1])
+        joint = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
+        return GroundingModel(vision, adapted, method, joint, tokens, vision.tap_channels[-1])
     detector = load_detector(config) if config.has_detector else None
-    neck = SecondNeck(vision.net.neck) if config.has_second_neck else None
+    neck = None
+    if config.has_second_neck:
+        assert isinstance(vision, CompactVision)
+        neck = SecondNeck(vision.net.neck)
     sizes = (config.dim, config.layers, grid, tokens, MAX_TOKENS)
     fusion = build_fusion(config.fusion, *sizes, detecting=config.has_detector)
     fusion.activation_checkpointing = config.activation_checkpointing

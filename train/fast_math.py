@@ -27,5 +27,7 @@ def product_seconds(matrix: torch.Tensor) -> float:
 def use_fast_math(enabled: bool) -> None:
     """Let float32 products run in bfloat16 inside, for the whole process."""
     torch.set_float32_matmul_precision("medium" if enabled else "highest")
-    torch.backends.mkldnn.conv.fp32_precision = "bf16" if enabled else "ieee"
+    torch.backends.mkldnn.conv.fp32_precision = (  # type: ignore[attr-defined]
+        "bf16" if enabled else "ieee"
+    )
     torch.backends.cudnn.allow_tf32 = enabled

@@ -25,9 +25,7 @@ from sdk.errors import PhraseError
 from sdk.inputs.frames import as_bgr
 from train.checkpoint import weights_sha256
 from train.data.samples import DataError, Photo
-from train.encoders.text import TransformersText
-from train.encoders.transformer import TransformerVision
-from train.encoders.vision import CompactVision
+from train.methods import Text, Vision
 
 
 def check_phrases(photos: Sequence[Photo], tokenizer: WordPieceTokenizer) -> None:
@@ -47,7 +45,7 @@ MOST_PHRASES = 50_000
 class CachedTextFeatures:
     """Taps of phrases through a frozen text encoder, half precision; the latest ones are kept."""
 
-    def __init__(self, encoder: TransformersText, tokenizer: WordPieceTokenizer) -> None:
+    def __init__(self, encoder: Text, tokenizer: WordPieceTokenizer) -> None:
         self._encoder = encoder
         self._tokenizer = tokenizer
         self._device = next(encoder.parameters()).device
@@ -111,7 +109,7 @@ class CachedVisionFeatures:
 
     def __init__(
         self,
-        encoder: CompactVision | TransformerVision,
+        encoder: Vision,
         preprocess: Preprocess,
         photos: Sequence[Photo],
         folder: Path,
@@ -138,7 +136,7 @@ class CachedVisionFeatures:
     @torch.no_grad()
     def _compute(
         self,
-        encoder: CompactVision | TransformerVision,
+        encoder: Vision,
         preprocess: Preprocess,
         photos: Sequence[Photo],
         path: Path,

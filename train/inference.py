@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.geometry.boxes import cxcywh_to_xyxy
@@ -20,6 +19,7 @@ from train.config import TrainConfig
 from train.data.samples import Photo
 from train.evaluator import Answer, Predict
 from train.features import TextTokens
+from train.fusion import Answers
 from train.methods.lora import fold_lora
 from train.model import GroundingModel
 
@@ -58,15 +58,14 @@ def checkpoint_predict(checkpoint: Path, vocab: Path) -> Predict:
         image = torch.from_numpy(preprocess.tensor(as_bgr(photo.path)))
         ids, mask = tokens(texts)
         photo_of = torch.zeros(len(texts), dtype=torch.long)
-        boxes, logits, *_ = model(image, photo_of, ids, mask)
-        return best_answers(boxes, logits)
+        return best_answers(model(image, photo_of, ids, mask))
 
     return predict
 
 
-def best_answers(boxes: Tensor, logits: Tensor) -> list[Answer]:
-    """(P, K, 4) cxcywh candidates, (P, K) logits -> the best box of each phrase."""
-    chosen, best = best_boxes(boxes.cpu().numpy(), logits.cpu().numpy())
+def best_answers(answers: Answers) -> list[Answer]:
+    """The best box of each phrase."""
+    chosen, best = best_boxes(answers.boxes.cpu().numpy(), answers.logits.cpu().numpy())
     scores = (1 / (1 + np.exp(-best))).tolist()
     xyxy = cxcywh_to_xyxy(chosen).clip(0, 1).tolist()
     return [

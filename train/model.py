@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from train.encoders.esnet import SecondNeck
-from train.fusion.candidates import CandidatesFusion
+from train.encoders.vision import CompactVision
+from train.fusion import Answers, CandidatesFusion, Fusion
 from train.fusion.detections import DETECTIONS, DetectionHead
 from train.fusion.lessons import Lessons
+
+if TYPE_CHECKING:
+    from train.methods import Method, Text, Vision
 
 
 class GroundingModel(nn.Module):
@@ -30,10 +34,10 @@ class GroundingModel(nn.Module):
 
     def __init__(
         self,
-        vision: nn.Module,
-        text: nn.Module,
-        method: nn.Module,
-        fusion: nn.Module,
+        vision: Vision,
+        text: Text,
+        method: Method,
+        fusion: Fusion,
         visual_tokens: int,
         dim: int,
         detector: DetectionHead | None = None,
@@ -74,7 +78,7 @@ class GroundingModel(nn.Module):
 
     def detect(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Detections of feature maps, one (B, N, DETECTIONS); an empty list without a detector."""
-        return [] if self.detector is None else [self.detector(self.vision.neck(features))]
+        return [] if self.detector is None else [self.detector(CompactVision.neck(features))]
 
     def join_taps(self, features: Sequence[Tensor]) -> Tensor:
         """What the method makes of feature maps: (B, N, D)."""
@@ -91,15 +95,13 @@ class GroundingModel(nn.Module):
 
     def fuse(
         self, visual: Tensor, text: Tensor, attention_mask: Tensor, *lessons: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> boxes (P, C, 4), logits (P, C).
+    ) -> Answers:
+        """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> the fusion's answers.
 
-        C candidates: one a cell, a single one with TransVG's fusion. `CandidatesFusion` adds the
-        logits (P, C) of being one of several that are meant, and takes `Lessons`.
+        `CandidatesFusion` takes `Lessons`.
         """
         more = (Lessons(*lessons),) if lessons else ()
-        answers: tuple[Tensor, ...] = self.fusion(visual, text, attention_mask.bool(), *more)
-        return answers
+        return self.fusion(visual, text, attention_mask.bool(), *more)
 
     def nothing_taught(self) -> tuple[Tensor, ...]:
         """What `fuse` takes as lessons when there are none; empty where it takes none."""
@@ -114,8 +116,8 @@ class GroundingModel(nn.Module):
         text: Tensor | Sequence[Tensor],
         mask: Tensor,
         fast_math: bool = False,
-    ) -> Any:
-        """A training step's forward pass: what the fusion gives in training mode, in float32.
+    ) -> Answers:
+        """A training step's forward pass: the fusion's answers in float32.
 
         Args:
             photos: images (B, 3, H, W), or their kept features.
@@ -132,9 +134,9 @@ class GroundingModel(nn.Module):
             parts = [part[photo_of] for part in (self.fusion.prepare(visual), *detections)]
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
-            visual = parts if self.fusion.reads_parts else torch.cat(parts, -1)
-            answers = self.fusion(visual, tokens, mask.bool())
-        return as_float(answers)
+            seen = parts if self.fusion.reads_parts else torch.cat(parts, -1)
+            answers = self.fusion(seen, tokens, mask.bool())
+        return answers.float()
 
     def adapter_params(self) -> dict[str, nn.Parameter]:
         """Name -> parameter of everything that trains."""
@@ -145,17 +147,9 @@ class GroundingModel(nn.Module):
         state: dict[str, Tensor] = dict(self.adapter_params())
         for name, module in self.named_modules():
             if isinstance(module, _BatchNorm) and module.weight.requires_grad:
-                state[f"{name}.running_mean"] = module.running_mean
-                state[f"{name}.running_var"] = module.running_var
+                for statistic in ("running_mean", "running_var"):
+                    state[f"{name}.{statistic}"] = module.get_buffer(statistic)
         return state
-
-
-def as_float(values: Any) -> Any:
-    """Tensors, in tuples of any kind, in float32; integers stay as they are."""
-    if isinstance(values, Tensor):
-        return values.float() if values.is_floating_point() else values
-    parts = [as_float(value) for value in values]
-    return type(values)(*parts) if hasattr(values, "_fields") else tuple(parts)
 
 
 def set_mode(module: nn.Module, mode: bool) -> None:

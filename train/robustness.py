@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ from train.evaluator import accuracy, bundle_predict, evaluate
 
 Image = NDArray[np.uint8]
 
-PICTURE: dict[str, Callable[[Image, random.Random], Image]] = {
-    "blur (sigma 1.5 px of a 224 px photo)": lambda image, _: degrade.blur(
+PICTURE: dict[str, Callable[[random.Random, Image], Image]] = {
+    "blur (sigma 1.5 px of a 224 px photo)": lambda _, image: degrade.blur(
         image, 1.5 * max(image.shape) / 224
     ),
-    "low light (a quarter, with noise)": lambda image, rng: degrade.darken(image, 0.25, rng),
-    "JPEG quality 30": lambda image, _: degrade.compress(image, 30),
-    "90% scale": lambda image, _: degrade.shrink(image, 0.9),
+    "low light (a quarter, with noise)": lambda rng, image: degrade.darken(image, 0.25, rng),
+    "JPEG quality 30": lambda _, image: degrade.compress(image, 30),
+    "90% scale": lambda _, image: degrade.shrink(image, 0.9),
 }
 TEXT: dict[str, Callable[[str, random.Random], str]] = {
     "paraphrase (doggy, guy, sofa)": wording.paraphrase,
@@ -42,8 +43,7 @@ def robustness(grounder: Grounder, asked: Asked, *, progress: bool = True) -> di
     clean = evaluate(bundle_predict(grounder), asked, progress=progress)
     figures: dict[str, Any] = {}
     for name, worsen in PICTURE.items():
-        rng = random.Random(SEED)
-        predict = bundle_predict(grounder, lambda image, f=worsen, r=rng: f(image, r))
+        predict = bundle_predict(grounder, partial(worsen, random.Random(SEED)))
         worse = evaluate(predict, asked, progress=progress)
         figures[name] = _compared(accuracy(clean), accuracy(worse), len(worse))
     for name, retype in TEXT.items():

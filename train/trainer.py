@@ -74,7 +74,9 @@ class Trainer:
         self.frozen_sha256 = frozen_sha256(self.model)
         # With an encoder that trains, a step on a CPU with AVX2 is some 5% faster and its numbers
         # are the same (benchmarks/training_step.py). Activations follow the weights' format.
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(  # type: ignore[call-overload]
+            self.device, memory_format=torch.channels_last
+        )
         tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
         check_phrases([*train_photos, *val_photos], tokenizer)
         cache_text = config.caches_text

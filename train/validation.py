@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate.utils import gather_object, send_to_device
+from torch import Tensor
 
 from train.checkpoint import load_parameters
 from train.data.samples import Photo
@@ -48,11 +49,11 @@ def validate(run: Trainer) -> tuple[float, int]:
 def predict(run: Trainer, photo: Photo, texts: Sequence[str]) -> list[Answer]:
     """An evaluator's `Predict` with the run's model as it is."""
     run.model.eval()
+    photos: Tensor | list[Tensor]
     if run.cached_vision is not None:
         photos = run.cached_vision([photo])
     else:
         photos = torch.from_numpy(run.preprocess.tensor(run.store[photo]))
     text, mask = run.texts(texts)
     inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
-    boxes, logits, *_ = run.model(*send_to_device(inputs, run.device))
-    return best_answers(boxes, logits)
+    return best_answers(run.model(*send_to_device(inputs, run.device)))

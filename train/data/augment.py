@@ -77,7 +77,8 @@ def crop_keeping(
     (x1, x2), (y1, y2) = window
     scale = np.array([width, height, width, height], np.float32)
     moved = boxes * scale - np.array([x1, y1, x1, y1], np.float32)
-    return image[y1:y2, x1:x2], moved / np.array([x2 - x1, y2 - y1] * 2, np.float32)
+    size = np.array([x2 - x1, y2 - y1] * 2, np.float32)
+    return image[y1:y2, x1:x2], moved / size
 
 
 def jitter(image: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:

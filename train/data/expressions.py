@@ -101,7 +101,7 @@ def counted_expression(
         return None
     if len(group) == 1:
         noun = noun_for(label, rng)
-        forms = ("one {}", "the only {}", "a single {}")
+        forms: tuple[str, ...] = ("one {}", "the only {}", "a single {}")
         return Expression(rng.choice(forms).format(noun), (group[0].box,), "several", 1, label)
     nouns, number = plural(noun_for(label, rng)), NUMBERS[len(group) - 2]
     forms = ("the {}", "{}", "all the {}", "all {}", f"{number} {{}}", f"the {number} {{}}")

@@ -80,8 +80,8 @@ class Labeller:
     def __init__(self, path: Path, size: int, *, mirror: bool) -> None:
         self._mirror = mirror
         encoder, head = from_picodet(path)
-        self._encoder = encoder.eval().to(memory_format=torch.channels_last)
-        self._head = head.eval().to(memory_format=torch.channels_last)
+        self._encoder = encoder.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._head = head.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._preprocess = preprocess_for(TrainConfig(image_size=size))
 
     @torch.no_grad()

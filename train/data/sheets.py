@@ -43,7 +43,7 @@ class Tile:
 def write_sheets(tiles: Sequence[Tile], folder: Path, name: str) -> list[Path]:
     """COLUMNS x ROWS tiles to a JPEG `<name>00.jpg`, ...; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
     for start in range(0, len(tiles), COLUMNS * ROWS):
         drawn = [tile.draw() for tile in tiles[start : start + COLUMNS * ROWS]]
         drawn += [np.zeros_like(drawn[0])] * (-len(drawn) % COLUMNS)

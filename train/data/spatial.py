@@ -143,7 +143,10 @@ def negations(label: str, group: Sequence[Instance], rng: random.Random) -> Iter
         if abs(center(others[0].box, 0) - center(first.box, 0)) < POSITION_MARGIN:
             continue
         if len(others) == 1:
-            forms = ("the {} that is not on the {}", "the {} which is not the {} one")
+            forms: tuple[str, ...] = (
+                "the {} that is not on the {}",
+                "the {} which is not the {} one",
+            )
             text = rng.choice(forms).format(noun, side)
         else:
             forms = (

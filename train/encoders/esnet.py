@@ -147,9 +147,10 @@ class SecondNeck(nn.Module):
 
     def __init__(self, neck: CSPPAN) -> None:
         super().__init__()
-        parts = ("lateral4", "lateral5", "top_down4", "down3", "bottom_up4", "down4", "bottom_up5")
-        for name in parts:
-            setattr(self, name, copy.deepcopy(getattr(neck, name)).requires_grad_(True))
+        neck = copy.deepcopy(neck).requires_grad_(True)
+        self.lateral4, self.lateral5 = neck.lateral4, neck.lateral5
+        self.top_down4, self.down3 = neck.top_down4, neck.down3
+        self.bottom_up4, self.down4, self.bottom_up5 = neck.bottom_up4, neck.down4, neck.bottom_up5
 
     def forward(self, c4: Tensor, c5: Tensor, p3: Tensor) -> tuple[Tensor, Tensor]:
         """-> p4, p5."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import nn
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
+
+Net = TypeVar("Net", bound=PreTrainedModel)
 
 
 def read_config(source: str | Path) -> PretrainedConfig:
@@ -21,8 +22,8 @@ def read_config(source: str | Path) -> PretrainedConfig:
 
 
 def load_strictly(
-    model_class: Any, source: str | Path, unused: Callable[[str], bool], **options: Any
-) -> nn.Module:
+    model_class: type[Net], source: str | Path, unused: Callable[[str], bool], **options: Any
+) -> Net:
     """A model in which every weight comes from the files; `unused(name)` marks what is dropped.
 
     Raises:
@@ -30,6 +31,7 @@ def load_strictly(
         OSError: from transformers, when the files or the hub cannot be reached.
     """
     logging.disable_progress_bar()  # local files load in a blink; bars belong to long work
+    net: Net
     net, info = model_class.from_pretrained(
         str(source), output_loading_info=True, use_safetensors=True, **options
     )

@@ -20,6 +20,14 @@ class Sublayers(NamedTuple):
     ffn: nn.Module
 
 
+def sublayers_of(net: nn.Module, layers: str, attention: str, ffn: str) -> list[Sublayers]:
+    """Of every layer in `net`; the three names are where its layers are, and in a layer the two."""
+    return [
+        Sublayers(layer.get_submodule(attention), layer.get_submodule(ffn))
+        for layer in net.get_submodule(layers).children()
+    ]
+
+
 class Recorder:
     """Keeps what the sublayers of an encoder gave in the latest pass."""
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from torch import Tensor, nn
-from transformers import AutoModel
+from transformers import BertModel
 
 from train.encoders.pretrained import load_strictly, read_config
-from train.encoders.sublayers import Recorder, Sublayers
+from train.encoders.sublayers import Recorder, Sublayers, sublayers_of
 
 
 class TransformersText(nn.Module):
-    """A BERT-like encoder.
+    """A BERT.
 
     Its taps are the outputs of its layers, or with `sublayers` the embeddings, each layer's
     attention (normalised) and feed-forward output, and the last layer's output: 2 L + 2 tensors.
     """
 
-    def __init__(self, net: nn.Module, *, sublayers: bool = False) -> None:
+    def __init__(self, net: BertModel, *, sublayers: bool = False) -> None:
         super().__init__()
         self.net = net
         self.net.pooler = None  # never used: taps are token features
@@ -42,20 +42,20 @@ class TransformersText(nn.Module):
                 f"runtime's, got {kind} from {source}"
             )
         net = load_strictly(
-            AutoModel, source, lambda key: key.startswith("pooler."), attn_implementation="eager"
+            BertModel, source, lambda key: key.startswith("pooler."), attn_implementation="eager"
         )
         return cls(net, sublayers=sublayers)
 
     @property
     def layers(self) -> list[Sublayers]:
         """The two sublayers of each layer; attention's output is after its LayerNorm."""
-        return [Sublayers(x.attention, x.output.dense) for x in self.net.encoder.layer]
+        return sublayers_of(self.net, "encoder.layer", "attention", "output.dense")
 
     @property
-    def norms(self) -> list[tuple[nn.Module, nn.Module]]:
+    def norms(self) -> list[Sublayers]:
         """The LayerNorms after attention and after feed-forward of each layer."""
-        layers = self.net.encoder.layer
-        return [(x.attention.output.LayerNorm, x.output.LayerNorm) for x in layers]
+        names = ("attention.output.LayerNorm", "output.LayerNorm")
+        return sublayers_of(self.net, "encoder.layer", *names)
 
     def taps(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
         """(P, L) ids and mask (1 = token) -> taps, each (P, L, C)."""

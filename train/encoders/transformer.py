@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionModel, DetrModel, Dinov2Model, SiglipVisionModel
-from transformers.image_utils import (
+from transformers import CLIPVisionModel, DetrModel, Dinov2Model, PreTrainedModel, SiglipVisionModel
+from transformers.utils.constants import (
     IMAGENET_DEFAULT_MEAN,
     IMAGENET_DEFAULT_STD,
     IMAGENET_STANDARD_MEAN,
@@ -22,7 +22,7 @@ from transformers.image_utils import (
 )
 
 from train.encoders.pretrained import load_strictly, read_config
-from train.encoders.sublayers import Recorder, Sublayers
+from train.encoders.sublayers import Recorder, Sublayers, sublayers_of
 
 STATISTICS = {
     "dinov2": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
@@ -42,7 +42,7 @@ class TransformerVision(nn.Module):
     """The last tap is the encoder's output."""
     stride: int
 
-    def __init__(self, net: nn.Module, width: int, *, sublayers: bool) -> None:
+    def __init__(self, net: PreTrainedModel, width: int, *, sublayers: bool) -> None:
         super().__init__()
         self.net = net
         count = 2 * len(self.layers) + 2 if sublayers else len(self.layers)
@@ -82,7 +82,9 @@ class ViT(TransformerVision):
         keep_cls: keep the class token, where there is one, in front of the patches.
     """
 
-    def __init__(self, net: nn.Module, *, sublayers: bool = False, keep_cls: bool = False) -> None:
+    def __init__(
+        self, net: PreTrainedModel, *, sublayers: bool = False, keep_cls: bool = False
+    ) -> None:
         self.kind = net.config.model_type.removesuffix("_vision_model")
         super().__init__(net, net.config.hidden_size, sublayers=sublayers)
         self.stride = net.config.patch_size
@@ -90,17 +92,18 @@ class ViT(TransformerVision):
         self.cls_tokens = self.inner_cls_tokens if keep_cls else 0
         # What taps never pass through is left out, or never trains.
         if self.kind == "clip":
-            net.vision_model.post_layernorm.requires_grad_(False)
-        elif self.kind == "siglip":
-            net.vision_model.use_head, net.vision_model.head = False, None
+            net.get_submodule("vision_model.post_layernorm").requires_grad_(False)
+        elif isinstance(net, SiglipVisionModel):
+            net.vision_model.use_head = False
+            net.vision_model.register_module("head", None)
         elif net.config.use_mask_token:
-            net.embeddings.mask_token.requires_grad_(False)
+            net.get_parameter("embeddings.mask_token").requires_grad_(False)
 
     @property
     def layers(self) -> list[Sublayers]:
         if self.kind == "dinov2":
-            return [Sublayers(x.attention, x.mlp) for x in self.net.encoder.layer]
-        return [Sublayers(x.self_attn, x.mlp) for x in self.net.vision_model.encoder.layers]
+            return sublayers_of(self.net, "encoder.layer", "attention", "mlp")
+        return sublayers_of(self.net, "vision_model.encoder.layers", "self_attn", "mlp")
 
     def features(self, image: Tensor) -> list[Tensor]:
         return [
@@ -117,16 +120,17 @@ class DetrEncoder(TransformerVision):
     """ResNet and transformer encoder of DETR (Carion et al., arXiv:2005.12872), no decoder."""
 
     stride = 32
+    net: DetrModel
 
     def __init__(self, net: DetrModel, *, sublayers: bool = False) -> None:
         super().__init__(net, net.config.d_model, sublayers=sublayers)
         unfreeze_stages(net)
-        net.decoder = None
-        net.query_position_embeddings = None
+        net.register_module("decoder", None)
+        net.register_module("query_position_embeddings", None)
 
     @property
     def layers(self) -> list[Sublayers]:
-        return [Sublayers(x.self_attn, x.fc2) for x in self.net.encoder.layers]
+        return sublayers_of(self.net, "encoder.layers", "self_attn", "fc2")
 
     def run(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         tokens, positions = embed(self.net, image)
@@ -157,12 +161,13 @@ class DetrBackbone(nn.Module):
         """Features are taps already."""
         return features
 
-    def hand_over(self, image_size: int) -> tuple[nn.Module, nn.Module, nn.Module, Tensor]:
+    def hand_over(self, image_size: int) -> tuple[nn.Module, nn.Module, nn.Embedding, Tensor]:
         """Encoder, decoder and queries, which leave this module, and the positions (N, C)."""
         with torch.no_grad():
             positions = embed(self.net, torch.zeros(1, 3, image_size, image_size))[1][0]
         parts = (self.net.encoder, self.net.decoder, self.net.query_position_embeddings)
-        self.net.encoder = self.net.decoder = self.net.query_position_embeddings = None
+        for name in ("encoder", "decoder", "query_position_embeddings"):
+            self.net.register_module(name, None)
         return (*parts, positions)
 
 
@@ -213,7 +218,11 @@ def load_transformer(
     if kind == "detr":
         unused = lambda key: key.startswith(("decoder.", "query_position_embeddings."))  # noqa: E731
         return DetrEncoder(load_strictly(DetrModel, source, unused), sublayers=sublayers)
-    classes = {"dinov2": Dinov2Model, "clip": CLIPVisionModel, "siglip": SiglipVisionModel}
+    classes: dict[str, type[PreTrainedModel]] = {
+        "dinov2": Dinov2Model,
+        "clip": CLIPVisionModel,
+        "siglip": SiglipVisionModel,
+    }
     net = load_strictly(
         classes[kind], source, lambda key: ".head." in key, attn_implementation="eager"
     )

@@ -7,12 +7,15 @@ parameters, into taps: token lists (B, N, C_l) that share one square grid of N c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.encoders.esnet import MAP_NAMES, NECK_NAMES, TAP_CHANNELS, TAP_NAMES, ESNet
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class CompactVision(nn.Module):
@@ -64,6 +67,6 @@ def to_grid(feature: Tensor, side: int) -> Tensor:
 
 
 @torch.no_grad()
-def frozen(module: nn.Module) -> nn.Module:
+def frozen(module: M) -> M:
     """`module` with gradients off and in eval mode: no dropout, no batch statistics."""
     return module.requires_grad_(False).eval()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
-
+from train.fusion.base import Answers, Fusion
 from train.fusion.candidates import CandidatesFusion
 from train.fusion.transvg import TransVGFusion
 
@@ -20,7 +19,7 @@ def build_fusion(
     text_tokens: int,
     *,
     detecting: bool,
-) -> nn.Module:
+) -> Fusion:
     """The named fusion for `visual_tokens` tokens, of which grid * grid are cells of the image.
 
     Args:
@@ -36,4 +35,13 @@ def build_fusion(
     raise ValueError(f"--fusion: expected one of {', '.join(FUSIONS)}, got {name!r}")
 
 
-__all__ = ["CANDIDATES", "FUSIONS", "TRANSVG", "CandidatesFusion", "TransVGFusion", "build_fusion"]
+__all__ = [
+    "CANDIDATES",
+    "FUSIONS",
+    "TRANSVG",
+    "Answers",
+    "CandidatesFusion",
+    "Fusion",
+    "TransVGFusion",
+    "build_fusion",
+]

@@ -16,15 +16,23 @@ that compares is computed on candidates, and what does not depend on the phrase 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.activation_checkpointing import run
+from train.fusion.base import Answers, Fusion, Tensors
 from train.fusion.detections import NamedDetections, NamedHits, nothing_named
-from train.fusion.layers import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
+from train.fusion.layers import (
+    Attention,
+    SceneLayer,
+    WordAttention,
+    cell_centers,
+    last_linear,
+    to_boxes,
+)
 from train.fusion.lessons import LESSON_RANK, Lessons
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
@@ -43,7 +51,8 @@ where an offset would round small differences away."""
 PAIR_FEATURES = 7
 
 
-class Matches(NamedTuple):
+@dataclass(frozen=True)
+class Matches(Tensors):
     """What every cell says of a phrase, before cells are compared."""
 
     boxes: Tensor
@@ -56,15 +65,14 @@ class Matches(NamedTuple):
     """(P, CLASSES) logits: the detector's classes that the phrase names; (P, 0) without one."""
 
 
-class Comparison(NamedTuple):
+@dataclass(frozen=True)
+class Comparison(Answers):
     """The candidates of a phrase, best cells first."""
 
-    boxes: Tensor
-    """(P, K, 4) cxcywh, fractions of the network input."""
-    logits: Tensor
-    """(P, K): the one that is meant."""
     members: Tensor
     """(P, K) logits: one of those that are meant ("the dogs")."""
+    matches: Matches
+    """What they were chosen by."""
 
 
 class MatchLayer(nn.Module):
@@ -128,17 +136,15 @@ def pair_features(boxes: Tensor) -> Tensor:
     )
 
 
-class CandidatesFusion(nn.Module):
+class CandidatesFusion(Fusion):
     """Over a square grid of `grid` x `grid` cells, `detecting` with a detector's boxes behind them.
 
     Returns:
-        the `Comparison`; in training mode the `Matches` and the `Comparison`.
+        the `Comparison`.
     """
 
     reads_parts = True
-    """In training cells and detections come apart: no gradient is made for the latter."""
-    activation_checkpointing = False
-    """Compute the layers over cells again in the backward pass."""
+    centers: Tensor
 
     def __init__(self, dim: int, grid: int, *, detecting: bool) -> None:
         super().__init__()
@@ -190,7 +196,7 @@ class CandidatesFusion(nn.Module):
         text: Tensor,
         text_mask: Tensor,
         lessons: Lessons | None = None,
-    ) -> Comparison | tuple[Matches, Comparison]:
+    ) -> Comparison:
         """Visual tokens (1|P, N, Dv), text tokens (P, L, D) and their mask, True for words."""
         if isinstance(visual, Tensor):
             others = visual.shape[-1] - self.scene_dim
@@ -203,7 +209,7 @@ class CandidatesFusion(nn.Module):
         taught = None
         if lessons is not None:
             taught = lessons.hits(scene[..., : self.dim], text, text_mask)
-            matches = matches._replace(named=matches.named + taught)
+            matches = replace(matches, named=matches.named + taught)
         scene = scene[..., : self.dim].expand(text.shape[0], -1, -1)
         best, found, beside = self.choose(matches, named.hits)
         chosen = torch.cat([best, found, beside], dim=1)  # (P, K + contexts)
@@ -233,12 +239,12 @@ class CandidatesFusion(nn.Module):
         matched = present + self.match_weight * matches.named.detach().gather(1, answered)
         trusted = (self.detected_weight * named.known).expand(-1, found.shape[1])
         matched = matched + F.pad(trusted, (best.shape[1], 0))
-        comparison = Comparison(
+        return Comparison(
             to_boxes(self.centers[answered], sides[:, : one.shape[1]]),
             one.squeeze(-1) + matched,
             member.squeeze(-1) + matched,
+            matches,
         )
-        return (matches, comparison) if self.training else comparison
 
     def find(
         self, scene: Tensor, named: NamedHits, text: Tensor, text_mask: Tensor
@@ -309,8 +315,12 @@ def taken(values: Tensor, index: Tensor) -> Tensor:
 
 def start_candidates(match: nn.Sequential, head: nn.Sequential, presence: nn.Sequential) -> None:
     """Start from boxes of a third of the image and "probably not here"."""
-    for last, sides in ((match[-1], -1.6), (head[-1], 0.0), (presence[-1], 0.0)):
+    cells, candidates = last_linear(match), last_linear(head)
+    for last, start in (
+        (cells, -1.6),
+        (candidates, -2.0 + 4.0 * MATCH_WEIGHT),
+        (last_linear(presence), 0.0),
+    ):
         nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, sides)
-    nn.init.constant_(match[-1].bias[:2], -4.0)
-    nn.init.constant_(head[-1].bias, -2.0 + 4.0 * MATCH_WEIGHT)
+        nn.init.constant_(last.bias, start)
+    nn.init.constant_(cells.bias[:2], -4.0)

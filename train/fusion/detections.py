@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from train.data.coco import COCO_CLASSES
 from train.encoders.esnet import conv, depthwise, downsample
+from train.fusion.layers import last_linear
 
 CLASSES = len(COCO_CLASSES)
 BINS = 8
@@ -53,6 +54,8 @@ def separable(channels: int) -> list[nn.Module]:
 
 class DetectionHead(nn.Module):
     """Neck maps p3, p4, p5 and the neck's input of stride 32 -> what is seen at every place."""
+
+    bins: Tensor
 
     def __init__(self, channels: int = 96) -> None:
         super().__init__()
@@ -134,8 +137,8 @@ class NamedDetections(nn.Module):
         self.name = nn.Linear(text_dim, CLASSES)
         self.tell = nn.Sequential(nn.Linear(5 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
         nn.init.constant_(self.name.bias, -3.0)
-        nn.init.zeros_(self.tell[-1].weight)
-        nn.init.zeros_(self.tell[-1].bias)
+        nn.init.zeros_(last_linear(self.tell).weight)
+        nn.init.zeros_(last_linear(self.tell).bias)
 
     def forward(self, seen: Tensor, text: Tensor, text_mask: Tensor, centers: Tensor) -> NamedHits:
         """Find what the phrase names.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.activation_checkpointing import run
+from train.fusion.base import Answers, Fusion
 
 HEADS, FEED_FORWARD, DROPOUT = 8, 2048, 0.1
 """As published."""
@@ -45,17 +46,14 @@ class PostNormLayer(nn.Module):
         return self.norm_ffn(tokens + self.dropout(self.ffn(tokens)))
 
 
-class TransVGFusion(nn.Module):
+class TransVGFusion(Fusion):
     """Fusion over `visual_tokens` and up to `text_tokens` tokens.
 
-    Returns:
-        boxes: (P, 1, 4) cxcywh, fractions of the network input: a single candidate.
-        logits: (P, 1).
-    """
+    Visual tokens are prepared as they are: positions belong to queries and keys alone.
 
-    reads_parts = False
-    activation_checkpointing = False
-    """Compute the layers again in the backward pass."""
+    Returns:
+        `Answers` of a single candidate.
+    """
 
     def __init__(self, dim: int, visual_tokens: int, text_tokens: int, layers: int = 6) -> None:
         super().__init__()
@@ -70,14 +68,10 @@ class TransVGFusion(nn.Module):
         for parameter in self.layers.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
-        # The place a candidate answers for, see `losses.positive_cells`: one for the whole image.
+        # One place for the whole image.
         self.register_buffer("centers", torch.full((1, 2), 0.5), persistent=False)
 
-    def prepare(self, visual: Tensor) -> Tensor:
-        """Visual tokens (B, N, D) as they are: positions belong to queries and keys alone."""
-        return visual
-
-    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Answers:
         phrases, length, _ = text.shape
         reg, visual = self.reg.expand(phrases, -1, -1), visual.expand(phrases, -1, -1)
         tokens = torch.cat([reg, text, visual], dim=1)
@@ -90,4 +84,4 @@ class TransVGFusion(nn.Module):
         for layer in layers:
             tokens = run(layer, tokens, *context, tokens.shape[1], checkpointing=again)
         reg = run(last, tokens, *context, 1, checkpointing=again)  # nothing else is read below
-        return F.sigmoid(self.box(reg)), self.score(reg).squeeze(-1)
+        return Answers(F.sigmoid(self.box(reg)), self.score(reg).squeeze(-1))

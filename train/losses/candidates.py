@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from train.data.dataset import Batch
-from train.fusion.candidates import Comparison, Matches
+from train.fusion.candidates import Comparison
 from train.losses.grounding import instance_loss, iou_and_giou, naming_loss, quality_focal, to_xyxy
 
 RIGHT = 0.5
@@ -22,9 +22,7 @@ UNCOUNTED = 0.25
 """Weight of `members` for phrases of which nobody said that their boxes are all there are."""
 
 
-def candidates_loss(
-    matches: Matches, comparison: Comparison, batch: Batch, centers: Tensor
-) -> dict[str, Tensor]:
+def candidates_loss(comparison: Comparison, batch: Batch, centers: Tensor) -> dict[str, Tensor]:
     """Loss terms of a batch, each a mean over phrases, and their sum as "total".
 
     Args:
@@ -33,13 +31,13 @@ def candidates_loss(
     at = centers.device
     instances, real = batch.instances.to(at), batch.real.to(at)
     context, named_beside = batch.context.to(at), batch.is_context.to(at)
-    boxes, named, beside, classes = matches
+    found = comparison.matches
     terms = {
-        "named": instance_loss(boxes, named, instances, real, centers),
-        "context": 0.5 * instance_loss(boxes, beside, context, named_beside, centers),
+        "named": instance_loss(found.boxes, found.named, instances, real, centers),
+        "context": 0.5 * instance_loss(found.boxes, found.context, context, named_beside, centers),
     }
-    if classes.shape[1]:
-        terms["classes"] = naming_loss(classes, batch.classes.to(at))
+    if found.classes.shape[1]:
+        terms["classes"] = naming_loss(found.classes, batch.classes.to(at))
     answers, is_answer = batch.answers.to(at), batch.is_answer.to(at)
     terms |= meant_terms(comparison, answers, is_answer, batch.counted.to(at))
     return terms | {"total": torch.stack(list(terms.values())).sum()}
@@ -58,8 +56,8 @@ def meant_terms(
     right, a right one must come first; `presence` makes the best candidate's logit, the phrase's
     score, the log-odds that its box is right; `members` are as `quality`, without ranks.
     """
-    boxes, logits, members = comparison
-    iou, _ = iou_and_giou(to_xyxy(boxes.detach())[:, :, None], to_xyxy(answers)[:, None])
+    logits = comparison.logits
+    iou, _ = iou_and_giou(to_xyxy(comparison.boxes.detach())[:, :, None], to_xyxy(answers)[:, None])
     best = iou.masked_fill(~is_answer[:, None], 0).amax(-1)  # (P, K)
     right = best >= RIGHT
     wanted = best * right
@@ -73,5 +71,5 @@ def meant_terms(
         "quality": (weight * quality_focal(logits, wanted).sum(1)).mean(),
         "rank": rank.mean(),
         "presence": F.binary_cross_entropy_with_logits(first, answered),
-        "members": (sure * weight * quality_focal(members, wanted).sum(1)).mean(),
+        "members": (sure * weight * quality_focal(comparison.members, wanted).sum(1)).mean(),
     }

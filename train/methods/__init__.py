@@ -6,8 +6,6 @@ text tokens (`build_method`).
 
 from __future__ import annotations
 
-from torch import nn
-
 from train.encoders.text import TransformersText
 from train.encoders.transformer import DetrBackbone, TransformerVision
 from train.encoders.vision import CompactVision
@@ -15,7 +13,7 @@ from train.methods.bottleneck import add_adapters
 from train.methods.head_only import HeadOnly
 from train.methods.lora import add_lora
 from train.methods.m2ist import M2IST, LayerM2IST
-from train.methods.mapper import MaPPER, guide_text, localise_vision
+from train.methods.mapper import GuidedText, MaPPER, guide_text, localise_vision
 from train.methods.mapper.prior import Prior
 from train.methods.unipt import JointInputs, UniPT
 
@@ -30,16 +28,20 @@ METHODS = (*DUAL_METHODS, "unipt_joint")
 VARIANTS = ("released", "paper")
 
 Vision = CompactVision | TransformerVision | DetrBackbone
+Text = TransformersText | GuidedText
+Method = M2IST | LayerM2IST | UniPT | JointInputs | HeadOnly
 
 
 def adapt(
     name: str, vision: Vision, text: TransformersText, bottleneck: int, prior: Prior | None
-) -> nn.Module:
+) -> Text:
     """Put the method's adapters into the frozen encoders; returns the text encoder to use.
 
     Raises:
         ValueError: the method cannot adapt this encoder.
     """
+    if isinstance(vision, DetrBackbone):
+        return text  # what trains is beside the joint network
     if name == "mapper":
         assert prior is not None
         localise_vision(vision)
@@ -59,8 +61,8 @@ def reads_sublayers(name: str, vision_is_compact: bool) -> bool:
 
 
 def build_method(
-    name: str, vision: Vision, text: nn.Module, dim: int, bottleneck: int, variant: str
-) -> nn.Module:
+    name: str, vision: Vision, text: Text, dim: int, bottleneck: int, variant: str
+) -> Method:
     """The named method's joining network.
 
     Raises:
@@ -70,6 +72,7 @@ def build_method(
     chained = variant == "paper"
     if name == "m2ist":
         if isinstance(vision, TransformerVision):
+            assert isinstance(text, TransformersText)
             return LayerM2IST(vision, text, dim, bottleneck, chained=chained)
         return M2IST(taps, text_taps, dim, bottleneck, chained=chained)
     if name == "unipt":
@@ -89,6 +92,8 @@ __all__ = [
     "METHODS",
     "SIDE_METHODS",
     "VARIANTS",
+    "Method",
+    "Text",
     "Vision",
     "adapt",
     "build_method",

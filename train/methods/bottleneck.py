@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.encoders.text import TransformersText
+from train.encoders.transformer import TransformerVision
 from train.encoders.vision import CompactVision
 
 
@@ -33,7 +35,9 @@ def adapt_output(adapter: BottleneckAdapter, module: nn.Module, args: Any, outpu
     return adapter(output)
 
 
-def add_adapters(encoder: nn.Module, bottleneck: int) -> None:
+def add_adapters(
+    encoder: CompactVision | TransformerVision | TransformersText, bottleneck: int
+) -> None:
     """An adapter after each sublayer, or after each stage of a convolutional encoder."""
     if isinstance(encoder, CompactVision):
         places = encoder.stages
@@ -41,6 +45,7 @@ def add_adapters(encoder: nn.Module, bottleneck: int) -> None:
         width = encoder.tap_channels[-1]
         places = [(module, width) for layer in encoder.layers for module in layer]
     encoder.requires_grad_(False)
-    encoder.adapters = nn.ModuleList(BottleneckAdapter(c, bottleneck) for _, c in places)
-    for adapter, (module, _) in zip(encoder.adapters, places, strict=True):
+    adapters = [BottleneckAdapter(channels, bottleneck) for _, channels in places]
+    encoder.adapters = nn.ModuleList(adapters)
+    for adapter, (module, _) in zip(adapters, places, strict=True):
         module.register_forward_hook(partial(adapt_output, adapter))

@@ -6,6 +6,8 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
+from train.encoders.text import TransformersText
+from train.encoders.transformer import TransformerVision
 from train.encoders.vision import CompactVision
 
 RANK, ALPHA = 8, 16
@@ -13,7 +15,7 @@ ATTENTION = ("query", "value", "q_proj", "v_proj")
 """The projections that the paper adapts, as transformers names them."""
 
 
-def add_lora(encoder: nn.Module) -> None:
+def add_lora(encoder: CompactVision | TransformerVision | TransformersText) -> None:
     """Adapt queries and values, or a convolutional encoder's 1x1 convolutions over all channels."""
     if isinstance(encoder, CompactVision):
         modules = encoder.net.named_modules()

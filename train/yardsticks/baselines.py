@@ -42,7 +42,8 @@ class Detector:
         if len(sizes) != 1:
             raise ValueError(f"expected 320 or 416 in the detector's name, got {path.name}")
         self.name = path.stem
-        self.encoder, self.head = (part.eval() for part in from_picodet(path))
+        encoder, head = from_picodet(path)
+        self.encoder, self.head = encoder.eval(), head.eval()
         self.preprocess = preprocess_for(TrainConfig(image_size=sizes[0]))
 
     @torch.no_grad()

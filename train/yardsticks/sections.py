@@ -71,7 +71,7 @@ def figures(outcomes: Outcomes, threshold: float | None) -> dict[str, dict[str, 
 
     `threshold`: from which score on the model finds things; without one these figures are left out.
     """
-    sections = {
+    sections: dict[str, Callable[[Outcomes], dict[str, Figure]]] = {
         "everyday": partial(everyday, threshold=threshold),
         "relations": relations,
         "captions": captions,

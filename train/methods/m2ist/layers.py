@@ -91,11 +91,12 @@ class LayerM2IST(nn.Module):
                 f"M2IST: expected a text encoder at least as wide as the vision encoder, got "
                 f"{text_width} and {width}"
             )
-        self.shared = nn.ModuleList(nn.Linear(bottleneck, width) for _ in range(self.pairs))
-        self.vision = nn.ModuleList(VisionLayer(width, s) for s in self.shared)
+        shared = [nn.Linear(bottleneck, width) for _ in range(self.pairs)]
+        self.shared = nn.ModuleList(shared)
+        self.vision = nn.ModuleList(VisionLayer(width, s) for s in shared)
         norms = text.norms[: self.pairs]
         self.text = nn.ModuleList(
-            TextLayer(text_width, s, *pair) for s, pair in zip(self.shared, norms, strict=True)
+            TextLayer(text_width, s, *pair) for s, pair in zip(shared, norms, strict=True)
         )
         self.project_vision = nn.Linear(width, dim)
         self.project_text = nn.Linear(text_width, dim)

@@ -47,7 +47,7 @@ class SideStream(nn.Module):
     """One modality's side network; `shared` holds the interaction weights of both modalities."""
 
     def __init__(
-        self, channels: Sequence[int], shared: nn.ModuleList, dim: int, *, chained: bool
+        self, channels: Sequence[int], shared: Sequence[nn.Linear], dim: int, *, chained: bool
     ) -> None:
         super().__init__()
         self.chained = chained
@@ -55,7 +55,7 @@ class SideStream(nn.Module):
         self.project = nn.Linear(channels[-1], dim)
         self.down = nn.ModuleList(nn.Linear(c, bottleneck) for c in channels)
         self.experts = nn.ModuleList(ModalityExpert(c, bottleneck, dim) for c in channels)
-        self.shared = shared
+        self.shared = nn.ModuleList(shared)
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
         out = self.project(taps[-1])
@@ -82,7 +82,7 @@ class M2IST(nn.Module):
         super().__init__()
         pairs = min(len(vision_channels), len(text_channels))
         self.pairs = pairs
-        shared = nn.ModuleList(nn.Linear(bottleneck, dim) for _ in range(pairs))
+        shared = [nn.Linear(bottleneck, dim) for _ in range(pairs)]
         self.vision = SideStream(vision_channels[-pairs:], shared, dim, chained=chained)
         self.text = SideStream(text_channels[-pairs:], shared, dim, chained=chained)
 

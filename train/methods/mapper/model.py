@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import BertModel
 
 from train.encoders.text import TransformersText
 from train.encoders.transformer import ViT
@@ -99,8 +100,9 @@ def localise_vision(vision: nn.Module) -> None:
         places = [(ffn, width, cls_tokens) for ffn in chosen]
     else:
         raise ValueError("MaPPER: expected the compact encoder or a ViT, got DETR's encoder")
-    vision.loca = nn.ModuleList(LoCA(channels, cls) for _, channels, cls in places)
-    for adapter, (module, _, _) in zip(vision.loca, places, strict=True):
+    adapters = [LoCA(channels, cls_tokens) for _, channels, cls_tokens in places]
+    vision.loca = nn.ModuleList(adapters)
+    for adapter, (module, _, _) in zip(adapters, places, strict=True):
         module.register_forward_hook(partial(add_loca, adapter))
 
 
@@ -138,13 +140,15 @@ class GuidedText(nn.Module):
         channels = text.tap_channels[-1]
         self.tap_channels = [channels, prior.width]
         layers = text.net.encoder.layer
-        self.dypa = nn.ModuleList(DyPA(channels, prior.width) for _ in thirds(len(layers)))
+        adapters = {i: DyPA(channels, prior.width) for i in thirds(len(layers))}
+        self.dypa = nn.ModuleList(adapters.values())
         self._told: Tensor | None = None
-        for adapter, index in zip(self.dypa, thirds(len(layers)), strict=True):
-            layers[index].output.register_forward_hook(partial(self._add, adapter))
+        for index, adapter in adapters.items():
+            output = layers[index].get_submodule("output")
+            output.register_forward_hook(partial(self._add, adapter))
 
     @property
-    def net(self) -> nn.Module:
+    def net(self) -> BertModel:
         """The encoder's own network."""
         return self.encoder.net
 

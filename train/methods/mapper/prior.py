@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, CLIPTextModel
+from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
 
 from train.encoders.pretrained import load_strictly
 from train.encoders.text import TransformersText
@@ -46,7 +46,9 @@ class ClipPrior(Prior):
         net: the tower. tokenizer: its own. vocab: the text encoder's word pieces by id.
     """
 
-    def __init__(self, net: CLIPTextModel, tokenizer: object, vocab: Sequence[str]) -> None:
+    def __init__(
+        self, net: CLIPTextModel, tokenizer: PreTrainedTokenizerBase, vocab: Sequence[str]
+    ) -> None:
         super().__init__()
         self.net, self.tokenizer, self.vocab = net, tokenizer, list(vocab)
         self.width = net.config.hidden_size

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.fusion.base import Answers, Fusion
 from train.methods.unipt.model import ParallelNetwork, output_layer
 
 
@@ -46,8 +47,10 @@ class JointInputs(nn.Module):
         return self.text(taps[-1])
 
 
-class JointUniPT(nn.Module):
+class JointUniPT(Fusion):
     """DETR's encoder and decoder over image and words, frozen, with UniPT beside both.
+
+    Visual tokens are prepared as they are: the encoder sees image and phrase at once.
 
     Args:
         encoder, decoder, queries: of a `DetrModel`.
@@ -55,13 +58,12 @@ class JointUniPT(nn.Module):
         side: width of the parallel networks.
 
     Returns:
-        boxes: (P, Q, 4) cxcywh, fractions of the network input, one a query.
-        logits: (P, Q).
+        `Answers`, a candidate a query.
     """
 
-    reads_parts = False
     centers = None
     """A query answers for no fixed place: the loss matches one to the box."""
+    positions: Tensor
 
     def __init__(
         self,
@@ -85,11 +87,7 @@ class JointUniPT(nn.Module):
         self.score = nn.Linear(dim, 1)
         self.register_buffer("positions", positions[None], persistent=False)
 
-    def prepare(self, visual: Tensor) -> Tensor:
-        """Visual tokens (B, N, D) as they are: the encoder sees image and phrase at once."""
-        return visual
-
-    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, visual: Tensor, text: Tensor, text_mask: Tensor) -> Answers:
         phrases = text.shape[0]
         tokens = torch.cat([visual.expand(phrases, -1, -1), text], 1)
         mask = F.pad(text_mask, (visual.shape[1], 0), value=True)
@@ -112,12 +110,12 @@ class JointUniPT(nn.Module):
         memory = self.side_encoder(chosen(encoded), mask)
         side = self.side_decoder(chosen(decoded), None, memory, mask)
         out = self.out(side)
-        return F.sigmoid(self.box(out)), self.score(out).squeeze(-1)
+        return Answers(F.sigmoid(self.box(out)), self.score(out).squeeze(-1))
 
 
 def channels(part: nn.Module, dim: int) -> list[int]:
     """Widths of the taps of DETR's encoder or decoder."""
-    return [dim] * (len(tapped(len(part.layers))) + 1)
+    return [dim] * (len(tapped(len(list(part.get_submodule("layers").children())))) + 1)
 
 
 def chosen(output: Any) -> list[Tensor]:

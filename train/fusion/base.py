@@ -1,0 +1,49 @@
+"""What every fusion is, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+T = TypeVar("T", bound="Tensors")
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Fields are tensors, or `Tensors`."""
+
+    def float(self: T) -> T:
+        """All of them in float32."""
+        return replace(self, **{f.name: getattr(self, f.name).float() for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Answers(Tensors):
+    """The candidates of P phrases: C boxes each."""
+
+    boxes: Tensor
+    """(P, C, 4) cxcywh, fractions of the network input."""
+    logits: Tensor
+    """(P, C): the one that is meant."""
+
+
+class Fusion(nn.Module):
+    """Joins prepared visual tokens (1|P, N, Dv) and text tokens (P, L, D) to `Answers`.
+
+    `fusion(visual, text, text_mask)`: the mask (P, L) is True for words.
+    """
+
+    reads_parts = False
+    """In training visual tokens and detections come apart: no gradient is made for the latter."""
+    activation_checkpointing = False
+    """Compute the layers over visual tokens again in the backward pass."""
+    centers: Tensor | None
+    """(N, 2): the places that candidates answer for, see `losses.positive_cells`; None if any."""
+    __call__: Callable[..., Answers]
+
+    def prepare(self, visual: Tensor) -> Tensor:
+        """Visual tokens (B, N, D) -> what the fusion reads of them, as far as no phrase matters."""
+        return visual
