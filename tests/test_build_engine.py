@@ -316,9 +316,6 @@ def test_a_dry_run_needs_neither_files_nor_pytorch(tmp_path: Path) -> None:
     assert done.stdout.startswith("fp32: all graphs") and "text as" not in done.stdout
 
 
-@pytest.mark.xfail(
-    reason="OpenVINO 2026.4 cannot load the candidates fusion: a memory descriptor is undefined"
-)
 def test_a_bundle_for_openvino(
     built: Built, exports_of: Callable[..., None], tmp_path: Path, frame: NDArray[np.uint8]
 ) -> None:

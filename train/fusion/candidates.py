@@ -282,8 +282,9 @@ class CandidatesFusion(Fusion):
         boxes = boxes.detach()
         about = torch.cat([boxes, boxes[..., 2:].clamp(min=1e-3).log(), says.detach()], -1)
         things = self.gather(things) + self.place(about)
-        counts = torch.tensor(self.counts, device=things.device)
-        things = things + self.roles.repeat_interleave(counts, dim=0)
+        # Not `repeat_interleave`, whose exported graph OpenVINO 2026.4 cannot load.
+        roles = zip(self.roles, self.counts, strict=True)
+        things = things + torch.cat([role.expand(count, -1) for role, count in roles])
         biases = self.pairs(pair_features(boxes)).permute(0, 3, 1, 2)
         for layer, bias in zip(self.compare, biases.split(HEADS, dim=1), strict=True):
             things = layer(things, bias, text, text_mask)
