@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sdk.bundle.contract import FUSION, GRAPHS, TAUGHT_PER_CALL, TEXT, VISION, GraphSpec
 from train.build import MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
-from train.fusion import Answers
+from train.fusion.base import Answers
 from train.fusion.candidates import Comparison
 from train.model import GroundingModel
 

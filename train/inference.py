@@ -19,7 +19,7 @@ from train.config import TrainConfig
 from train.data.samples import Photo
 from train.evaluator import Answer, Predict
 from train.features import TextTokens
-from train.fusion import Answers
+from train.fusion.base import Answers
 from train.methods.lora import fold_lora
 from train.model import GroundingModel
 

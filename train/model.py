@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
-from train.fusion import Answers, CandidatesFusion, Fusion
+from train.fusion.base import Answers, Fusion
+from train.fusion.candidates import CandidatesFusion
 from train.fusion.detections import DETECTIONS, DetectionHead
 from train.fusion.lessons import Lessons
 

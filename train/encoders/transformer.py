@@ -218,11 +218,8 @@ def load_transformer(
     if kind == "detr":
         unused = lambda key: key.startswith(("decoder.", "query_position_embeddings."))  # noqa: E731
         return DetrEncoder(load_strictly(DetrModel, source, unused), sublayers=sublayers)
-    classes: dict[str, type[PreTrainedModel]] = {
-        "dinov2": Dinov2Model,
-        "clip": CLIPVisionModel,
-        "siglip": SiglipVisionModel,
-    }
+    classes: dict[str, type[PreTrainedModel]]
+    classes = {"dinov2": Dinov2Model, "clip": CLIPVisionModel, "siglip": SiglipVisionModel}
     net = load_strictly(
         classes[kind], source, lambda key: ".head." in key, attn_implementation="eager"
     )

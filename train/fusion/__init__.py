@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from train.fusion.base import Answers, Fusion
+from train.fusion.base import Fusion
 from train.fusion.candidates import CandidatesFusion
 from train.fusion.transvg import TransVGFusion
 
@@ -35,13 +35,4 @@ def build_fusion(
     raise ValueError(f"--fusion: expected one of {', '.join(FUSIONS)}, got {name!r}")
 
 
-__all__ = [
-    "CANDIDATES",
-    "FUSIONS",
-    "TRANSVG",
-    "Answers",
-    "CandidatesFusion",
-    "Fusion",
-    "TransVGFusion",
-    "build_fusion",
-]
+__all__ = ["CANDIDATES", "FUSIONS", "TRANSVG", "CandidatesFusion", "TransVGFusion", "build_fusion"]

@@ -25,14 +25,7 @@ from torch.nn import functional as F
 from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
 from train.fusion.detections import NamedDetections, NamedHits, nothing_named
-from train.fusion.layers import (
-    Attention,
-    SceneLayer,
-    WordAttention,
-    cell_centers,
-    last_linear,
-    to_boxes,
-)
+from train.fusion.layers import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
 from train.fusion.lessons import LESSON_RANK, Lessons
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
@@ -316,12 +309,8 @@ def taken(values: Tensor, index: Tensor) -> Tensor:
 
 def start_candidates(match: nn.Sequential, head: nn.Sequential, presence: nn.Sequential) -> None:
     """Start from boxes of a third of the image and "probably not here"."""
-    cells, candidates = last_linear(match), last_linear(head)
-    for last, start in (
-        (cells, -1.6),
-        (candidates, -2.0 + 4.0 * MATCH_WEIGHT),
-        (last_linear(presence), 0.0),
-    ):
-        nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, start)
-    nn.init.constant_(cells.bias[:2], -4.0)
+    for last, sides in ((match[-1], -1.6), (head[-1], 0.0), (presence[-1], 0.0)):
+        nn.init.zeros_(last.get_parameter("weight"))
+        nn.init.constant_(last.get_parameter("bias"), sides)
+    nn.init.constant_(match[-1].get_parameter("bias")[:2], -4.0)
+    nn.init.constant_(head[-1].get_parameter("bias"), -2.0 + 4.0 * MATCH_WEIGHT)

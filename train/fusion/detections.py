@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from train.data.coco import COCO_CLASSES
 from train.encoders.esnet import conv, depthwise, downsample
-from train.fusion.layers import last_linear
 
 CLASSES = len(COCO_CLASSES)
 BINS = 8
@@ -137,8 +136,8 @@ class NamedDetections(nn.Module):
         self.name = nn.Linear(text_dim, CLASSES)
         self.tell = nn.Sequential(nn.Linear(5 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
         nn.init.constant_(self.name.bias, -3.0)
-        nn.init.zeros_(last_linear(self.tell).weight)
-        nn.init.zeros_(last_linear(self.tell).bias)
+        for parameter in self.tell[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, seen: Tensor, text: Tensor, text_mask: Tensor, centers: Tensor) -> NamedHits:
         """Find what the phrase names.

@@ -107,13 +107,6 @@ class SceneLayer(nn.Module):
         return cells.transpose(1, 2).unflatten(2, (self.grid, self.grid))
 
 
-def last_linear(layers: nn.Sequential) -> nn.Linear:
-    """The last of `layers`."""
-    last = layers[-1]
-    assert isinstance(last, nn.Linear)
-    return last
-
-
 def cell_centers(grid: int) -> Tensor:
     """(N, 2) centres of the cells of a `grid` x `grid` image, x and y in [0, 1], row by row."""
     ticks = (torch.arange(grid) + 0.5) / grid

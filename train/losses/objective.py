@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from train.data.dataset import Batch
-from train.fusion import Answers
+from train.fusion.base import Answers
 from train.fusion.candidates import Comparison
 from train.losses.candidates import candidates_loss
 from train.losses.grounding import grounding_loss
