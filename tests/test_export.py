@@ -5,12 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import numpy_helper
 
 from export.bundle import publish, staging
 from export.calibrate import (
@@ -37,7 +35,7 @@ from sdk.bundle.contract import (
 )
 from sdk.bundle.manifest import Calibration
 from tests.tiny import IMAGE_SIZE, tiny_checkpoint, tiny_model
-from tests.tiny_graphs import TinyGraphs, tiny_graphs
+from tests.tiny_graphs import TinyGraphs, broken, tiny_graphs
 from train.checkpoint import CheckpointError
 from train.data.samples import Expression, Photo, spread
 from train.evaluator import Outcome
@@ -50,17 +48,6 @@ SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> TinyGraphs:
     return tiny_graphs(tmp_path_factory)
-
-
-def broken(path: Path, folder: Path) -> Path:
-    """A copy of a graph whose matrices are off by a tenth."""
-    model = onnx.load(path)
-    for weight in model.graph.initializer:
-        value = numpy_helper.to_array(weight)
-        if value.dtype == np.float32 and value.ndim > 1:
-            weight.CopyFrom(numpy_helper.from_array(value * np.float32(1.1), weight.name))
-    onnx.save(model, folder / path.name)
-    return folder / path.name
 
 
 def test_graphs_follow_the_contract_and_equal_the_model(exported: TinyGraphs) -> None:

@@ -107,7 +107,7 @@ def test_an_exported_graph_stays_near_and_keeps_its_ends(
     values = {kind: 0 for kind in (FLOAT, HALF)}
     for tensor in weights:
         values[tensor.data_type] += int(np.prod(tensor.dims))
-    assert values[HALF] > 10 * values[FLOAT]
+    assert values[HALF] > 5 * values[FLOAT]
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

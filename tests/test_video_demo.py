@@ -179,7 +179,7 @@ def test_interrupting_keeps_a_valid_pair(tmp_path: Path) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
         deadline = time.monotonic() + WAIT
-        while process.poll() is None and not written(tmp_path, ".out.*.partial.jsonl", 500):
+        while process.poll() is None and not written(tmp_path, ".out.*.partial.jsonl", 3000):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert (tmp_path / "out.jsonl").read_text() == "an older one\n"

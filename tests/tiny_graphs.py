@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from export.graphs import export_graphs
 from export.parity import Case, make_cases
@@ -77,3 +79,14 @@ def correlation(found: Arrays, wanted: Arrays) -> float:
     return min(
         float(np.corrcoef(found[name].ravel(), wanted[name].ravel())[0, 1]) for name in wanted
     )
+
+
+def broken(path: Path, folder: Path) -> Path:
+    """A copy of a graph whose matrices are off by a tenth."""
+    model = onnx.load(path)
+    for weight in model.graph.initializer:
+        value = numpy_helper.to_array(weight)
+        if value.dtype == np.float32 and value.ndim > 1:
+            weight.CopyFrom(numpy_helper.from_array(value * np.float32(1.1), weight.name))
+    onnx.save(model, folder / path.name)
+    return folder / path.name

@@ -62,11 +62,10 @@ def next_best(
     """
     count = len(taken_cxcywh)
     inside = clip_xyxy(cxcywh_to_xyxy(np.vstack([taken_cxcywh, boxes_cxcywh])), (1, 1))
-    visible = np.flatnonzero((inside[count:, 2:] > inside[count:, :2]).all(axis=1))
-    rows = np.concatenate([np.arange(count), visible + count])
-    scores = np.concatenate([np.full(count, np.inf), logits[visible]])  # those are the first kept
-    kept = rows[suppress(inside[rows], scores, most + count)]
-    return kept[kept >= count][:most] - count
+    taken, boxes = inside[:count], inside[count:]
+    visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    free = np.flatnonzero(visible & (iou_xyxy(boxes, taken) <= MOST_IOU).all(axis=1))
+    return free[suppress(boxes[free], logits[free], most)]
 
 
 def instances(

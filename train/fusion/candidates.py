@@ -277,7 +277,7 @@ class CandidatesFusion(Fusion):
         things = self.gather(things) + self.place(about)
         # Not `repeat_interleave`, whose exported graph OpenVINO 2026.4 cannot load.
         roles = zip(self.roles, self.counts, strict=True)
-        things = things + torch.cat([role.expand(count, -1) for role, count in roles])
+        things = things + torch.cat([role.expand(count, -1) for role, count in roles if count])
         biases = self.pairs(pair_features(boxes)).permute(0, 3, 1, 2)
         for layer, bias in zip(self.compare, biases.split(HEADS, dim=1), strict=True):
             things = layer(things, bias, text, text_mask)
