@@ -230,8 +230,9 @@ class CandidatesFusion(Fusion):
             present = present + taught.gather(1, answered)
         # The comparison adds to what match and detector found: it need not learn that again.
         matched = present + self.match_weight * matches.named.detach().gather(1, answered)
-        trusted = (self.detected_weight * named.known).expand(-1, found.shape[1])
-        matched = matched + F.pad(trusted, (best.shape[1], 0))
+        if self.detections is not None:
+            trusted = (self.detected_weight * named.known).expand(-1, found.shape[1])
+            matched = matched + F.pad(trusted, (best.shape[1], 0))
         return Comparison(
             to_boxes(self.centers[answered], sides[:, : one.shape[1]]),
             one.squeeze(-1) + matched,
