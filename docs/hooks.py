@@ -22,12 +22,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def carry(link: re.Match[str], page: Page, config: MkDocsConfig, files: Files) -> str:
-    """A link to a file outside docs/ as one to its copy in the site; of a folder only the name."""
+    """A link to a file outside docs/ as one to its copy in the site.
+
+    Of a folder only the name, and of a page in Markdown, which MkDocs would build.
+    """
     source = (Path(config.docs_dir) / page.file.src_uri).parent / link[2]
     source = source.resolve()
     if source.is_relative_to(config.docs_dir):
         return link[0]
-    if not source.is_file():
+    if not source.is_file() or source.suffix == ".md":
         return link[1]
     uri = f"files/{source.relative_to(ROOT).as_posix()}"
     if files.get_file_from_path(uri) is None:
