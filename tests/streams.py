@@ -9,12 +9,28 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from sdk import BackendError
+from sdk import BackendError, Grounder
 from sdk.backends.session import Session
 
 WAIT = 60.0  # seconds after which an event that never comes fails a test
+PHRASES = ["the dog", "a man in a red shirt", "cat"]
+
+
+@pytest.fixture
+def grounder(tiny_bundle: Path) -> Grounder:
+    return Grounder.load(tiny_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture
+def no_threads_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """However a test ends its stream, the threads of it have ended."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    before = streaming_threads()
+    yield
+    assert streaming_threads() - before == set()
 
 
 def numbered(number: int) -> NDArray[np.uint8]:

@@ -294,7 +294,8 @@ def test_a_video_that_is_cut_off_has_one_row_that_says_so(
     *rows, last = rows_of(tmp_path / "rows.jsonl")
     assert "of 100 that its header announces" in last["error"]
     assert 40 < last["frame"] < 60
-    assert sorted({row["frame"] for row in rows}) == list(range(0, last["frame"], 5))
+    best = [row["frame"] for row in rows if row["rank"] == 0]  # one for each of two phrases
+    assert best[::2] == best[1::2] == list(range(0, last["frame"], 5))
 
 
 def test_a_part_that_was_given_up_has_a_row_for_each_file(

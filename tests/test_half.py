@@ -13,6 +13,7 @@ from onnx import TensorProto, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from export.half import to_half
+from export.parity import deviations
 from sdk.backends.select import open_session
 from sdk.backends.tensorrt.builder import build_engine
 from sdk.backends.tensorrt.library import load_library
@@ -101,13 +102,17 @@ def test_an_exported_graph_stays_near_and_keeps_its_ends(
     to_half(source, target)
     session, before = open_session(target, "cpu"), open_session(source, "cpu")
     assert (session.inputs, session.outputs) == (before.inputs, before.outputs)
-    for case in tiny.cases_of(graph):
-        assert correlation(session.run(case.inputs), case.expected) > 0.99
+    if graph == "fusion":  # a candidate may give its place to one that scores nearly the same
+        for case in tiny.cases_of(graph):
+            assert correlation(session.run(case.inputs), case.expected) > 0.99
+    else:
+        assert max(deviations(session, tiny.cases_of(graph))) < 1e-2
     weights = [t for t in onnx.load(target).graph.initializer if t.data_type in (FLOAT, HALF)]
     values = {kind: 0 for kind in (FLOAT, HALF)}
     for tensor in weights:
         values[tensor.data_type] += int(np.prod(tensor.dims))
-    assert values[HALF] > 5 * values[FLOAT]
+    # The tiny fusion is narrow: what stays float is a larger part of it.
+    assert values[HALF] > (5 if graph == "fusion" else 10) * values[FLOAT]
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

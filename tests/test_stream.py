@@ -35,6 +35,7 @@ from sdk.bundle.manifest import Manifest, sha256_file
 from sdk.streaming.stream import StreamResult
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 from tests.streams import (
+    PHRASES,
     WAIT,
     FailsLater,
     Waits,
@@ -46,20 +47,8 @@ from tests.streams import (
     write_video,
 )
 
-PHRASES = ["the dog", "a man in a red shirt", "cat"]
-
-
-@pytest.fixture
-def grounder(tiny_bundle: Path) -> Grounder:
-    return Grounder.load(tiny_bundle, device="cpu", threads=1)
-
-
-@pytest.fixture(autouse=True)
-def no_threads_left() -> Iterator[None]:
-    """However a test ends its stream, the threads of it have ended."""
-    before = streaming_threads()
-    yield
-    assert streaming_threads() - before == set()
+pytest_plugins = ["tests.streams"]
+pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 
 @pytest.fixture

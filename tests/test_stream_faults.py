@@ -25,6 +25,7 @@ from sdk import Grounder, SourceError, StreamEnded, StreamOverflowError
 from sdk.backends.session import Session
 from sdk.inputs.sources import open_source
 from tests.streams import (
+    PHRASES,
     WAIT,
     Waits,
     address,
@@ -35,21 +36,8 @@ from tests.streams import (
     write_video,
 )
 
-PHRASES = ["the dog", "a man in a red shirt", "cat"]
-
-
-@pytest.fixture
-def grounder(tiny_bundle: Path) -> Grounder:
-    return Grounder.load(tiny_bundle, device="cpu", threads=1)
-
-
-@pytest.fixture(autouse=True)
-def no_threads_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """However a test ends its stream, the threads of it have ended."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    before = streaming_threads()
-    yield
-    assert streaming_threads() - before == set()
+pytest_plugins = ["tests.streams"]
+pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 
 def with_vision(grounder: Grounder, vision: Session) -> Grounder:

@@ -210,7 +210,7 @@ def _frames(video: Video, first: TimedFrame, name: str, path: str) -> Iterator[T
     if video.closed:
         return
     if video.live:
-        raise SourceError(f"{name} stopped sending frames; check the cable or network")
+        raise _stopped(name)
     got, announced = video.number + 1, video.announced
     if announced - got <= max(MISSING_FRAMES, MISSING_PART * announced):
         return
@@ -218,6 +218,10 @@ def _frames(video: Video, first: TimedFrame, name: str, path: str) -> Iterator[T
     if is_cut_off(path):
         raise SourceError(f"{told}, and the file is cut off; copy or record it again")
     logger.warning("%s; check that it plays to its end (ffplay)", told)
+
+
+def _stopped(name: str) -> SourceError:
+    return SourceError(f"{name} stopped sending frames; check the cable or network")
 
 
 class _Newest(Iterator[TimedFrame]):
@@ -245,9 +249,7 @@ class _Newest(Iterator[TimedFrame]):
         try:
             return self._frames.get(LIVE_TIMEOUT_SECONDS)
         except (StopIteration, Empty):
-            raise SourceError(
-                f"{self._name} stopped sending frames; check the cable or network"
-            ) from None
+            raise _stopped(self._name) from None
 
     def close(self) -> None:
         atexit.unregister(self.close)

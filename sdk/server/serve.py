@@ -147,7 +147,6 @@ def serve(
 
     `listening`: called with the address as soon as connections are taken.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s")
     _log.setLevel(logging.INFO)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = make_server(app, args.tls_cert, args.tls_key)

@@ -64,9 +64,9 @@ def grounding_loss(
         centers: (N, 2) cell centres, None for candidates without a place of their own.
         All in fractions of the network input.
 
-    `quality` is `quality_focal`; `rank` is a
-    softmax over the cells: of all cells, one of the box's must come first; `presence` makes the
-    best cell's logit, the phrase's score, the log-odds that its box is right (IoU of 0.5).
+    `quality` is `quality_focal`; `rank` is a softmax over the cells: of all cells, one of the box's
+    must come first; `presence` makes the best cell's logit, the phrase's score, the log-odds that
+    its box is right (IoU of 0.5).
     """
     if centers is None:
         positive = matched_candidate(boxes.detach(), target)
