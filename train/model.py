@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from train.data.colours import NAMES as COLOURS
 from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
 from train.fusion.base import Answers, Fusion
@@ -29,7 +30,8 @@ class GroundingModel(nn.Module):
     Args:
         visual_tokens: N, what the vision encoder gives for the image size of the run.
         dim: D, the width of the fusion.
-        detector: reads the encoder's neck; its detections are appended to the visual tokens.
+        detector: reads the encoder's neck; its detections are appended to the visual tokens, and
+            colours behind them.
         second_neck: trains beside the encoder's own neck, whose p4 and p5 it replaces as taps.
     """
 
@@ -49,7 +51,9 @@ class GroundingModel(nn.Module):
         self.detector, self.second_neck = detector, second_neck
         self.dim = dim
         width = fusion.scene_dim if isinstance(fusion, CandidatesFusion) else dim
-        self.visual_shape = (visual_tokens, width if detector is None else width + DETECTIONS)
+        if detector is not None:
+            width += DETECTIONS + len(COLOURS)
+        self.visual_shape = (visual_tokens, width)
         self.fusion = fusion
         self.eval()
 
@@ -73,13 +77,13 @@ class GroundingModel(nn.Module):
 
     def join_vision(self, features: Sequence[Tensor]) -> Tensor:
         """Kept feature maps -> visual tokens (B, N, Dv): the trained part of `encode_vision`."""
-        return torch.cat(
-            [self.fusion.prepare(self.join_taps(features)), *self.detect(features)], -1
-        )
+        return torch.cat([self.fusion.prepare(self.join_taps(features)), *self.see(features)], -1)
 
-    def detect(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Detections of feature maps, one (B, N, DETECTIONS); an empty list without a detector."""
-        return [] if self.detector is None else [self.detector(CompactVision.neck(features))]
+    def see(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Detections (B, N, DETECTIONS) and colours (B, N, COLOURS); nothing without a detector."""
+        if self.detector is None:
+            return []
+        return [self.detector(CompactVision.neck(features)), CompactVision.colours(features)]
 
     def join_taps(self, features: Sequence[Tensor]) -> Tensor:
         """What the method makes of feature maps: (B, N, D)."""
@@ -130,13 +134,13 @@ class GroundingModel(nn.Module):
         device = mask.device.type
         with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
             features = self.vision.features(photos) if isinstance(photos, Tensor) else photos
-            visual, detections = self.join_taps(features), self.detect(features)
+            visual, seen = self.join_taps(features), self.see(features)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math):
-            parts = [part[photo_of] for part in (self.fusion.prepare(visual), *detections)]
+            parts = [part[photo_of] for part in (self.fusion.prepare(visual), *seen)]
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
-            seen = parts if self.fusion.reads_parts else torch.cat(parts, -1)
-            answers = self.fusion(seen, tokens, mask.bool())
+            joined = parts if self.fusion.reads_parts else torch.cat(parts, -1)
+            answers = self.fusion(joined, tokens, mask.bool())
         return answers.float()
 
     def adapter_params(self) -> dict[str, nn.Parameter]:

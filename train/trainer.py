@@ -117,9 +117,9 @@ class Trainer:
             values = {n: v.float() for n, v in groups["average"].items()}
             if other.fusion != config.fusion:  # it starts anew, on the side network of the other
                 values = {n: v for n, v in values.items() if not n.startswith("fusion.")}
-                own = self.model.adapter_state().items()
-                values |= {n: v.detach() for n, v in own if n.startswith("fusion.")}
-            load_parameters(self.model, values, only_matching=True)
+            own = self.model.adapter_state().items()
+            anew = {n: v.detach() for n, v in own if n.startswith("fusion.")}
+            load_parameters(self.model, anew | values, only_matching=True)
         self.params = self.model.adapter_params()
         self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
         self.network, self.optimizer = self.accelerator.prepare(

@@ -1,17 +1,20 @@
-"""The colour of a labelled object, read off its pixels, where a person would not hesitate."""
+"""Colours: which one a pixel has, an object, and which ones a phrase names."""
 
 from __future__ import annotations
 
-import cv2
+import re
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from train.data.samples import Box
 
 CLEAR_SHARE = 0.5
 """Least share of the pixels that must have the colour."""
 _HUES = (("red", 8), ("orange", 20), ("yellow", 33), ("green", 85), ("blue", 130), ("purple", 150))
-"""Upper ends of OpenCV's hues (0-179); what lies above is pink up to 168, then red again."""
+"""Upper ends of hues in steps of 2 degrees; what lies above is pink up to 168, then red again."""
 NAMES = ("black", "white", "grey", "brown", *(name for name, _ in _HUES), "pink")
 _ALIKE = (
     {"black", "grey"},
@@ -26,6 +29,8 @@ _ALIKE = (
     {"purple", "pink"},
     {"purple", "blue"},
 )
+
+_NAMED = re.compile(rf"\b({'|'.join(NAMES)}|gray)\b")
 
 
 def alike(a: str, b: str) -> bool:
@@ -47,21 +52,46 @@ def clear_colour(image: NDArray[np.uint8], box: Box) -> str | None:
         int((y1 + dy) * height) : max(int((y2 - dy) * height), int((y1 + dy) * height) + 1),
         int((x1 + dx) * width) : max(int((x2 - dx) * width), int((x1 + dx) * width) + 1),
     ]
-    shares = np.bincount(named_pixels(inner).ravel(), minlength=len(NAMES)) / inner[..., 0].size
+    rgb = torch.from_numpy(inner[..., ::-1].copy()).float()
+    shares = pixel_colours(rgb.permute(2, 0, 1)[None]).mean((0, 2, 3))
     best = int(shares.argmax())
     return NAMES[best] if shares[best] >= CLEAR_SHARE else None
 
 
-def named_pixels(image: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """(H, W, 3) BGR -> (H, W) indices into NAMES."""
-    hue, saturation, value = cv2.split(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_BGR2HSV))
-    ends = [end for _, end in _HUES] + [168, 180]
-    names = [*(NAMES.index(name) for name, _ in _HUES), NAMES.index("pink"), NAMES.index("red")]
-    named = np.array(names)[np.searchsorted(ends, hue, side="right").clip(0, len(names) - 1)]
-    warm = (hue < 20) | (hue > 168)
-    named[warm & (saturation > 60) & (value < 130)] = NAMES.index("brown")
+def pixel_colours(rgb: Tensor) -> Tensor:
+    """(B, 3, H, W) RGB from 0 to 255 -> (B, len(NAMES), H, W): 1.0 for a pixel's colour, else 0.0.
+
+    By hue, saturation and value as in `cv2.cvtColor`, without its rounding.
+    """
+    red, green, blue = rgb.unbind(1)
+    value, least = rgb.amax(1), rgb.amin(1)
+    spread = (value - least).clamp(min=1e-3)
+    sector = torch.where(
+        value == green, 60 + 30 * (blue - red) / spread, 30 * (green - blue) / spread
+    )
+    blueish = (value == blue) & (value > green) & (value > red)
+    hue = torch.where(blueish, 120 + 30 * (red - green) / spread, sector)
+    hue = torch.where(hue < 0, hue + 180, hue)
+    saturation = 255 * (value - least) / value.clamp(min=1)
     pale = (saturation < 45) | (value < 50)
-    named[pale & (value >= 170)] = NAMES.index("white")
-    named[pale & (value < 170)] = NAMES.index("grey")
-    named[pale & (value < 65)] = NAMES.index("black")
-    return named
+    brown = ~pale & ((hue < 20) | (hue > 168)) & (saturation > 60) & (value < 130)
+    vivid = ~pale & ~brown
+    colours = {
+        "black": pale & (value < 65),
+        "white": pale & (value >= 170),
+        "grey": pale & (value >= 65) & (value < 170),
+        "brown": brown,
+        "pink": vivid & (hue >= 150) & (hue < 168),
+    }
+    low = 0
+    for name, high in _HUES:
+        colours[name] = vivid & (hue >= low) & (hue < high)
+        low = high
+    colours["red"] |= vivid & (hue >= 168)
+    return torch.stack([colours[name] for name in NAMES], 1).to(rgb.dtype)
+
+
+def colours_named(text: str) -> list[float]:
+    """1.0 for each of NAMES that the text has, else 0.0."""
+    words = set(_NAMED.findall(text.lower().replace("gray", "grey")))
+    return [float(name in words) for name in NAMES]

@@ -24,7 +24,7 @@ TAP_NAMES = ("c3", "c4", "c5", "p3", "p4", "p5")
 NECK_NAMES = ("p3", "p4", "p5", "n5")
 """What a detection head reads."""
 MAP_NAMES = (*TAP_NAMES, "n5")
-"""All maps; those of the neck come last."""
+"""All maps."""
 TAP_CHANNELS = {"c3": 96, "c4": 192, "c5": 384, "p3": 96, "p4": 96, "p5": 96}
 
 

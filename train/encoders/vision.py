@@ -13,13 +13,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.data.colours import pixel_colours
 from train.encoders.esnet import MAP_NAMES, NECK_NAMES, TAP_CHANNELS, TAP_NAMES, ESNet
 
 M = TypeVar("M", bound=nn.Module)
 
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""On the 0-255 scale, RGB: the compact encoder's."""
+COLOUR_PATCH = 4
+"""Pixels a side whose mean has one colour; a cell has 4 x 4 of these patches."""
+
 
 class CompactVision(nn.Module):
-    """The default's encoder: `ESNet`, six of its maps brought to stride 16 as taps."""
+    """The default's encoder: `ESNet`, six of its maps brought to stride 16 as taps, and colours."""
+
+    mean: Tensor
+    std: Tensor
 
     stride = 16
     multiple = 32
@@ -31,6 +41,8 @@ class CompactVision(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.net = ESNet()
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         # Stride-8 maps arrive as 2x2 patches: their detail is kept, in four times the channels.
         self.tap_channels = [TAP_CHANNELS[n] * (4 if n in ("c3", "p3") else 1) for n in TAP_NAMES]
 
@@ -42,7 +54,9 @@ class CompactVision(nn.Module):
 
     def features(self, image: Tensor) -> list[Tensor]:
         maps = self.net(image)
-        return [maps[name] for name in MAP_NAMES]
+        patches = F.avg_pool2d(image, COLOUR_PATCH) * self.std + self.mean
+        shares = F.avg_pool2d(pixel_colours(patches), self.stride // COLOUR_PATCH)
+        return [*(maps[name] for name in MAP_NAMES), shares]
 
     def taps(self, features: list[Tensor]) -> list[Tensor]:
         side = features[TAP_NAMES.index("p4")].shape[-1]
@@ -52,7 +66,12 @@ class CompactVision(nn.Module):
     @staticmethod
     def neck(features: Sequence[Tensor]) -> Sequence[Tensor]:
         """Of `features`, what a detection head reads: `NECK_NAMES`."""
-        return features[-len(NECK_NAMES) :]
+        return [features[MAP_NAMES.index(name)] for name in NECK_NAMES]
+
+    @staticmethod
+    def colours(features: Sequence[Tensor]) -> Tensor:
+        """Of `features`, the share of each cell that has each of `train.data.colours.NAMES`."""
+        return features[-1].flatten(2).transpose(1, 2)
 
 
 def to_grid(feature: Tensor, side: int) -> Tensor:

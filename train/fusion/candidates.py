@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
-from train.fusion.detections import NamedDetections, NamedHits, nothing_named
+from train.fusion.colours import COLOURS, ColourHits, NamedColours, no_colour_named
+from train.fusion.detections import DETECTIONS, NamedDetections, NamedHits, nothing_named
 from train.fusion.layers import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
 from train.fusion.lessons import LESSON_RANK, Lessons
 
@@ -56,6 +57,8 @@ class Matches(Tensors):
     """(P, N) logits: something that the phrase names beside it."""
     classes: Tensor
     """(P, CLASSES) logits: the detector's classes that the phrase names; (P, 0) without one."""
+    colours: Tensor
+    """(P, COLOURS) logits: the colours that the phrase names; (P, 0) without a detector."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def pair_features(boxes: Tensor) -> Tensor:
 
 
 class CandidatesFusion(Fusion):
-    """Over a square grid of `grid` x `grid` cells, `detecting` with a detector's boxes behind them.
+    """Over a square grid of `grid` x `grid` cells, `detecting` with a detector's boxes and colours
+    behind them.
 
     Returns:
         the `Comparison`.
@@ -152,6 +156,7 @@ class CandidatesFusion(Fusion):
         )
         self.narrow, self.narrow_text = nn.Linear(dim, half), nn.Linear(dim, half)
         self.detections = NamedDetections(half, dim) if detecting else None
+        self.colours = NamedColours(half, dim) if detecting else None
         self.match = nn.ModuleList(MatchLayer(half) for _ in range(MATCH_LAYERS))
         self.norm = nn.LayerNorm(half)
         self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))
@@ -192,13 +197,14 @@ class CandidatesFusion(Fusion):
     ) -> Comparison:
         """Visual tokens (1|P, N, Dv), text tokens (P, L, D) and their mask, True for words."""
         if isinstance(visual, Tensor):
-            others = visual.shape[-1] - self.scene_dim
-            visual = visual.split([self.scene_dim, others], dim=-1)
-        scene, *seen = visual
-        named = nothing_named(text, scene.shape[1])
-        if self.detections is not None:
-            named = self.detections(seen[0], text, text_mask, self.centers)
-        cells, matches, sides = self.find(scene, named, text, text_mask)
+            seen = [DETECTIONS, COLOURS] if self.detections is not None else []
+            visual = visual.split([self.scene_dim, *seen], dim=-1)
+        scene, *others = visual
+        named, painted = nothing_named(text, scene.shape[1]), no_colour_named(text, scene.shape[1])
+        if self.detections is not None and self.colours is not None:
+            named = self.detections(others[0], text, text_mask, self.centers)
+            painted = self.colours(others[1], text, text_mask)
+        cells, matches, sides = self.find(scene, named, painted, text, text_mask)
         taught = None
         if lessons is not None:
             taught = lessons.hits(scene[..., : self.dim], text, text_mask)
@@ -210,13 +216,13 @@ class CandidatesFusion(Fusion):
         sides = torch.cat([taken(sides, best), detected, taken(sides, beside)], dim=1)
         hits = named.hits.amax(-1)
         says = torch.stack([matches.named, matches.context, hits], dim=-1)
-        things = self.compared(
-            torch.cat([taken(cells, chosen), taken(scene, chosen)], dim=-1),
-            to_boxes(self.centers[chosen], sides),
-            taken(says, chosen),
-            text,
-            text_mask,
-        )
+        boxes = to_boxes(self.centers[chosen], sides).detach()
+        things = self.gather(torch.cat([taken(cells, chosen), taken(scene, chosen)], dim=-1))
+        coloured = torch.zeros_like(boxes[..., 0])
+        if self.colours is not None:
+            tint, coloured = self.colours.judged(painted, boxes, self.centers[: self.grid, 0])
+            things = things + tint
+        things = self.compared(things, boxes, taken(says, chosen), text, text_mask)
         if lessons is not None:
             things = things + things @ lessons.down @ lessons.up
         one, member = self.head(things).split([1, 1], dim=-1)
@@ -225,32 +231,41 @@ class CandidatesFusion(Fusion):
         looked = (one.softmax(1) * things).sum(1)
         evidence = [looked, text[:, 0], named.known, hits.amax(1, keepdim=True)]
         present = self.presence(torch.cat(evidence, dim=-1))
-        answered = chosen[:, : one.shape[1]]
+        count = one.shape[1]
+        answered = chosen[:, :count]
         if taught is not None:
             present = present + taught.gather(1, answered)
-        # The comparison adds to what match and detector found: it need not learn that again.
+        # The comparison adds to what match, detector and colours say: it need not learn that again.
         matched = present + self.match_weight * matches.named.detach().gather(1, answered)
+        matched = matched + coloured[:, :count]
         if self.detections is not None:
             trusted = (self.detected_weight * named.known).expand(-1, found.shape[1])
             matched = matched + F.pad(trusted, (best.shape[1], 0))
         return Comparison(
-            to_boxes(self.centers[answered], sides[:, : one.shape[1]]),
+            boxes[:, :count],
             one.squeeze(-1) + matched,
             member.squeeze(-1) + matched,
             matches,
         )
 
     def find(
-        self, scene: Tensor, named: NamedHits, text: Tensor, text_mask: Tensor
+        self,
+        scene: Tensor,
+        named: NamedHits,
+        painted: ColourHits,
+        text: Tensor,
+        text_mask: Tensor,
     ) -> tuple[Tensor, Matches, Tensor]:
         """Cells (P, N, D / 2) that have read the phrase, what they say, sides before a sigmoid."""
-        cells, text = scene[..., self.dim :] + named.told, self.narrow_text(text)
+        cells, text = scene[..., self.dim :] + named.told + painted.told, self.narrow_text(text)
         for layer in self.match:
             cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
         cells = self.norm(cells)
         logit, context, sides = self.match_head(cells).split([1, 1, 4], dim=-1)
         boxes = to_boxes(self.centers, sides)
-        matches = Matches(boxes, logit.squeeze(-1), context.squeeze(-1), named.classes)
+        matches = Matches(
+            boxes, logit.squeeze(-1), context.squeeze(-1), named.classes, painted.names
+        )
         return cells, matches, sides
 
     def choose(self, matches: Matches, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -270,12 +285,11 @@ class CandidatesFusion(Fusion):
         """Features (P, K, D) of the candidates after the comparison.
 
         Args:
-            things: (P, K + contexts, D + D / 2) features of their cells. boxes: cxcywh.
+            things: (P, K + contexts, D) features of their cells. boxes: cxcywh.
             says: (P, K + contexts, 3) what their cells say.
         """
-        boxes = boxes.detach()
         about = torch.cat([boxes, boxes[..., 2:].clamp(min=1e-3).log(), says.detach()], -1)
-        things = self.gather(things) + self.place(about)
+        things = things + self.place(about)
         # Not `repeat_interleave`, whose exported graph OpenVINO 2026.4 cannot load.
         roles = zip(self.roles, self.counts, strict=True)
         things = things + torch.cat([role.expand(count, -1) for role, count in roles if count])

@@ -1,0 +1,96 @@
+"""Colours in the side network: how much of a cell or a box has a colour that the phrase names.
+
+    shares of colours of every cell, once a frame  --+
+    words of the phrase -> colours that they name  --+-> cells: the share that is named
+                                                     +-> candidates: the same of their box's middle
+
+An encoder taught to tell classes forgets colours, so they are read off the pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from train.data.colours import NAMES
+
+COLOURS = len(NAMES)
+MIDDLE = 0.3
+"""Of a box's side: where the weight of a cell has fallen to 1/e, seen from the box's centre."""
+HIDDEN = 16
+
+
+class ColourHits(NamedTuple):
+    """What is known of the colours that P phrases name."""
+
+    told: Tensor
+    """(P, N, D), to be added to the cells."""
+    names: Tensor
+    """(P, COLOURS) logits: how much the words name each colour."""
+    asked: Tensor
+    """(P, 1) probability that any is named."""
+    shares: Tensor
+    """(P, N): how much of each cell has one that is named."""
+
+
+def no_colour_named(text: Tensor, cells: int) -> ColourHits:
+    """What there is without colours, for text tokens (P, L, D)."""
+    phrases = text.shape[0]
+    return ColourHits(
+        told=text.new_zeros(phrases, 1, 1),
+        names=text.new_zeros(phrases, 0),
+        asked=text.new_zeros(phrases, 1),
+        shares=text.new_zeros(phrases, cells),
+    )
+
+
+class NamedColours(nn.Module):
+    """Tells cells and candidates how well their colour is the one that the phrase names."""
+
+    def __init__(self, cell_dim: int, dim: int) -> None:
+        super().__init__()
+        self.name = nn.Linear(dim, COLOURS)
+        self.tell = judge(cell_dim)
+        self.judge = judge(dim + 1)
+        nn.init.constant_(self.name.bias, -3.0)
+
+    def forward(self, painted: Tensor, text: Tensor, text_mask: Tensor) -> ColourHits:
+        """Find what the phrase names.
+
+        Args:
+            painted: (1|P, N, COLOURS) shares of each cell. text: (P, L, D).
+            text_mask: (P, L), True for words.
+        """
+        names = self.name(text).masked_fill(~text_mask[..., None], -1e4).amax(1)
+        named = names.sigmoid()
+        shares = (painted * named[:, None]).sum(-1)
+        asked = named.amax(1, keepdim=True)
+        told = self.tell(torch.stack([shares, asked.expand_as(shares)], -1))
+        return ColourHits(told, names, asked, shares)
+
+    def judged(self, hits: ColourHits, boxes: Tensor, ticks: Tensor) -> tuple[Tensor, Tensor]:
+        """Candidates' boxes (P, K, 4) cxcywh -> what to add to their features, and to their logits.
+
+        Args:
+            ticks: (G,) centres of the grid's rows and columns, in fractions.
+        """
+        grid = len(ticks)
+        reach = MIDDLE * boxes[..., 2:] + 0.5 / grid
+        across, down = (
+            (-((ticks - boxes[..., i, None]) / reach[..., i, None]).square()).exp() for i in (0, 1)
+        )  # (P, K, G)
+        shares = (down @ hits.shares.unflatten(1, (grid, grid)) * across).sum(-1)
+        shares = shares / (down.sum(-1) * across.sum(-1))  # (P, K)
+        judged = self.judge(torch.stack([shares, hits.asked.expand_as(shares)], -1))
+        features, logit = judged.split([judged.shape[-1] - 1, 1], dim=-1)
+        return features, logit.squeeze(-1)
+
+
+def judge(dim: int) -> nn.Sequential:
+    """From a share and whether it is asked for to `dim` values, zeros at first."""
+    layers = nn.Sequential(nn.Linear(2, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, dim))
+    for parameter in layers[-1].parameters():
+        nn.init.zeros_(parameter)
+    return layers
