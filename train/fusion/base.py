@@ -37,7 +37,7 @@ class Fusion(nn.Module):
     """
 
     reads_parts = False
-    """In training visual tokens, detections and colours come apart: the first alone have gradients."""
+    """In training visual tokens and what comes beside them stay apart: the latter has no gradient."""
     activation_checkpointing = False
     """Compute the layers over visual tokens again in the backward pass."""
     centers: Tensor | None

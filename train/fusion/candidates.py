@@ -24,9 +24,18 @@ from torch.nn import functional as F
 
 from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
-from train.fusion.colours import COLOURS, ColourHits, NamedColours, no_colour_named
+from train.fusion.colours import COLOURS, ColourHits, NamedColours, no_colour_named, shares_in
 from train.fusion.detections import DETECTIONS, NamedDetections, NamedHits, nothing_named
-from train.fusion.layers import Attention, SceneLayer, WordAttention, cell_centers, to_boxes
+from train.fusion.layers import (
+    Attention,
+    SceneLayer,
+    WordAttention,
+    cell_centers,
+    pairwise_iou,
+    starting_at_zero,
+    taken,
+    to_boxes,
+)
 from train.fusion.lessons import LESSON_RANK, Lessons
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
@@ -37,12 +46,12 @@ names beside it."""
 MATCH_WEIGHT, DETECTED_WEIGHT = 2.0, 2.0
 """At the start, in a candidate's logits: of its cell's match, and of being a detector's box of a
 class that the phrase names."""
-TIE = 1e-6
-"""Places of the coarse levels stand in several cells with one value: the first cell is taken."""
 NOT_A_PEAK = 1e-3
 """Factor by which a cell with a better neighbour is ranked lower: it keeps the order of the rest,
 where an offset would round small differences away."""
 PAIR_FEATURES = 7
+EVIDENCE, EVIDENCE_HIDDEN = 5, 16
+"""What detector and colours say of a candidate: see `CandidatesFusion.weigh`."""
 
 
 @dataclass(frozen=True)
@@ -120,15 +129,12 @@ def pair_features(boxes: Tensor) -> Tensor:
 
     Offset in fractions of the image and of the first box, ratio of the sides, overlap of both.
     """
-    one, other = boxes[:, :, None], boxes[:, None]
-    offset = other[..., :2] - one[..., :2]
-    size, other_size = one[..., 2:].clamp(min=0.01), other[..., 2:].clamp(min=0.01)
-    low = torch.maximum(one[..., :2] - size / 2, other[..., :2] - other_size / 2)
-    high = torch.minimum(one[..., :2] + size / 2, other[..., :2] + other_size / 2)
-    shared = (high - low).clamp(min=0).prod(-1, keepdim=True)
-    iou = shared / (size.prod(-1, keepdim=True) + other_size.prod(-1, keepdim=True) - shared)
+    offset = boxes[:, None, :, :2] - boxes[:, :, None, :2]
+    size = boxes[..., 2:].clamp(min=0.01)
+    one, other = size[:, :, None], size[:, None]
+    iou = pairwise_iou(torch.cat([boxes[..., :2], size], -1))
     return torch.cat(
-        [offset, (offset / size).clamp(-4, 4), (other_size / size).log().clamp(-3, 3), iou], dim=-1
+        [offset, (offset / one).clamp(-4, 4), (other / one).log().clamp(-3, 3), iou], dim=-1
     )
 
 
@@ -155,8 +161,9 @@ class CandidatesFusion(Fusion):
             SceneLayer(dim, HEADS, grid, mix_globally=index > 0) for index in range(SCENE_LAYERS)
         )
         self.narrow, self.narrow_text = nn.Linear(dim, half), nn.Linear(dim, half)
-        self.detections = NamedDetections(half, dim) if detecting else None
+        self.detections = NamedDetections(half, dim, grid, self.counts[1]) if detecting else None
         self.colours = NamedColours(half, dim) if detecting else None
+        self.evidence = starting_at_zero(EVIDENCE, EVIDENCE_HIDDEN, dim + 1) if detecting else None
         self.match = nn.ModuleList(MatchLayer(half) for _ in range(MATCH_LAYERS))
         self.norm = nn.LayerNorm(half)
         self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))
@@ -204,42 +211,42 @@ class CandidatesFusion(Fusion):
         if self.detections is not None and self.colours is not None:
             named = self.detections(others[0], text, text_mask, self.centers)
             painted = self.colours(others[1], text, text_mask)
-        cells, matches, sides = self.find(scene, named, painted, text, text_mask)
+        cells, matches = self.find(scene, named, painted, text, text_mask)
         taught = None
         if lessons is not None:
             taught = lessons.hits(scene[..., : self.dim], text, text_mask)
             matches = replace(matches, named=matches.named + taught)
         scene = scene[..., : self.dim].expand(text.shape[0], -1, -1)
-        best, found, beside = self.choose(matches, named.hits)
-        chosen = torch.cat([best, found, beside], dim=1)  # (P, K + contexts)
-        detected = detected_sides(named, found, self.centers)
-        sides = torch.cat([taken(sides, best), detected, taken(sides, beside)], dim=1)
-        hits = named.hits.amax(-1)
-        says = torch.stack([matches.named, matches.context, hits], dim=-1)
-        boxes = to_boxes(self.centers[chosen], sides).detach()
+        best, beside = self.choose(matches)
+        chosen = torch.cat([best, named.cells, beside], dim=1)  # (P, K + contexts)
+        boxes = torch.cat(
+            [taken(matches.boxes, best), named.boxes, taken(matches.boxes, beside)], 1
+        )
+        boxes = boxes.detach()
+        says = taken(torch.stack([matches.named, matches.context, named.seen], -1), chosen)
         things = self.gather(torch.cat([taken(cells, chosen), taken(scene, chosen)], dim=-1))
-        coloured = torch.zeros_like(boxes[..., 0])
-        if self.colours is not None:
-            tint, coloured = self.colours.judged(painted, boxes, self.centers[: self.grid, 0])
-            things = things + tint
-        things = self.compared(things, boxes, taken(says, chosen), text, text_mask)
+        weighed = torch.zeros_like(says[..., 0])
+        if others:
+            more, weighed = self.weigh(named, painted, others[0], chosen, boxes)
+            things = things + more
+        things = self.compared(things, boxes, says, text, text_mask)
         if lessons is not None:
             things = things + things @ lessons.down @ lessons.up
         one, member = self.head(things).split([1, 1], dim=-1)
         # Is it here at all? One more logit from what is looked at, from the whole phrase, and from
         # whether the detector knows what is named and sees it.
         looked = (one.softmax(1) * things).sum(1)
-        evidence = [looked, text[:, 0], named.known, hits.amax(1, keepdim=True)]
-        present = self.presence(torch.cat(evidence, dim=-1))
+        known = [named.known, named.seen.amax(1, keepdim=True)]
+        present = self.presence(torch.cat([looked, text[:, 0], *known], dim=-1))
         count = one.shape[1]
         answered = chosen[:, :count]
         if taught is not None:
             present = present + taught.gather(1, answered)
         # The comparison adds to what match, detector and colours say: it need not learn that again.
         matched = present + self.match_weight * matches.named.detach().gather(1, answered)
-        matched = matched + coloured[:, :count]
+        matched = matched + weighed[:, :count]
         if self.detections is not None:
-            trusted = (self.detected_weight * named.known).expand(-1, found.shape[1])
+            trusted = (self.detected_weight * named.known).expand_as(named.hits)
             matched = matched + F.pad(trusted, (best.shape[1], 0))
         return Comparison(
             boxes[:, :count],
@@ -255,8 +262,8 @@ class CandidatesFusion(Fusion):
         painted: ColourHits,
         text: Tensor,
         text_mask: Tensor,
-    ) -> tuple[Tensor, Matches, Tensor]:
-        """Cells (P, N, D / 2) that have read the phrase, what they say, sides before a sigmoid."""
+    ) -> tuple[Tensor, Matches]:
+        """Cells (P, N, D / 2) that have read the phrase, and what they say."""
         cells, text = scene[..., self.dim :] + named.told + painted.told, self.narrow_text(text)
         for layer in self.match:
             cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
@@ -266,18 +273,31 @@ class CandidatesFusion(Fusion):
         matches = Matches(
             boxes, logit.squeeze(-1), context.squeeze(-1), named.classes, painted.names
         )
-        return cells, matches, sides
+        return cells, matches
 
-    def choose(self, matches: Matches, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cells (P, K) of candidates, of detected boxes, and of what is named beside them."""
-        rank = self.peaks(matches.named.detach().sigmoid())
-        order = torch.arange(hits.shape[1], device=hits.device)
-        detected = self.peaks(hits.detach().amax(-1) - TIE * order)
-        ranks = (rank, detected, self.peaks(matches.context.detach().sigmoid()))
-        best, found, beside = (
-            r.topk(count, dim=1).indices for r, count in zip(ranks, self.counts, strict=True)
-        )
-        return best, found, beside
+    def choose(self, matches: Matches) -> tuple[Tensor, Tensor]:
+        """Cells (P, K) of candidates, and of what is named beside them."""
+        cells, _, contexts = self.counts
+        best = self.peaks(matches.named.detach().sigmoid()).topk(cells, dim=1).indices
+        beside = self.peaks(matches.context.detach().sigmoid()).topk(contexts, dim=1).indices
+        return best, beside
+
+    def weigh(
+        self, named: NamedHits, painted: ColourHits, seen: Tensor, chosen: Tensor, boxes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What detector and colours add to candidates (P, K): features (P, K, D), logits (P, K).
+
+        Args:
+            seen: the detections. chosen: cells of the candidates.
+        """
+        assert self.detections is not None and self.evidence is not None
+        shares = shares_in(boxes, painted.shares, self.centers[: self.grid, 0])
+        hits = named.seen.gather(1, chosen)
+        rivals = self.detections.rivals(seen, named, chosen)
+        facts = [shares, painted.asked, hits, rivals, named.known]
+        facts = [fact.expand_as(shares) for fact in facts]
+        more, weighed = self.evidence(torch.stack(facts, -1)).split([self.dim, 1], dim=-1)
+        return more, weighed.squeeze(-1)
 
     def compared(
         self, things: Tensor, boxes: Tensor, says: Tensor, text: Tensor, text_mask: Tensor
@@ -303,23 +323,6 @@ class CandidatesFusion(Fusion):
         image = likely.unflatten(1, (1, self.grid, self.grid))
         peak = F.max_pool2d(image, 3, stride=1, padding=1) == image
         return torch.where(peak.flatten(1), likely, NOT_A_PEAK * likely)
-
-
-def detected_sides(named: NamedHits, cells: Tensor, centers: Tensor) -> Tensor:
-    """(P, K, 4): from the cells (P, K) to the sides of their best place's box, before a sigmoid."""
-    place = taken(named.hits, cells).argmax(-1)  # (P, K)
-    boxes = named.boxes.flatten(2).expand(cells.shape[0], -1, -1)
-    boxes = taken(boxes, cells).unflatten(2, (-1, 4))  # (P, K, PLACES, 4)
-    box = boxes.gather(2, place[..., None, None].expand(-1, -1, 1, 4)).squeeze(2)
-    center, half = box[..., :2], box[..., 2:] / 2
-    at = centers[cells]
-    sides = torch.cat([at - center + half, center + half - at], dim=-1)
-    return sides.clamp(0.002, 0.998).logit()
-
-
-def taken(values: Tensor, index: Tensor) -> Tensor:
-    """(P, N, C) and (P, K) -> (P, K, C): the rows of `values` that `index` names."""
-    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
 
 
 def start_candidates(match: nn.Sequential, head: nn.Sequential, presence: nn.Sequential) -> None:

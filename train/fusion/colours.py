@@ -2,7 +2,7 @@
 
     shares of colours of every cell, once a frame  --+
     words of the phrase -> colours that they name  --+-> cells: the share that is named
-                                                     +-> candidates: the same of their box's middle
+                                                     +-> boxes: the same of their middle
 
 An encoder taught to tell classes forgets colours, so they are read off the pixels.
 """
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from train.data.colours import NAMES
+from train.fusion.layers import starting_at_zero
 
 COLOURS = len(NAMES)
 MIDDLE = 0.3
@@ -47,13 +48,12 @@ def no_colour_named(text: Tensor, cells: int) -> ColourHits:
 
 
 class NamedColours(nn.Module):
-    """Tells cells and candidates how well their colour is the one that the phrase names."""
+    """Tells cells how much of them has a colour that the phrase names."""
 
     def __init__(self, cell_dim: int, dim: int) -> None:
         super().__init__()
         self.name = nn.Linear(dim, COLOURS)
-        self.tell = judge(cell_dim)
-        self.judge = judge(dim + 1)
+        self.tell = starting_at_zero(2, HIDDEN, cell_dim)
         nn.init.constant_(self.name.bias, -3.0)
 
     def forward(self, painted: Tensor, text: Tensor, text_mask: Tensor) -> ColourHits:
@@ -70,27 +70,17 @@ class NamedColours(nn.Module):
         told = self.tell(torch.stack([shares, asked.expand_as(shares)], -1))
         return ColourHits(told, names, asked, shares)
 
-    def judged(self, hits: ColourHits, boxes: Tensor, ticks: Tensor) -> tuple[Tensor, Tensor]:
-        """Candidates' boxes (P, K, 4) cxcywh -> what to add to their features, and to their logits.
 
-        Args:
-            ticks: (G,) centres of the grid's rows and columns, in fractions.
-        """
-        grid = len(ticks)
-        reach = MIDDLE * boxes[..., 2:] + 0.5 / grid
-        across, down = (
-            (-((ticks - boxes[..., i, None]) / reach[..., i, None]).square()).exp() for i in (0, 1)
-        )  # (P, K, G)
-        shares = (down @ hits.shares.unflatten(1, (grid, grid)) * across).sum(-1)
-        shares = shares / (down.sum(-1) * across.sum(-1))  # (P, K)
-        judged = self.judge(torch.stack([shares, hits.asked.expand_as(shares)], -1))
-        features, logit = judged.split([judged.shape[-1] - 1, 1], dim=-1)
-        return features, logit.squeeze(-1)
+def shares_in(boxes: Tensor, shares: Tensor, ticks: Tensor) -> Tensor:
+    """Mean (P, K) of the cells' shares (P, G * G) over the middle of boxes (P, K, 4), cxcywh.
 
-
-def judge(dim: int) -> nn.Sequential:
-    """From a share and whether it is asked for to `dim` values, zeros at first."""
-    layers = nn.Sequential(nn.Linear(2, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, dim))
-    for parameter in layers[-1].parameters():
-        nn.init.zeros_(parameter)
-    return layers
+    Args:
+        ticks: (G,) centres of the grid's rows and columns, fractions of the network input.
+    """
+    grid = len(ticks)
+    reach = MIDDLE * boxes[..., 2:] + 0.5 / grid
+    across, down = (
+        (-((ticks - boxes[..., i, None]) / reach[..., i, None]).square()).exp() for i in (0, 1)
+    )  # (P, K, G)
+    summed = (down @ shares.unflatten(1, (grid, grid)) * across).sum(-1)
+    return summed / (down.sum(-1) * across.sum(-1))

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from train.data.coco import COCO_CLASSES
 from train.encoders.esnet import conv, depthwise, downsample
+from train.fusion.layers import pairwise_iou, taken
 
 CLASSES = len(COCO_CLASSES)
 BINS = 8
@@ -26,6 +27,12 @@ BINS = 8
 PLACES = 7
 DETECTIONS = PLACES * (CLASSES + 4)
 """Channels of `DetectionHead.forward`."""
+POOL = 48
+"""Places among which the best boxes are looked for."""
+SAME = 0.7
+"""IoU from which two boxes are of one thing."""
+COVERED = 1 - 1e-3
+"""What a box that overlaps a better one loses of its rank."""
 
 
 class LevelOutputs(NamedTuple):
@@ -105,12 +112,21 @@ class NamedHits(NamedTuple):
     """(P, N, D), to be added to the cells."""
     classes: Tensor
     """(P, CLASSES) logits: how much the words name each class."""
-    hits: Tensor
-    """(P, N, PLACES) probabilities that a place holds what is named."""
+    named: Tensor
+    """(P, CLASSES) probabilities of the same; what is left of one is for none of them."""
+    seen: Tensor
+    """(P, N) the highest probability that a place of the cell holds what is named."""
+    cells: Tensor
+    """(P, K) cells of the best boxes."""
     boxes: Tensor
-    """(1|P, N, PLACES, 4) cxcywh of the places."""
-    known: Tensor
-    """(P, 1) probability that the phrase names one of the classes at all."""
+    """(P, K, 4) cxcywh of the best boxes, no two of one thing."""
+    hits: Tensor
+    """(P, K) probabilities that they hold what is named."""
+
+    @property
+    def known(self) -> Tensor:
+        """(P, 1) probability that the phrase names one of the classes at all."""
+        return self.named.sum(-1, keepdim=True)
 
 
 def nothing_named(text: Tensor, cells: int) -> NamedHits:
@@ -119,25 +135,37 @@ def nothing_named(text: Tensor, cells: int) -> NamedHits:
     return NamedHits(
         told=text.new_zeros(phrases, 1, 1),
         classes=text.new_zeros(phrases, 0),
-        hits=text.new_zeros(phrases, cells, 1),
-        boxes=text.new_zeros(1, cells, 1, 4),
-        known=text.new_zeros(phrases, 1),
+        named=text.new_zeros(phrases, 0),
+        seen=text.new_zeros(phrases, cells),
+        cells=torch.zeros(phrases, 0, dtype=torch.long, device=text.device),
+        boxes=text.new_zeros(phrases, 0, 4),
+        hits=text.new_zeros(phrases, 0),
     )
 
 
 class NamedDetections(nn.Module):
     """Which of the detections the phrase names, as something to add to each cell (P, N, D).
 
-    A place tells its class's probability and its box as seen from the cell.
+    A place tells its class's probability and its box as seen from the cell. The best `count` boxes
+    come without those that overlap a better one, as in Fast NMS (Bolya et al., arXiv:1904.02689).
     """
 
-    def __init__(self, dim: int, text_dim: int) -> None:
+    cell_of: Tensor
+    once: Tensor
+
+    def __init__(self, dim: int, text_dim: int, grid: int, count: int) -> None:
         super().__init__()
+        self.count = count
         self.name = nn.Linear(text_dim, CLASSES)
         self.tell = nn.Sequential(nn.Linear(5 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
         nn.init.constant_(self.name.bias, -3.0)
         for parameter in self.tell[-1].parameters():
             nn.init.zeros_(parameter)
+        cells = torch.arange(grid * grid)
+        row, column = cells // grid, cells % grid
+        copied = [(row % step == 0) & (column % step == 0) for step in (1, 1, 1, 1, 1, 2, 4)]
+        self.register_buffer("cell_of", cells.repeat_interleave(PLACES), persistent=False)
+        self.register_buffer("once", torch.stack(copied, 1).flatten().float(), persistent=False)
 
     def forward(self, seen: Tensor, text: Tensor, text_mask: Tensor, centers: Tensor) -> NamedHits:
         """Find what the phrase names.
@@ -153,4 +181,23 @@ class NamedDetections(nn.Module):
         hits = hits.unflatten(1, (-1, PLACES))  # (P, N, PLACES, 1)
         nearby = torch.cat([boxes[..., :2] - centers[:, None], boxes[..., 2:]], dim=-1)
         told = self.tell(torch.cat([hits, hits * nearby], dim=-1).flatten(2))
-        return NamedHits(told, names, hits.squeeze(-1), boxes, named.sum(-1, keepdim=True))
+        hits = hits.squeeze(-1)
+        best = self.best(hits.flatten(1).detach(), boxes.flatten(1, 2))
+        return NamedHits(told, names, named, hits.amax(-1), *best)
+
+    def best(self, hits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the places (P, N * PLACES) the best ones: cells, boxes and hits.
+
+        A place of a coarse level stands in several cells and counts `once`.
+        """
+        likely, place = (hits * self.once).topk(min(POOL, hits.shape[1]), dim=1)
+        boxes = taken(boxes, place)
+        better = torch.ones(2 * [place.shape[1]], device=hits.device).tril(-1)
+        covered = ((pairwise_iou(boxes).squeeze(-1) > SAME) * better).amax(-1)
+        _, rank = (likely * (1 - COVERED * covered)).topk(self.count, dim=1)
+        return self.cell_of[place.gather(1, rank)], taken(boxes, rank), likely.gather(1, rank)
+
+    def rivals(self, seen: Tensor, named: NamedHits, cells: Tensor) -> Tensor:
+        """(P, K): how likely each of the cells (P, K) holds a class that is not named."""
+        places = taken(seen, cells).unflatten(2, (PLACES, -1))[..., :CLASSES]
+        return (places.amax(2) * (1 - named.named[:, None])).amax(-1)

@@ -118,3 +118,27 @@ def to_boxes(centers: Tensor, sides: Tensor) -> Tensor:
     left_top, right_bottom = sides.sigmoid().chunk(2, dim=-1)
     center = centers + (right_bottom - left_top) / 2
     return torch.cat([center, left_top + right_bottom], dim=-1)
+
+
+def pairwise_iou(boxes: Tensor) -> Tensor:
+    """(P, K, 4) cxcywh -> (P, K, K, 1) IoU of each with each."""
+    size = boxes[..., 2:]
+    low, high = boxes[..., :2] - size / 2, boxes[..., :2] + size / 2
+    low = torch.maximum(low[:, :, None], low[:, None])
+    shared = (torch.minimum(high[:, :, None], high[:, None]) - low).clamp(min=0)
+    inter, area = shared.prod(-1, keepdim=True), size.prod(-1, keepdim=True)
+    return inter / (area[:, :, None] + area[:, None] - inter).clamp(min=1e-6)
+
+
+def taken(values: Tensor, index: Tensor) -> Tensor:
+    """(1|P, N, C) and (P, K) -> (P, K, C): the rows of `values` that `index` names."""
+    values = values.expand(len(index), -1, -1)
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def starting_at_zero(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """A hidden layer with ReLU; zeros come out until it has learned something."""
+    layers = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+    for parameter in layers[-1].parameters():
+        nn.init.zeros_(parameter)
+    return layers
