@@ -11,6 +11,7 @@ from sdk.bundle.lessons import nothing_taught
 from tests.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.test_train import steps, trainer
 from train.fusion.candidates import CandidatesFusion, Comparison, Matches, pair_features
+from train.fusion.colours import COLOURS
 from train.fusion.detections import DETECTIONS
 from train.fusion.lessons import Lessons, unit
 from train.losses.candidates import meant_terms
@@ -24,7 +25,8 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
     fusion = build()
     with torch.no_grad():
         scene = fusion.prepare(cells)
-    return torch.cat([scene, torch.rand(*cells.shape[:2], DETECTIONS)], -1), text, mask
+    seen = torch.rand(*cells.shape[:2], DETECTIONS + COLOURS)
+    return torch.cat([scene, seen], -1), text, mask
 
 
 def build() -> CandidatesFusion:
@@ -128,7 +130,7 @@ def comparison(logits: list[float], members: list[float] | None = None) -> Compa
     """Three candidates: left, right, and right once more but badly."""
     boxes = torch.tensor([[[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4], [0.8, 0.8, 0.1, 0.1]]])
     one, member = (torch.tensor([row]) for row in (logits, members or logits))
-    return Comparison(boxes, one, member, Matches(boxes, one, member, torch.zeros(1, 0)))
+    return Comparison(boxes, one, member, Matches(boxes, one, member, *2 * [torch.zeros(1, 0)]))
 
 
 def terms(answer: Comparison, answers: Tensor, *, counted: bool = True) -> dict[str, float]:

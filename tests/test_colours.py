@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data.colours import NAMES, alike, clear_colour
+from train.data.colours import NAMES, alike, clear_colour, colours_named, pixel_colours
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 # RGB values of CSS or of common colour tables, in the middle of what the name means.
@@ -90,3 +91,18 @@ def test_colours_that_may_pass_for_each_other() -> None:
         assert alike(a, b) or a != b
     assert alike("red", "orange") and alike("black", "grey") and alike("purple", "pink")
     assert not alike("red", "blue") and not alike("black", "white")
+
+
+@given(st.tuples(*3 * [st.integers(0, 255)]))
+def test_a_pixel_has_one_colour(rgb: tuple[int, int, int]) -> None:
+    colours = pixel_colours(torch.tensor(rgb, dtype=torch.float32)[None, :, None, None])
+    assert colours.shape == (1, len(NAMES), 1, 1)
+    assert colours.sum() == 1 and set(colours.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_a_phrase_names_the_colours_that_it_says_as_words() -> None:
+    def named(text: str) -> set[str]:
+        return {name for name, said in zip(NAMES, colours_named(text), strict=True) if said}
+
+    assert named("a Gray cat, blue eyes") == {"grey", "blue"}
+    assert named("the blackboard and the reddish orangutan") == set()

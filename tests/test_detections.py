@@ -6,7 +6,7 @@ import onnx
 import pytest
 import torch
 from onnx import helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from train.data.coco import COCO_CLASSES, NONE, UNKNOWN, class_of
 from train.data.samples import Expression
@@ -21,7 +21,7 @@ from train.fusion.detections import CLASSES, PLACES, DetectionHead, NamedDetecti
 from train.fusion.layers import cell_centers
 from train.losses.grounding import naming_loss
 
-DIM, GRID = 16, 4
+DIM, GRID, COUNT = 16, 4, 6
 
 
 def lively(module: nn.Module) -> nn.Module:
@@ -115,7 +115,7 @@ def test_a_cell_has_the_places_that_lie_in_it(
 def named_detections() -> NamedDetections:
     """Word k, one-hot, names class k and no other."""
     torch.manual_seed(0)
-    module = NamedDetections(DIM, DIM)
+    module = NamedDetections(DIM, DIM, GRID, COUNT)
     nn.init.normal_(module.tell[-1].weight)
     with torch.no_grad():
         module.name.weight.zero_()
@@ -129,22 +129,57 @@ def test_a_phrase_is_told_of_the_class_that_it_names_and_of_no_other() -> None:
     module, centers = named_detections(), cell_centers(GRID)
     text, mask = torch.eye(DIM)[[3, 5]][None], torch.tensor([[True, False]])
     seen = torch.rand(1, GRID**2, PLACES * (CLASSES + 4))
-    told, names, hits, boxes, known = module(seen, text, mask, centers)
-    assert told.shape == (1, GRID**2, DIM) and names.shape == (1, CLASSES)
-    assert names[0].argmax() == 3 and names[0, 5] < 0  # the second word is padding
+    named = module(seen, text, mask, centers)
+    assert named.told.shape == (1, GRID**2, DIM) and named.classes.shape == (1, CLASSES)
+    assert named.classes[0].argmax() == 3 and named.classes[0, 5] < 0  # the second is padding
+    assert named.known[0, 0] > 0.99
     places = seen.unflatten(2, (PLACES, -1))
-    assert known[0, 0] > 0.99 and torch.equal(boxes, places[..., CLASSES:])
-    torch.testing.assert_close(hits, places[..., 3], atol=1e-3, rtol=0)
+    torch.testing.assert_close(named.seen, places[..., 3].amax(-1), atol=1e-3, rtol=0)
     for label, matters in ((3, True), (5, False), (70, False)):
         changed = seen.clone().unflatten(2, (PLACES, -1))
         changed[0, 7, 2, label] += 1.0
-        after, *_ = module(changed.flatten(2), text, mask, centers)
-        differs = (after - told).abs().amax(-1)[0] > 1e-3
+        after = module(changed.flatten(2), text, mask, centers).told
+        differs = (after - named.told).abs().amax(-1)[0] > 1e-3
         assert differs.nonzero().flatten().tolist() == ([7] if matters else [])
 
 
+def detected(*found: tuple[int, int, int, float, tuple[float, ...]]) -> Tensor:
+    """Nothing but these: cell, place, class, probability, box."""
+    seen = torch.zeros(1, GRID**2, PLACES, CLASSES + 4)
+    for cell, place, label, probability, box in found:
+        seen[0, cell, place, label] = probability
+        seen[0, cell, place, CLASSES:] = torch.tensor(box)
+    return seen.flatten(2)
+
+
+@torch.no_grad()
+def test_the_best_boxes_are_of_one_thing_each() -> None:
+    left, right, near = (0.2, 0.5, 0.2, 0.4), (0.8, 0.5, 0.2, 0.4), (0.21, 0.5, 0.2, 0.4)
+    seen = detected(
+        (0, 4, 3, 0.9, left), (1, 4, 3, 0.8, near), (2, 0, 3, 0.7, right), (3, 4, 5, 0.95, right)
+    )
+    text, mask = torch.eye(DIM)[[3]][None], torch.ones(1, 1, dtype=torch.bool)
+    module, centers = named_detections(), cell_centers(GRID)
+    named = module(seen, text, mask, centers)
+    assert named.cells.shape == (1, COUNT) and named.cells[0, :2].tolist() == [0, 2]
+    torch.testing.assert_close(named.boxes[0, :2], torch.tensor([left, right]))
+    torch.testing.assert_close(named.hits[0, :2], torch.tensor([0.9, 0.7]), atol=1e-3, rtol=0)
+    cells = torch.tensor([[0, 3]])
+    rivals = module.rivals(seen, named, cells)
+    torch.testing.assert_close(rivals, torch.tensor([[0.0, 0.95]]), atol=1e-2, rtol=0)
+
+
+@torch.no_grad()
+def test_a_coarse_place_counts_once_although_it_stands_in_several_cells() -> None:
+    box = (0.5, 0.5, 0.5, 0.5)
+    copies = [(cell, 5, 3, 0.9, box) for cell in (0, 1, GRID, GRID + 1)]
+    text, mask = torch.eye(DIM)[[3]][None], torch.ones(1, 1, dtype=torch.bool)
+    named = named_detections()(detected(*copies), text, mask, cell_centers(GRID))
+    assert named.hits[0, 0] > 0.89 and named.hits[0, 1:].max() < 0.1
+
+
 def test_at_the_start_nothing_is_told() -> None:
-    module = NamedDetections(DIM, DIM)
+    module = NamedDetections(DIM, DIM, GRID, COUNT)
     text, mask = torch.randn(2, 3, DIM), torch.ones(2, 3, dtype=torch.bool)
     seen = torch.rand(2, GRID**2, PLACES * (CLASSES + 4))
     assert not module(seen, text, mask, cell_centers(GRID))[0].any()

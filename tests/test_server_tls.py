@@ -1,17 +1,12 @@
 """`grounder serve` over TLS, and what it warns of."""
 
-import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 from numpy.typing import NDArray
 
 from sdk import Grounder, GroundingError
@@ -24,22 +19,12 @@ pytest_plugins = ["tests.serving"]
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[str, str]:
-    """Files of a certificate for 127.0.0.1 and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "grounder")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    hosts = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(hosts, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    form, no_password = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (tmp_path / "cert.pem").write_bytes(made.public_bytes(pem))
-    (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, form, no_password))
+    """Files of a certificate for 127.0.0.1 and of its key; who signed it is beside them."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    made = authority.issue_cert("127.0.0.1")
+    made.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    made.private_key_pem.write_to_path(tmp_path / "key.pem")
     return str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
 
 
@@ -49,7 +34,8 @@ def test_it_answers_over_tls(
     fields = {"image": ("x", png(frame)), "phrases": (None, "cat")}
     with serving(grounder, tls=certificate) as address:
         assert address.startswith("https://127.0.0.1:")
-        trust = ssl.create_default_context(cafile=certificate[0])
+        authority = Path(certificate[0]).with_name("authority.pem")
+        trust = ssl.create_default_context(cafile=authority)
         origin = {"Origin": address}
         with httpx.Client(verify=trust, timeout=30, headers=origin) as client:
             assert results_of(client.post(f"{address}/v1/ground", files=fields))

@@ -37,7 +37,7 @@ class Fusion(nn.Module):
     """
 
     reads_parts = False
-    """In training visual tokens and what comes beside them stay apart: the latter has no gradient."""
+    """In training visual tokens come apart from what is beside them, which has no gradient."""
     activation_checkpointing = False
     """Compute the layers over visual tokens again in the backward pass."""
     centers: Tensor | None

@@ -1,0 +1,63 @@
+"""Colours of cells and boxes: read off the pixels, told where a phrase names them."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from train.build import preprocess_for
+from train.config import TrainConfig
+from train.data.colours import NAMES
+from train.encoders.vision import CompactVision
+from train.fusion.colours import COLOURS, NamedColours, shares_in
+
+DIM, GRID = 16, 4
+RED, BLUE = NAMES.index("red"), NAMES.index("blue")
+
+
+@torch.no_grad()
+def test_the_encoder_gives_the_colours_of_the_frame() -> None:
+    frame = np.full((90, 120, 3), (30, 20, 220), np.uint8)  # BGR
+    frame[:, 60:] = (200, 60, 30)
+    image = torch.from_numpy(preprocess_for(TrainConfig(image_size=64)).tensor(frame))
+    shares = CompactVision.colours(CompactVision().features(image))
+    assert shares.shape == (1, GRID**2, COLOURS)
+    grid = shares.unflatten(1, (GRID, GRID))[0]
+    assert (grid[:, :2, RED] == 1).all() and (grid[:, 2:, BLUE] == 1).all()
+    assert torch.equal(shares.sum(-1), torch.ones(1, GRID**2))
+
+
+@torch.no_grad()
+def test_cells_are_told_of_the_colour_that_is_named_and_of_no_other() -> None:
+    torch.manual_seed(0)
+    module = NamedColours(DIM, DIM)
+    nn.init.normal_(module.tell[-1].weight)
+    module.name.weight.zero_()
+    module.name.weight[:, :COLOURS] = 20 * torch.eye(COLOURS)  # word k, one-hot, names colour k
+    module.name.bias.fill_(-10)
+    text, mask = torch.eye(DIM)[[RED, BLUE]][None], torch.tensor([[True, False]])
+    painted = torch.zeros(1, GRID**2, COLOURS)
+    painted[0, 5, RED], painted[0, 6, BLUE] = 0.75, 1.0
+    hits = module(painted, text, mask)
+    assert hits.asked[0, 0] > 0.99 and hits.names[0].argmax() == RED
+    assert hits.shares.argmax() == 5 and hits.shares[0, 6] < 1e-2
+    differs = (hits.told - hits.told[:, :1]).abs().amax(-1)[0] > 1e-2
+    assert differs.nonzero().flatten().tolist() == [5]
+
+
+def test_at_the_start_nothing_is_told() -> None:
+    module = NamedColours(DIM, DIM)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    assert not module(torch.rand(1, 9, COLOURS), torch.randn(2, 3, DIM), mask).told.any()
+
+
+def test_a_box_has_the_share_of_its_middle() -> None:
+    shares = torch.zeros(1, 20, 20)
+    shares[:, 4:16, :10] = 1.0  # rows are y: the left half, neither top nor bottom
+    ticks = (torch.arange(20) + 0.5) / 20
+    boxes = torch.tensor([[[0.25, 0.5, 0.4, 0.4], [0.75, 0.5, 0.4, 0.4], [0.5, 0.5, 0.6, 0.2]]])
+    left, right, both = shares_in(boxes, shares.flatten(1), ticks)[0].tolist()
+    assert left > 0.95 and right < 0.05 and 0.4 < both < 0.6
+    point = torch.tensor([[[0.225, 0.225, 0.0, 0.0]]])
+    one = torch.zeros(1, 20, 20)
+    one[0, 4, 4] = 1.0
+    assert shares_in(point, one.flatten(1), ticks) > 0.7
