@@ -30,7 +30,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
+
 BLOCK = re.compile(
     r"^(?P<slow><!-- slow -->\n)?```(?P<kind>python|sh)\n(?P<code>.*?)^```\n"
     r"(?:\n```text\n(?P<printed>.*?)^```\n)?",

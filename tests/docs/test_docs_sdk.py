@@ -1,0 +1,68 @@
+"""Every snippet of docs/sdk.md, run in its order with the default bundle and a real picture."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sdk.geometry.boxes import iou_xyxy
+from tests.doc_pages import PageRun, blocks
+from tests.paths import ROOT
+
+SNIPPETS = blocks(ROOT / "docs/sdk.md")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The names that the snippets leave, and the `folder` they ran in."""
+    run = PageRun(tmp_path_factory.mktemp("docs"))
+    for snippet in SNIPPETS:
+        if "to_supervision" not in snippet.code:  # it has a test of its own
+            run.run(snippet)
+    return {**run.names, "folder": run.folder}
+
+
+def test_what_the_page_shows_is_there(ran: dict[str, Any]) -> None:
+    found = {result.text: result.found for result in ran["results"]}
+    assert found == {"the woman": True, "the head": True, "a giraffe": False}
+    left, top, right, bottom = ran["woman"].box
+    assert 0 <= left < right <= 512 and 0 <= top < bottom <= 512
+    assert ran["woman"] == ran["results"][0]
+
+
+def test_the_head_is_found_within_the_woman(ran: dict[str, Any]) -> None:
+    """In the picture it is at (140, 10) to (285, 195), give or take the hair."""
+    assert ran["head"].found
+    assert iou_xyxy([ran["head"].box], [(140, 10, 285, 195)]) > 0.5
+
+
+def test_alternatives(ran: dict[str, Any]) -> None:
+    suit = ran["suit"]
+    assert len(suit.alternatives) == 3
+    left, top, right, bottom = suit.box  # from the collar down
+    assert suit.found and left < 60 and 80 < top < 160 and right > 300 and bottom > 450
+
+
+def test_the_stream_gave_every_frame(ran: dict[str, Any]) -> None:
+    assert ran["seen"].number == 4
+    assert ran["first"].text == "the flag on the left"  # as the phrases were when it ended
+    assert not ran["second"].found
+
+
+def test_files(ran: dict[str, Any]) -> None:
+    (line,) = (ran["folder"] / "results.jsonl").read_text().splitlines()
+    assert [result["text"] for result in json.loads(line)["results"]] == [
+        "the woman",
+        "the head",
+        "a giraffe",
+    ]
+    assert (ran["folder"] / "woman.png").stat().st_size > 1000
+    assert [row["category_id"] for row in ran["rows"]] == [0, 1, 2]
+
+
+def test_supervision(ran: dict[str, Any]) -> None:
+    pytest.importorskip("supervision", reason="an optional package")
+    (code,) = (snippet.code for snippet in SNIPPETS if "to_supervision" in snippet.code)
+    names = dict(ran)
+    exec(code, names)
+    assert names["detections"].data["class_name"].tolist() == ["the woman", "the head"]
