@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> None:
     grounder = load_grounder(args)
     info = grounder.info
     print(
-        f"grounder {sdk.__version__}, bundle {info['name']!r} ({info['bytes'] / 1e6:.1f} MB, "
-        f"{info['precision']}) on {info['device']}\n"
+        f"grounder {sdk.__version__}, bundle {info.name!r} ({info.bytes / 1e6:.1f} MB, "
+        f"{info.precision}) on {info.device}\n"
     )
     widest = max(len(phrase) for phrases in PHOTOS.values() for phrase in phrases)
     print(f"{'':<{widest}}    {'ms':>5}  score   left    top  right bottom")

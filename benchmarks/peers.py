@@ -68,7 +68,7 @@ def grounder(*, seen: bool) -> Model:
         asked = range(phrases) if seen else [next(numbers) for _ in range(phrases)]
         return ours.ground(frame, [f"the dog number {number}" for number in asked])
 
-    return Model(ours.info["input_size_wh"], ours.info["bytes"] / 1e6, ask)
+    return Model(ours.info.input_size_wh, ours.info.bytes / 1e6, ask)
 
 
 def grounding_dino() -> Model:

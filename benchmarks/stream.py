@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
             "camera_fps": args.fps,
             "threads": args.threads,
             "phrase": phrase,
-            "bundle": grounder.info["name"],
+            "bundle": grounder.info.name,
         },
         "tracker_ms": {boxes: tracker_ms(video, boxes) for boxes in (1, 5, 20)},
         "every frame grounded": steadiness(

@@ -11,7 +11,7 @@ per phrase (a bounded cache keeps its tokens), the fusion graph once per questio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple, overload
 
 from sdk._internal.closing import Closing
 from sdk.backends.select import open_bundle
@@ -30,6 +30,7 @@ from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import BundleNotFoundError, ClosedError
 from sdk.geometry.decode import check_alternatives
+from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
 from sdk.results import Grounding
@@ -71,8 +72,8 @@ class Grounder(Closing):
             {"H": manifest.preprocess.height, "W": manifest.preprocess.width},
         )
         self.manifest = manifest
-        self.info = _info(manifest, sessions, precision)
-        """What is loaded: name, method, encoders, device, precision, sizes, and each graph's."""
+        self.info = describe(manifest, sessions, precision)
+        """What is loaded."""
         self._tokenizer = tokenizer
         encode = phrase_encoder(manifest, tokenizer, sessions[TEXT.name], speller, known_words)
         self._loaded: _Loaded | None = _Loaded(dict(sessions), encode)
@@ -254,24 +255,3 @@ class _Loaded(NamedTuple):
 
     sessions: dict[str, Session]
     encode: Callable[[str], EncodedPhrase]
-
-
-def _info(manifest: Manifest, sessions: Mapping[str, Session], precision: str) -> dict[str, Any]:
-    graphs = {
-        graph: {
-            "device": sessions[graph].device,
-            "precision": manifest.precisions[precision][graph],
-            "bytes": file.bytes,
-        }
-        for graph, file in manifest.graph_files(precision).items()
-    }
-    return {
-        "name": manifest.name,
-        "method": manifest.method,
-        "encoders": {"vision": manifest.encoders.vision, "text": manifest.encoders.text},
-        "input_size_wh": (manifest.preprocess.width, manifest.preprocess.height),
-        "device": sessions[VISION.name].device,
-        "precision": precision,
-        "bytes": sum(file.bytes for file in manifest.graph_files(precision).values()),
-        "graphs": graphs,
-    }

@@ -31,7 +31,7 @@ class PrecisionSwitch(Closing):
         if self._loading:
             return
         name = self._next()
-        if name == self._grounder.info["precision"]:
+        if name == self._grounder.info.precision:
             self._say(f"{name} is all that this bundle has for this device")
             return
         self._say(f"loading {name}")
@@ -60,13 +60,13 @@ class PrecisionSwitch(Closing):
         self._pool.shutdown()
 
     def _next(self) -> str:
-        at = self._names.index(self._grounder.info["precision"])
+        at = self._names.index(self._grounder.info.precision)
         return self._names[(at + 1) % len(self._names)]
 
 
 def _described(grounder: Grounder, before: Grounder) -> str:
-    name = grounder.info["precision"]
+    name = grounder.info.precision
     files = grounder.manifest.precisions
-    if files[name] == files[before.info["precision"]]:
-        return f"{name}: the same files as {before.info['precision']} in this bundle"
-    return f"{name}, on {grounder.info['device']}"
+    if files[name] == files[before.info.precision]:
+        return f"{name}: the same files as {before.info.precision} in this bundle"
+    return f"{name}, on {grounder.info.device}"

@@ -209,11 +209,11 @@ class Session:
             rates=(
                 f"{self._meter.fps:.1f} frames/s shown",
                 f"{self._meter.groundings_per_second:.1f} groundings/s",
-                f"{info['precision']} on {info['device']}{size}",
+                f"{info.precision} on {info.device}{size}",
             ),
             samples=self._meter.samples,
             reasons=self._reasons(),
-            precision=info["precision"],
+            precision=info.precision,
             loading=self._switch.loading,
             recorded=self._recorder.seconds,
             notice=self._notice(),

@@ -123,8 +123,8 @@ def _settings(job: "Job") -> dict[str, Any]:
     return {
         "grounder": sdk.__version__,
         "bundle": sha256_file(bundle / MANIFEST_NAME),
-        "device": grounder.info["device"],
-        "precision": grounder.info["precision"],
+        "device": grounder.info.device,
+        "precision": grounder.info.precision,
         "phrases": list(job.phrases),
         "alternatives": job.alternatives,
         "every": job.sampling.every,

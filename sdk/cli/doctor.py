@@ -6,6 +6,7 @@ The options of `Grounder.load` are those of `grounder ground`: the report says w
 """
 
 import argparse
+import dataclasses
 import json
 import shlex
 import sys
@@ -115,8 +116,8 @@ def _engines(args: argparse.Namespace) -> Finding:
 
 def _graphs(grounder: "Grounder") -> str:
     """As "vision cpu fp32, text cpu int8, fusion cpu fp32"."""
-    graphs = grounder.info["graphs"].items()
-    return ", ".join(f"{name} {one['device']} {one['precision']}" for name, one in graphs)
+    graphs = grounder.info.graphs.items()
+    return ", ".join(f"{name} {one.device} {one.precision}" for name, one in graphs)
 
 
 def _try_bundle(args: argparse.Namespace) -> dict[str, Finding]:
@@ -130,8 +131,8 @@ def _try_bundle(args: argparse.Namespace) -> dict[str, Finding]:
         with suppress(PhraseError):  # a vocabulary of another language
             view.ground("the person on the left")
     info = grounder.info
-    text = f"{info['name']}, {info['bytes'] / 1e6:.1f} MB, answers with {_graphs(grounder)}"
-    findings = {"bundle": Finding("ok", text, details=info)}
+    text = f"{info.name}, {info.bytes / 1e6:.1f} MB, answers with {_graphs(grounder)}"
+    findings = {"bundle": Finding("ok", text, details=dataclasses.asdict(info))}
     fallbacks = [str(one.message) for one in complaints if one.category is RuntimeWarning]
     if fallbacks:
         findings["fallback"] = Finding("problem", " ".join(dict.fromkeys(fallbacks)))

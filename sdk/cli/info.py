@@ -1,6 +1,7 @@
 """`grounder info`: what a bundle is and how it would run here."""
 
 import argparse
+import dataclasses
 import json
 
 from sdk.application import add_runtime_options, load_grounder
@@ -17,4 +18,4 @@ def run(args: argparse.Namespace) -> None:
     """Print one JSON object. Raises GroundingError."""
     grounder = load_grounder(args)
     metrics = {"metrics": dict(grounder.manifest.metrics)} if args.metrics else {}
-    print(json.dumps(grounder.info | metrics, indent=2))
+    print(json.dumps(dataclasses.asdict(grounder.info) | metrics, indent=2))

@@ -106,7 +106,7 @@ def measure(
 
     times = {name: _summary(taken) for name, taken in samples.items()}
     few, many = (times[_new_frame(number)]["mean"] for number in (counts[0], counts[-1]))
-    info = grounder.info
+    info = dataclasses.asdict(grounder.info)
     height, width = pictures[0].shape[:2]
     record = {
         "format": FORMAT,

@@ -87,9 +87,9 @@ def create_app(
         return Health(
             status="ok",
             version=sdk.__version__,
-            bundle=info["name"],
-            device=info["device"],
-            precision=info["precision"],
+            bundle=info.name,
+            device=info.device,
+            precision=info.precision,
         )
 
     @app.get(METRICS, response_class=Response, dependencies=described)

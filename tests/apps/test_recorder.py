@@ -145,7 +145,7 @@ def test_the_precisions_go_round(tiny_bundle: Path) -> None:
             switch.start()  # while it loads: nothing more
             loaded = taken(switch)
             assert loaded
-            names.append(loaded.info["precision"])
+            names.append(loaded.info.precision)
         assert switch.take() is None, "each is given once"
     assert names == ["int8", "fp32", "int8"]
     assert said[:2] == ["loading int8", "int8, on cpu"]

@@ -324,8 +324,8 @@ def test_a_bundle_for_openvino(
         {"fp32", "dynamic", "blockwise"},
         {"fp32", "symmetric"},
     ]
-    graphs = Grounder.load(out, device="openvino").info["graphs"]
-    assert {name: graph["device"] for name, graph in graphs.items()} == {
+    graphs = Grounder.load(out, device="openvino").info.graphs
+    assert {name: graph.device for name, graph in graphs.items()} == {
         "vision": "openvino",
         "text": "cpu",
         "fusion": "openvino",

@@ -233,7 +233,7 @@ def test_a_closed_grounder(tiny_bundle: Path, frame: NDArray[np.uint8]) -> None:
     for call in calls:
         with pytest.raises(ClosedError, match="load it again"):
             call()
-    assert grounder.info["name"] == grounder.manifest.name == "tiny"
+    assert grounder.info.name == grounder.manifest.name == "tiny"
     grounder.close()  # again
 
 
@@ -278,8 +278,8 @@ def test_precision_selects_other_files(tiny_bundle: Path, frame: NDArray[np.uint
     fp32, int8 = (Grounder.load(tiny_bundle, precision=name) for name in ("fp32", "int8"))
     assert fp32.ground(frame, "cat") != int8.ground(frame, "cat")
     assert_array_equal(fp32.encode(frame).visual_tokens, int8.encode(frame).visual_tokens)
-    assert int8.info["precision"] == "int8"
-    assert {name: graph["precision"] for name, graph in int8.info["graphs"].items()} == {
+    assert int8.info.precision == "int8"
+    assert {name: graph.precision for name, graph in int8.info.graphs.items()} == {
         "vision": "fp32",
         "text": "int8",
         "fusion": "fp32",
@@ -287,13 +287,11 @@ def test_precision_selects_other_files(tiny_bundle: Path, frame: NDArray[np.uint
 
 
 def test_info(tiny_bundle: Path, grounder: Grounder) -> None:
-    sizes = {
-        name: (tiny_bundle / f"{name}.onnx").stat().st_size for name in grounder.info["graphs"]
-    }
-    assert {name: graph["bytes"] for name, graph in grounder.info["graphs"].items()} == sizes
-    assert grounder.info["bytes"] == sum(sizes.values())
-    assert (grounder.info["name"], grounder.info["device"]) == ("tiny", "cpu")
-    assert grounder.info["input_size_wh"] == (48, 32)
+    sizes = {name: (tiny_bundle / f"{name}.onnx").stat().st_size for name in grounder.info.graphs}
+    assert {name: graph.bytes for name, graph in grounder.info.graphs.items()} == sizes
+    assert grounder.info.bytes == sum(sizes.values())
+    assert (grounder.info.name, grounder.info.device) == ("tiny", "cpu")
+    assert grounder.info.input_size_wh == (48, 32)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_the_default_bundle_gives_the_same_boxes() -> None:
     frame = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
     phrases = ["the dog on the left", "a man in a red shirt"]
     grounder = Grounder.load(device="openvino")
-    graphs = {name: graph["device"] for name, graph in grounder.info["graphs"].items()}
+    graphs = {name: graph.device for name, graph in grounder.info.graphs.items()}
     # Its text graph is quantised with operators of ONNX Runtime.
     assert graphs == {"vision": "openvino", "text": "cpu", "fusion": "openvino"}
     expected = Grounder.load(device="cpu").ground(frame, phrases)

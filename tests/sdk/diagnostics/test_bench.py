@@ -65,7 +65,7 @@ def test_the_record_says_what_was_measured(record: dict[str, Any]) -> None:
     grounder = Grounder.load(device="cpu")
     bundle = record["bundle"]
     assert bundle["sha256"] == sha256_file(DEFAULT_BUNDLE / "manifest.json")
-    assert (bundle["name"], bundle["precision"]) == ("default", grounder.info["precision"])
+    assert (bundle["name"], bundle["precision"]) == ("default", grounder.info.precision)
     assert record["versions"]["onnxruntime"] == onnxruntime.__version__
     assert record["versions"]["numpy"] == metadata.version("numpy")
     assert record["settings"] == {"threads": 1, "phrases": [1, 3], "size_wh": [640, 480]}

@@ -1,5 +1,6 @@
 """`grounder doctor` on this machine, and on machines that this one can be made to look like."""
 
+import dataclasses
 import json
 import os
 import shlex
@@ -80,7 +81,7 @@ def test_this_machine_and_the_default_bundle(ask: Any) -> None:
     for name, wheel in (("openvino", "openvino"), ("tensorrt_rtx", "tensorrt-rtx")):
         if checks[name]["status"] == "ok":
             assert checks[name]["version"] == metadata.version(wheel)
-    info = Grounder.load().info
+    info = dataclasses.asdict(Grounder.load().info)
     assert checks["bundle"]["graphs"] == info["graphs"]
     assert checks["bundle"]["device"] == info["device"]
     wrong = {name for name, check in checks.items() if check["status"] in ("missing", "problem")}
