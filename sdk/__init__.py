@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sdk.errors import (
+    ArgumentError,
     BackendError,
     BundleCorruptError,
     BundleError,
@@ -54,6 +55,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RGB",
+    "ArgumentError",
     "BackendError",
     "BundleCorruptError",
     "BundleError",

@@ -7,8 +7,9 @@
     │   ├── BundleNotFoundError (also FileNotFoundError)
     │   ├── BundleCorruptError              damaged, incomplete or ill-typed
     │   └── BundleMismatchError             intact, but made for another version or contract
-    ├── DeviceError                         the device or thread count is not usable here
-    ├── PrecisionError                      the bundle does not carry this precision
+    ├── ArgumentError (also ValueError)     a number or name is not one that can be used
+    ├── DeviceError (also ValueError)       the device or thread count is not usable here
+    ├── PrecisionError (also ValueError)    the bundle does not carry this precision
     ├── SourceError                         a camera, video, folder or stream gives no frames
     ├── StreamOverflowError                 a live source is faster than its stream, which keeps all
     ├── StreamEnded                         no more results will come
@@ -55,11 +56,15 @@ class BundleMismatchError(BundleError):
     """The bundle is intact but was made for another schema version or graph contract."""
 
 
-class DeviceError(GroundingError):
-    """The device is unknown or cannot be used here, or the number of threads is not positive."""
+class ArgumentError(GroundingError, ValueError):
+    """A number is out of range or none, or a name is none of those that are possible."""
 
 
-class PrecisionError(GroundingError):
+class DeviceError(GroundingError, ValueError):
+    """The device is unknown or cannot be used here, or the number of threads cannot."""
+
+
+class PrecisionError(GroundingError, ValueError):
     """The bundle does not carry the requested precision."""
 
 

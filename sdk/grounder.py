@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
+from sdk._internal.arguments import as_path, whole
 from sdk._internal.closing import Closing
 from sdk.backends.select import open_bundle
 from sdk.backends.session import Session
@@ -29,7 +30,6 @@ from sdk.bundle.manifest import Manifest
 from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import BundleNotFoundError, ClosedError
-from sdk.geometry.decode import check_alternatives
 from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
@@ -101,10 +101,9 @@ class Grounder(Closing):
 
         Raises BundleError, DeviceError, DependencyError, PrecisionError, BackendError, EngineError.
         """
-        if bundle is not None and not isinstance(bundle, (str, os.PathLike)):
-            kind = type(bundle).__name__
-            raise BundleNotFoundError(f"expected the path of a bundle folder, got {kind}")
-        folder = DEFAULT_BUNDLE if bundle is None else Path(bundle)
+        folder = DEFAULT_BUNDLE
+        if bundle is not None:
+            folder = as_path("bundle", bundle, error=BundleNotFoundError)
         manifest = Manifest.load(folder)
         name = manifest.resolve_precision(precision, device)
         files = manifest.graph_files(name)
@@ -116,7 +115,7 @@ class Grounder(Closing):
             known_words = KnownWords.from_files(*lists)
             speller = Speller.from_files(*lists) if spelling else None
         tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
-        compiled = None if engines is None else Path(engines)
+        compiled = None if engines is None else as_path("engines", engines)
         sessions = open_bundle(folder, manifest, name, device, threads, compiled)
         return cls(manifest, tokenizer, sessions, name, speller, known_words)
 
@@ -154,11 +153,11 @@ class Grounder(Closing):
         `region`: (left, top, right, bottom) in pixels of the frame; nothing else is looked at, cut
         at the frame's edges. The boxes are in pixels of the whole frame.
 
-        Raises FrameError, PhraseError, BackendError, ClosedError; GroundingError for a negative
+        Raises FrameError, PhraseError, BackendError, ClosedError; ArgumentError for a negative
         `alternatives`.
         """
         phrases = self.encode_phrases(text)  # first: a bad phrase should not cost a vision pass
-        check_alternatives(alternatives)
+        alternatives = whole("alternatives", alternatives, 0)
         corner = (0, 0)
         if region is not None:
             frame, corner = crop(as_bgr(frame), region)
@@ -222,7 +221,7 @@ class Grounder(Closing):
         frame of 1920 x 1080 takes 6 MB. Files and iterables wait, and need no backlog.
         `reconnect_seconds`: how long a lost camera or stream is looked for, with growing pauses.
 
-        Raises what `open_source` raises, PhraseError, ClosedError, and GroundingError for numbers
+        Raises what `open_source` raises, PhraseError, ClosedError, and ArgumentError for numbers
         out of range.
         """
         return Stream(

@@ -6,6 +6,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import whole
 from sdk._internal.closing import Closing
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
@@ -21,7 +22,7 @@ from sdk.bundle.contract import (
 from sdk.bundle.lessons import nothing_taught
 from sdk.bundle.manifest import Calibration, Manifest
 from sdk.errors import BackendError, FrameError
-from sdk.geometry.decode import best_boxes, check_alternatives, instances, next_best
+from sdk.geometry.decode import best_boxes, instances, next_best
 from sdk.inputs.phrases import EncodedPhrase, pad_tokens
 from sdk.results import Grounding, Place
 
@@ -70,9 +71,9 @@ class FrameView(Closing):
     ) -> Grounding | list[Grounding]:
         """As `Grounder.ground`, without a vision pass.
 
-        Raises PhraseError, BackendError, ClosedError; GroundingError for a negative `alternatives`.
+        Raises PhraseError, BackendError, ClosedError; ArgumentError for a negative `alternatives`.
         """
-        check_alternatives(alternatives)
+        alternatives = whole("alternatives", alternatives, 0)
         results = self.answer(self._grounder.encode_phrases(text), alternatives)
         return results[0] if isinstance(text, str) else results
 

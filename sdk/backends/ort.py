@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import whole
 from sdk.bundle.contract import TensorSpec
 from sdk.errors import (
     BackendError,
@@ -27,6 +28,8 @@ except ImportError as error:
         f"ONNX Runtime does not import: {error}. Fix: pip install onnxruntime"
     ) from error
 
+MOST_THREADS = 512
+"""More only wait for each other, and tens of thousands hang the runtime."""
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -112,12 +115,7 @@ def thread_count(threads: int | None) -> int:
     """`threads`, or one per physical core for None. Raises DeviceError."""
     if threads is None:
         return physical_cores()
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise DeviceError(
-            f"expected threads to be a positive whole number, got {threads!r}; None stands for one "
-            "per physical core"
-        )
-    return threads
+    return whole("threads", threads, 1, MOST_THREADS, error=DeviceError)
 
 
 def is_made_for_ort(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from sdk._internal.arguments import choice
 from sdk.backends.openvino import OpenVinoSession
 from sdk.backends.ort import PROVIDERS, OrtSession, is_made_for_ort
 from sdk.backends.session import Session
@@ -52,8 +53,7 @@ def open_bundle(
     Raises the errors of `open_session`; for TensorRT EngineError where a graph has not been
     compiled, or cannot be.
     """
-    if device not in DEVICES:
-        raise DeviceError(f"expected a device in {list(DEVICES)}, got {device!r}")
+    choice("device", device, DEVICES, error=DeviceError)
     if device in TENSORRT_DEVICES:
         sessions = open_engines(folder, manifest, precision, device, threads, engines)
     else:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sdk._internal.arguments import choice
 from sdk._internal.files import replace_file
 from sdk.bundle.contract import GRAPHS
 from sdk.bundle.preprocess import Preprocess
@@ -212,16 +213,13 @@ class Manifest:
 
         Raises PrecisionError when the bundle does not carry it.
         """
-        name = precision
-        if precision == "auto":
-            half = device in NVIDIA_DEVICES and "fp16" in self.precisions
-            name = "fp16" if half else self.default_precision
-        if name not in self.precisions:
-            raise PrecisionError(
-                f"expected a precision this bundle carries, {['auto', *sorted(self.precisions)]}, "
-                f"got {precision!r}; export/build_engine.py adds others"
-            )
-        return name
+        carried = ["auto", *sorted(self.precisions)]
+        advice = "; export/build_engine.py adds others to a bundle"
+        choice("precision", precision, carried, error=PrecisionError, advice=advice)
+        if precision != "auto":
+            return precision
+        half = device in NVIDIA_DEVICES and "fp16" in self.precisions
+        return "fp16" if half else self.default_precision
 
     def verify(self, folder: str | Path, names: Collection[str] | None = None) -> None:
         """Check size and sha256 of the files called `names`, or of all that the manifest lists.

@@ -112,11 +112,11 @@ def _settings(job: "Job") -> dict[str, Any]:
     Raises the errors of `Grounder.load`, PhraseError, GroundingError.
     """
     import sdk
+    from sdk._internal.arguments import whole
     from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
-    from sdk.geometry.decode import check_alternatives
     from sdk.grounder import DEFAULT_BUNDLE
 
-    check_alternatives(job.alternatives)
+    whole("--alternatives", job.alternatives, 0)
     grounder = job.model.load()
     grounder.encode_phrases(job.phrases)
     bundle = Path(job.model.bundle or DEFAULT_BUNDLE)

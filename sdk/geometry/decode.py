@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.errors import GroundingError
 from sdk.geometry.boxes import clip_xyxy, cxcywh_to_xyxy, iou_xyxy
 
 Array = NDArray[np.floating[Any]]
@@ -41,15 +40,6 @@ def vote(boxes_cxcywh: Array, logits: Array, best: int) -> Array:
     weights = votes * agree
     box: Array = weights @ boxes_cxcywh / weights.sum()
     return box
-
-
-def check_alternatives(number: object) -> None:
-    """Raises GroundingError for what is no number of alternatives to ask for."""
-    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise GroundingError(
-            f"expected alternatives to be a whole number from 0 on, got {number!r}; 3 gives up to "
-            "three places besides the best"
-        )
 
 
 def next_best(

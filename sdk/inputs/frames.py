@@ -1,18 +1,28 @@
 """Whatever a caller may call a frame, as one checked BGR array."""
 
+import io
 import math
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
+import imagesize
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import as_path, short
 from sdk._internal.opencv import cv2
 from sdk.errors import FrameError
 
 MIN_SIDE, MAX_SIDE = 8, 8192
 """Pixels. Below, there is nothing to see; above, it is rarely meant, and costs gigabytes."""
+HEADER_BYTES = 1 << 22
+"""Of a picture's file, in which its size is looked for."""
+MAX_BYTES = 1 << 28
+"""Of a picture's file: more than MAX_SIDE x MAX_SIDE pixels take without compression."""
 
 
 @runtime_checkable
@@ -72,7 +82,7 @@ def as_bgr(frame: FrameLike) -> NDArray[np.uint8]:
     elif isinstance(frame, (str, os.PathLike)):
         array = _read(frame)
         _check(array, "BGR")
-    elif isinstance(frame, PilImage):
+    elif _is_pil(frame):
         array = _from_pil(frame)
     elif frame is None:
         raise FrameError(
@@ -96,49 +106,59 @@ def crop(frame_bgr: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.uint8
     no four finite numbers, empty, outside the frame, or under MIN_SIDE pixels.
     """
     expected = "expected a region (left, top, right, bottom) in pixels"
+    got = f"got {short(region)}"
     try:
         left, top, right, bottom = map(float, region)
-    except (TypeError, ValueError):
-        raise FrameError(f"{expected}, got {region!r}") from None
+    except Exception:  # whatever a stranger's object raises
+        raise FrameError(f"{expected}, {got}") from None
     if not all(map(math.isfinite, (left, top, right, bottom))):
-        raise FrameError(f"{expected}, got {region!r}, which is not finite")
+        raise FrameError(f"{expected}, {got}, which is not finite")
     if left >= right or top >= bottom:
-        raise FrameError(f"{expected}, got {region!r}, which is empty: right > left, bottom > top")
+        raise FrameError(f"{expected}, {got}, which is empty: right > left, bottom > top")
     height, width = frame_bgr.shape[:2]
     x1, y1 = max(math.floor(left), 0), max(math.floor(top), 0)
     x2, y2 = min(math.ceil(right), width), min(math.ceil(bottom), height)
     if x1 >= x2 or y1 >= y2:
         raise FrameError(
-            f"{expected} of a frame of {width} x {height}, got {region!r}, which is outside of it"
+            f"{expected} of a frame of {width} x {height}, {got}, which is outside of it"
         )
     if min(x2 - x1, y2 - y1) < MIN_SIDE:
         raise FrameError(
-            f"{expected} with sides of at least {MIN_SIDE}, got {region!r}, of which "
+            f"{expected} with sides of at least {MIN_SIDE}, {got}, of which "
             f"{x2 - x1} x {y2 - y1} are in the frame; it shows nothing, widen it"
         )
     return frame_bgr[y1:y2, x1:x2], (x1, y1)
+
+
+def _is_pil(frame: object) -> TypeGuard[PilImage]:
+    with _foreign(f"a frame, which a {type(frame).__name__} is not"):
+        return isinstance(frame, PilImage)
+
+
+@contextmanager
+def _foreign(what: str) -> Iterator[None]:
+    """Turns whatever a stranger's object raises into a FrameError."""
+    try:
+        yield
+    except FrameError:
+        raise
+    except Exception as error:
+        raise FrameError(f"expected {what}, got {type(error).__name__}: {error}") from error
 
 
 def _array(frame: Any) -> NDArray[Any] | None:
     """An array as NumPy's, sharing its memory; None for what is no array. Raises FrameError."""
     if isinstance(frame, np.ndarray):
         return frame
-    device = frame.__dlpack_device__()[0] if hasattr(frame, "__dlpack_device__") else None
-    if hasattr(frame, "__cuda_array_interface__") or (device and device not in _ON_HOST):
-        raise FrameError(
-            f"expected a frame in the CPU's memory, got a {type(frame).__name__} on another "
-            "device; copy it first: frame.cpu() (PyTorch), cupy.asnumpy(frame), "
-            "numpy.asarray(frame) (JAX)"
-        )
-    if device is None:
-        return None
-    try:
-        return np.from_dlpack(frame)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # bfloat16, for one
-        raise FrameError(
-            f"expected a (height, width, 3) uint8 array, NumPy cannot take this "
-            f"{type(frame).__name__}: {error}"
-        ) from error
+    kind = type(frame).__name__
+    with _foreign(f"a (height, width, 3) uint8 array that NumPy can take from a {kind}"):
+        device = frame.__dlpack_device__()[0] if hasattr(frame, "__dlpack_device__") else None
+        if hasattr(frame, "__cuda_array_interface__") or (device and device not in _ON_HOST):
+            raise FrameError(
+                f"expected a frame in the CPU's memory, got a {kind} on another device; copy it "
+                "first: frame.cpu() (PyTorch), cupy.asnumpy(frame), numpy.asarray(frame) (JAX)"
+            )
+        return None if device is None else np.from_dlpack(frame)
 
 
 def _check(array: NDArray[Any], order: str) -> None:
@@ -180,27 +200,53 @@ def check_sides(width: int, height: int) -> None:
 
 
 def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    path = as_path("frame", path, error=FrameError)
+    shown = repr(str(path))
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may block for ever
+            raise FrameError(f"expected the path of a picture, {shown} is no regular file")
+        if status.st_size > MAX_BYTES:
+            raise FrameError(
+                f"expected a picture of at most {MAX_BYTES} bytes, {shown} has {status.st_size}"
+            )
         data = np.fromfile(path, np.uint8)  # imread cannot open every path on Windows
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise FrameError(f"expected the path of a picture, cannot read {path!r}: {error}") from None
+        raise FrameError(f"expected the path of a picture, cannot read {shown}: {error}") from None
+    _check_header(data)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error as error:  # a header that claims more pixels than OpenCV will allocate
-        raise FrameError(f"OpenCV refuses to decode {str(path)!r}: {error}") from error
+        raise FrameError(f"OpenCV refuses to decode {shown}: {error}") from error
     if image is None:
         raise FrameError(
             f"expected a picture OpenCV can decode (JPEG, PNG, WebP, BMP, TIFF), got {data.size} "
-            f"bytes it cannot in {str(path)!r}"
+            f"bytes it cannot in {shown}"
         )
     return image.astype(np.uint8, copy=False)
 
 
-def _from_pil(image: PilImage) -> NDArray[np.uint8]:
-    width, height = image.size
-    check_sides(width, height)
+def _check_header(data: NDArray[np.uint8]) -> None:
+    """Raises FrameError for a picture that is too large by its header: a few bytes may claim
+    gigabytes of pixels. What has no header that can be read is left to OpenCV."""
     try:
-        rgb = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:  # PIL decodes only now: a truncated file shows here
-        raise FrameError(f"expected a PIL image that decodes, got: {error}") from error
+        width, height = imagesize.get(io.BytesIO(data[:HEADER_BYTES].tobytes()))
+    except Exception:  # its parsers are not made for damaged files
+        return
+    if width > 0 and height > 0:
+        check_sides(width, height)
+
+
+def _from_pil(image: PilImage) -> NDArray[np.uint8]:
+    with _foreign("a PIL image that decodes"):
+        width, height = image.size
+        check_sides(width, height)
+        mode = getattr(image, "mode", "RGB")
+        if mode in ("I", "F") or mode.startswith("I;"):
+            raise FrameError(
+                f"expected a PIL image of 8 bits a channel, got mode {mode!r}, which PIL would cut "
+                "off at 255; scale it first"
+            )
+        rgb: NDArray[np.uint8] = np.asarray(image.convert("RGB"))
+        _check(rgb, "RGB")
     return rgb[..., ::-1]

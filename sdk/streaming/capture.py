@@ -11,8 +11,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import choice, number, whole
 from sdk._internal.mailbox import Mailbox
-from sdk.errors import GroundingError, SourceError, StreamOverflowError
+from sdk.errors import SourceError, StreamOverflowError
 from sdk.inputs.frames import FrameLike, as_bgr
 from sdk.inputs.sources import FrameSource, join_reader, open_source
 from sdk.inputs.video import LIVE_TIMEOUT_SECONDS, TimedFrame
@@ -53,13 +54,10 @@ class Capture(Iterator[Shot]):
     def __init__(
         self, source: SourceLike, policy: str, backlog: int, reconnect_seconds: float
     ) -> None:
-        """See `Grounder.stream`. Raises what `open_source` raises, GroundingError."""
-        if policy not in POLICIES:
-            raise GroundingError(f"policy: expected one of {', '.join(POLICIES)}, got {policy!r}")
-        if backlog < 1:
-            raise GroundingError(f"backlog: expected 1 or more frames, got {backlog}")
-        if not reconnect_seconds >= 0:
-            raise GroundingError(f"reconnect_seconds: expected 0 or more, got {reconnect_seconds}")
+        """See `Grounder.stream`. Raises what `open_source` raises, ArgumentError."""
+        choice("policy", policy, POLICIES)
+        backlog = whole("backlog", backlog, 1)
+        reconnect_seconds = number("reconnect_seconds", reconnect_seconds, 0)
         self._spec: str | int | os.PathLike[str] | None = None
         if isinstance(source, (str, int, os.PathLike)):
             self._spec = source

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import short, whole
 from sdk._internal.closing import Closing
-from sdk.errors import GroundingError, StreamEnded
+from sdk.errors import ArgumentError, StreamEnded
 from sdk.inputs.sources import FrameSource
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, SourceLike
@@ -75,8 +76,7 @@ class Stream(Closing, Iterator[StreamResult]):
         reconnect_seconds: float,
     ) -> None:
         """See `Grounder.stream`."""
-        if every < 1:
-            raise GroundingError(f"every: expected 1 or more frames, got {every}")
+        every = whole("every", every, 1)
         _check_tracking(tracking)
         # Encoded now: a phrase that cannot be understood should not end the stream.
         asked = Asked(grounder, grounder.encode_phrases(phrases))
@@ -122,7 +122,7 @@ class Stream(Closing, Iterator[StreamResult]):
     def tracking(self) -> Tracking | None:
         """How boxes are carried between groundings; assign other settings, or None, while it runs.
 
-        Tracks begin anew. Assigning raises GroundingError for what are no settings.
+        Tracks begin anew. Assigning raises ArgumentError for what are no settings.
         """
         return self._worker.tracking
 
@@ -180,4 +180,4 @@ def _result(found: Found) -> StreamResult:
 
 def _check_tracking(tracking: object) -> None:
     if tracking is not None and not isinstance(tracking, Tracking):
-        raise GroundingError(f"tracking: expected sdk.Tracking(...) or None, got {tracking!r}")
+        raise ArgumentError(f"tracking: expected sdk.Tracking or None, got {short(tracking)}")

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.errors import GroundingError
+from sdk._internal.arguments import number, whole
 from sdk.geometry.boxes import clip_xyxy, iou_xyxy
 from sdk.results import Grounding, Place
 from sdk.streaming.flow import Box, Grey, carry, reduced
@@ -23,7 +23,7 @@ from sdk.streaming.flow import Box, Grey, carry, reduced
 
 @dataclass(frozen=True)
 class Tracking:
-    """How boxes are carried and when a phrase counts as found. Raises GroundingError."""
+    """How boxes are carried and when a phrase counts as found. Raises ArgumentError."""
 
     hysteresis: float = 0.4
     """Hysteresis in log-odds: a phrase appears that far above the bundle's threshold, and stays
@@ -48,31 +48,19 @@ class Tracking:
     """Steps in which a late grounding is moved to the present, at most."""
 
     def __post_init__(self) -> None:
-        within = {"weight": (0, 1), "match_iou": (0, 1), "visible": (0, 1)}
-        least = {
-            "hysteresis": 0,
-            "max_misses": 0,
-            "side": 32,
-            "points": 4,
-            "window": 3,
-            "waypoints": 1,
-        }
-        for name, (low, high) in within.items():
-            if not low < getattr(self, name) <= high:
-                raise _range_error(name, f"more than {low} and at most {high}", getattr(self, name))
+        for name in ("weight", "match_iou", "visible"):
+            number(f"Tracking.{name}", getattr(self, name), 0, 1, above=True)
+        number("Tracking.hysteresis", self.hysteresis, 0, 20)
+        number("Tracking.return_error", self.return_error, 0)
+        least = {"max_misses": 0, "side": 32, "points": 4, "window": 3, "waypoints": 1}
         for name, low in least.items():
-            if not getattr(self, name) >= low:
-                raise _range_error(name, f"at least {low}", getattr(self, name))
+            whole(f"Tracking.{name}", getattr(self, name), low)
 
     def thresholds(self, threshold: float) -> tuple[float, float]:
         """Scores from which on a phrase appears, and stays, around a bundle's `threshold`."""
         up = math.exp(self.hysteresis)
         appear, stay = (threshold * f / (1 - threshold + threshold * f) for f in (up, 1 / up))
         return appear, stay
-
-
-def _range_error(name: str, expected: str, got: object) -> GroundingError:
-    return GroundingError(f"Tracking.{name}: expected {expected}, got {got}")
 
 
 DEFAULT_TRACKING = Tracking()

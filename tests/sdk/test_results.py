@@ -56,9 +56,9 @@ def test_bad_numbers_of_alternatives(
     grounder: Grounder, frame: NDArray[np.uint8], number: Any
 ) -> None:
     view = grounder.encode(frame)
-    with pytest.raises(GroundingError, match=r"expected alternatives .* got"):
+    with pytest.raises(GroundingError, match=r"alternatives: expected a whole number .* got"):
         grounder.ground(frame, "cat", alternatives=number)
-    with pytest.raises(GroundingError, match=r"expected alternatives .* got"):
+    with pytest.raises(GroundingError, match=r"alternatives: expected a whole number .* got"):
         view.ground("cat", alternatives=number)
 
 

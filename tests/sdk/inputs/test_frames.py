@@ -69,7 +69,7 @@ def test_tensors_that_are_no_frames() -> None:
         as_bgr(torch.zeros((3, 20, 20), dtype=torch.uint8))
     with pytest.raises(FrameError, match="float32"):
         as_bgr(torch.zeros((20, 20, 3)))
-    with pytest.raises(FrameError, match="NumPy cannot take this Tensor"):
+    with pytest.raises(FrameError, match="NumPy can take from a Tensor"):
         as_bgr(torch.zeros((20, 20, 3), dtype=torch.bfloat16))
 
 
