@@ -92,19 +92,24 @@ def refuse_overwriting(source: str, target: str) -> None:
 
 def table(results: Sequence[Grounding]) -> str:
     """Of each result the phrase, and on a line each its instances and alternatives."""
-    widest = max(len(result.text) for result in results)
+    texts = [printable(result.text) for result in results]
+    widest = max(map(len, texts))
     lines = []
-    for result in results:
+    for text, result in zip(texts, results, strict=True):
         rest = [line(place) for place in result.instances[1:]]
         rest += [f"{line(place)}  perhaps" for place in result.alternatives]
-        lines.append(f"{result.text:<{widest}}  {summary(result)}")
-        lines += [f"{'':<{widest}}  {text}" for text in rest]
+        lines.append(f"{text:<{widest}}  {summary(result)}")
+        lines += [f"{'':<{widest}}  {place}" for place in rest]
     return "\n".join(lines)
 
 
 def summary(result: Grounding) -> str:
     """Score and best box of one result, as "0.93   12  40  210  300" or "0.03  not found"."""
-    unknown = f"  unknown: {', '.join(result.unknown_words)}" if result.unknown_words else ""
+    unknown = (
+        f"  unknown: {', '.join(map(printable, result.unknown_words))}"
+        if result.unknown_words
+        else ""
+    )
     if not result.found:
         return f"{result.score:.2f}  not found{unknown}"
     return line(result.instances[0]) + unknown
@@ -113,6 +118,11 @@ def summary(result: Grounding) -> str:
 def line(place: Place) -> str:
     """Score and box, as "0.93   12  40  210  300"."""
     return f"{place.score:.2f}  " + " ".join(f"{edge:6.1f}" for edge in place.box)
+
+
+def printable(text: str) -> str:
+    """The text with escapes in place of what would move the cursor or colour a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def one_line(text: object) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from sdk._internal.arguments import as_path, whole
+from sdk._internal.arguments import as_path, choice, whole
 from sdk._internal.closing import Closing
-from sdk.backends.select import open_bundle
+from sdk.backends.select import DEVICES, open_bundle
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
     IMAGE,
@@ -29,7 +29,7 @@ from sdk.bundle.known_words import KnownWords
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from sdk.errors import BundleNotFoundError, ClosedError
+from sdk.errors import BundleNotFoundError, ClosedError, DeviceError
 from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
@@ -101,6 +101,7 @@ class Grounder(Closing):
 
         Raises BundleError, DeviceError, DependencyError, PrecisionError, BackendError, EngineError.
         """
+        choice("device", device, DEVICES, error=DeviceError)
         folder = DEFAULT_BUNDLE
         if bundle is not None:
             folder = as_path("bundle", bundle, error=BundleNotFoundError)

@@ -1,6 +1,7 @@
 """ONNX Runtime."""
 
 import os
+import threading
 import warnings
 from collections.abc import Mapping
 from mmap import ACCESS_READ, mmap
@@ -28,6 +29,10 @@ except ImportError as error:
         f"ONNX Runtime does not import: {error}. Fix: pip install onnxruntime"
     ) from error
 
+FIRST_RUN_SECONDS = 60.0
+"""On a CPU; what takes longer is ended."""
+_EXTERNAL = b"\x0a\x08location\x12"
+"""In a file's bytes where a tensor's data are in another file (`TensorProto.external_data`)."""
 MOST_THREADS = 512
 """More only wait for each other, and tens of thousands hang the runtime."""
 PROVIDERS = {
@@ -84,17 +89,34 @@ class OrtSession:
         self.outputs = tuple(map(_spec, self._session.get_outputs()))
         self._output_names = [tensor.name for tensor in self.outputs]
         self._path = path
+        self._proven = self.device != "cpu"  # others may compile in their first run
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """All outputs by name. Raises BackendError."""
         try:
-            values = self._session.run(self._output_names, dict(inputs))
+            if self._proven:
+                values = self._session.run(self._output_names, dict(inputs))
+            else:
+                values = self._first_run(dict(inputs))
         except _ORT_ERRORS as error:
             shapes = {name: f"{value.dtype} {value.shape}" for name, value in inputs.items()}
             raise BackendError(
                 f"ONNX Runtime failed on {self._path} with inputs {shapes}: {error}"
             ) from error
         return dict(zip(self._output_names, values, strict=True))
+
+    def _first_run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Within `FIRST_RUN_SECONDS`: a graph may hold a loop that never ends."""
+        options = onnxruntime.RunOptions()
+        limit = threading.Timer(FIRST_RUN_SECONDS, setattr, (options, "terminate", True))
+        limit.daemon = True
+        limit.start()
+        try:
+            values: list[NDArray[Any]] = self._session.run(self._output_names, inputs, options)
+        finally:
+            limit.cancel()
+        self._proven = True
+        return values
 
 
 def physical_cores() -> int:
@@ -118,13 +140,29 @@ def thread_count(threads: int | None) -> int:
     return whole("threads", threads, 1, MOST_THREADS, error=DeviceError)
 
 
+def check_self_contained(path: Path) -> None:
+    """Raises BundleCorruptError for a graph with data in another file, which no hash covers."""
+    if path.is_file() and _holds(path, _EXTERNAL):
+        raise BundleCorruptError(
+            f"expected {path} to hold its weights itself, got tensors in another file; export the "
+            "bundle again"
+        )
+
+
 def is_made_for_ort(path: Path) -> bool:
     """Whether a graph is quantised with operators that other runtimes run slowly or not at all.
 
     `MatMulInteger` with ranges taken at run time, or the blockwise `MatMulNBits` of its own domain.
     """
+    return _holds(path, b"MatMulInteger", b"com.microsoft")
+
+
+def _holds(path: Path, *parts: bytes) -> bool:
+    """Whether a file, which may be empty, has one of the parts among its bytes."""
+    if not path.stat().st_size:
+        return False
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return any(content.find(name) >= 0 for name in (b"MatMulInteger", b"com.microsoft"))
+        return any(content.find(part) >= 0 for part in parts)
 
 
 def _providers(device: str) -> list[str]:

@@ -22,6 +22,7 @@ import hashlib
 import json
 import math
 import re
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -43,6 +44,8 @@ SCHEMA_VERSION = 1
 NVIDIA_DEVICES = ("cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx")
 """All of their GPUs since 2017 are faster in FP16."""
 MANIFEST_NAME = "manifest.json"
+MOST_BYTES = 1 << 24
+"""Of a manifest, whose metrics take a few thousand."""
 _GRAPH_NAMES = {graph.name for graph in GRAPHS}
 
 
@@ -144,6 +147,10 @@ class Manifest:
         for name, sha256 in self.files.items():
             _check_file_name("files", name)
             _check_sha256(f"files.{name}", sha256)
+        stated = dict(self.files)
+        for file in (file for kinds in self.graphs.values() for file in kinds.values()):
+            if stated.setdefault(file.file, file.sha256) != file.sha256:
+                raise ValueError(f"{file.file}: expected one sha256, got several")
         for name in self.tokenizer.files:
             if name not in self.files:
                 raise ValueError(f"files: expected {name!r} among them")
@@ -173,6 +180,11 @@ class Manifest:
         """
         path = Path(folder) / MANIFEST_NAME
         try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+                raise BundleCorruptError(
+                    f"expected {path} to be a file of at most {MOST_BYTES} bytes"
+                )
             data = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BundleNotFoundError(

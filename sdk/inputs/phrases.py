@@ -24,7 +24,7 @@ def as_phrases(text: str | Sequence[str]) -> list[str]:
     """One checked phrase, or several, as a list.
 
     Raises PhraseError when there is none, or when one is no string, blank, without a letter or
-    digit, or longer than MAX_CHARACTERS.
+    digit, not valid Unicode, or longer than MAX_CHARACTERS.
     """
     if isinstance(text, str):
         return [_checked(text, "the phrase")]
@@ -45,6 +45,11 @@ def _checked(phrase: object, role: str) -> str:
         raise PhraseError(
             f"{role}: expected at most {MAX_CHARACTERS} characters, got {len(phrase)}; "
             "describe one object in fewer words"
+        )
+    if any("\ud800" <= character <= "\udfff" for character in phrase):
+        raise PhraseError(
+            f"{role}: expected Unicode text, got {phrase[:40]!a}, which has half a character "
+            "(a lone surrogate); decode its bytes as UTF-8"
         )
     if not any(character.isalnum() for character in phrase):
         raise PhraseError(

@@ -20,6 +20,7 @@ from itertools import chain
 from pathlib import Path
 from queue import Empty
 
+from sdk._internal.arguments import whole
 from sdk._internal.closing import Closing
 from sdk._internal.mailbox import Mailbox
 from sdk._internal.opencv import cv2
@@ -36,6 +37,7 @@ from sdk.inputs.video import (
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 PICTURES_PER_SECOND = 1.0
+MOST_CAMERAS = 999
 CLOSE_SECONDS = 3.0
 """That closing waits for a thread which the source may block for ever."""
 MISSING_FRAMES, MISSING_PART = 2, 0.02
@@ -111,10 +113,12 @@ def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
     Raises SourceError when it does not exist or yields no frame, FrameError when no picture
     decodes, DependencyError for a pipeline when OpenCV is built without GStreamer.
     """
+    if isinstance(spec, int):
+        spec = whole("camera", spec, 0, MOST_CAMERAS, error=SourceError)
     text = os.fspath(spec) if isinstance(spec, os.PathLike) else str(spec)
     if re.search(r"!\s*appsink\b", text):
         return _open_pipeline(text)
-    if re.fullmatch(r"\d+", text):
+    if re.fullmatch(r"\d{1,3}", text):
         return _open_capture(
             int(text),
             f"camera {text}",

@@ -2,8 +2,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx.parser
 import pytest
+from onnx import TensorProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from sdk.backends import ort
@@ -16,6 +18,7 @@ from sdk.errors import (
     BundleNotFoundError,
     DeviceError,
 )
+from tests.faults.bundles import endless
 
 TEXT_INPUTS = {
     "input_ids": np.array([[2, 9, 3]], np.int64),
@@ -141,3 +144,22 @@ def test_bad_thread_counts(tiny_bundle: Path, threads: Any) -> None:
 
 def test_physical_cores() -> None:
     assert 1 <= ort.physical_cores() <= (ort.os.cpu_count() or 1)
+
+
+def test_a_graph_with_data_in_another_file_is_refused(tiny_bundle: Path) -> None:
+    path = tiny_bundle / "text.onnx"
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="beside", size_threshold=0)
+    with pytest.raises(BundleCorruptError, match="hold its weights itself"):
+        open_session(path, "cpu")
+
+
+def test_a_graph_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = helper.make_tensor_value_info("still", TensorProto.FLOAT, [1])
+    graph = helper.make_graph(endless(), "endless", [], [end])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "endless.onnx")
+    monkeypatch.setattr(ort, "FIRST_RUN_SECONDS", 0.5)
+    session = open_session(tmp_path / "endless.onnx", "cpu")
+    with pytest.raises(BackendError, match="failed on"):
+        session.run({})

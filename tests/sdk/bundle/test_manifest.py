@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,10 @@ def test_save_replaces_and_leaves_nothing_else(tiny_bundle: Path) -> None:
         (lambda m: m["files"].clear(), "files: expected 'vocab.txt' among them"),
         (lambda m: m["files"].update({"vocab.txt": "no"}), "files.vocab.txt: expected a sha256"),
         (lambda m: m["calibration"].update(scale="1"), "calibration.scale: expected a finite"),
+        (
+            lambda m: m["files"].update({"text.onnx": "0" * 64}),
+            "text.onnx: expected one sha256, got several",
+        ),
         (lambda m: m["precisions"].pop("fp32"), r"default_precision: expected one of \['int8'\]"),
         (
             lambda m: m["precisions"]["int8"].update(vision="int8"),
@@ -166,3 +171,10 @@ def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")  # the digest of FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "file") == expected
+
+
+def test_a_manifest_that_is_no_file_is_not_waited_for(tiny_bundle: Path) -> None:
+    (tiny_bundle / "manifest.json").unlink()
+    os.mkfifo(tiny_bundle / "manifest.json")
+    with pytest.raises(BundleCorruptError, match="to be a file"):
+        Manifest.load(tiny_bundle)

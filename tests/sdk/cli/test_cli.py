@@ -88,6 +88,11 @@ def test_every_instance_and_every_unknown_word_is_printed() -> None:
     ]
 
 
+def test_a_phrase_cannot_write_to_the_terminal() -> None:
+    found = Grounding("a\x1b[31m\ndog", (0, 0, 1, 1), 0.0, False, unknown_words=("\x9b2J",))
+    assert table([found]) == r"a\x1b[31m\ndog  0.00  not found  unknown: \x9b2J"
+
+
 def test_save_writes_the_annotated_picture(tiny_bundle: Path, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     command = ["ground", str(photo), "the dog", "--save", str(out), "--bundle", str(tiny_bundle)]

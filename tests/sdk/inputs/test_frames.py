@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sdk.errors import FrameError
-from sdk.inputs.frames import MAX_SIDE, RGB, as_bgr
+from sdk.inputs.frames import MAX_SIDE, RGB, as_bgr, crop
+from tests.faults.frames import png
 
 
 def test_an_opencv_frame_is_taken_as_it_is(frame: NDArray[np.uint8]) -> None:
@@ -194,3 +196,44 @@ def test_a_truncated_pil_image(frame: NDArray[np.uint8]) -> None:
     image = Image.open(io.BytesIO(file.getvalue()[:200]))
     with pytest.raises(FrameError, match="PIL image that decodes"):
         as_bgr(image)
+
+
+def test_only_regular_files_of_usual_size_are_read(tmp_path: Path) -> None:
+    pipe, sparse = tmp_path / "pipe.png", tmp_path / "sparse.png"
+    os.mkfifo(pipe)
+    sparse.touch()
+    os.truncate(sparse, 40 << 30)
+    for path in (pipe, Path("/dev/zero"), tmp_path):
+        with pytest.raises(FrameError, match="no regular file"):
+            as_bgr(path)
+    with pytest.raises(FrameError, match="at most 268435456 bytes"):
+        as_bgr(sparse)
+
+
+@pytest.mark.parametrize("sides", [(60_000, 60_000), (9000, 20), (4, 40)])
+def test_a_picture_is_refused_by_its_header(tmp_path: Path, sides: tuple[int, int]) -> None:
+    (tmp_path / "bomb.png").write_bytes(png(*sides))  # with no pixels behind it
+    with pytest.raises(FrameError, match=f"got {sides[0]} x {sides[1]}"):
+        as_bgr(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16"])
+def test_a_pil_image_of_more_than_8_bits_is_refused(mode: str) -> None:
+    with pytest.raises(FrameError, match=f"got mode '{mode}'"):
+        as_bgr(Image.new(mode, (20, 20)))
+
+
+@pytest.mark.parametrize("attribute", ["size", "convert", "__dlpack_device__", "__fspath__"])
+def test_what_fails_inside_a_strangers_object_is_a_frame_error(attribute: str) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise KeyError("inside")
+
+    members = {"size": (20, 20), "convert": fail, attribute: property(fail)}
+    with pytest.raises(FrameError):
+        as_bgr(type("Stranger", (), members)())
+
+
+@pytest.mark.parametrize("edge", [10**400, "x", None, float("nan")])
+def test_a_region_of_what_is_no_number(frame: NDArray[np.uint8], edge: Any) -> None:
+    with pytest.raises(FrameError, match=r"expected a region .*got \(0, 0, "):
+        crop(frame, (0, 0, edge, 30))
