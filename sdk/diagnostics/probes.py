@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from sdk.diagnostics.machine import Machine, exists, first, installed, machine, read
@@ -18,6 +19,23 @@ from sdk.errors import GroundingError
 OPENCV_WHEELS = [
     f"opencv-{kind}python{window}" for kind in ("", "contrib-") for window in ("", "-headless")
 ]
+EXTRAS = {
+    "serve": (
+        "`grounder serve`",
+        {
+            "fastapi": "fastapi",
+            "fastapi_offline": "fastapi-offline",
+            "uvicorn": "uvicorn",
+            "python_multipart": "python-multipart",
+            "prometheus_client": "prometheus-client",
+            "PIL": "pillow",
+        },
+    ),
+    "batch": ("`grounder batch`", {"filelock": "filelock"}),
+    "parquet": ("`grounder batch --out x.parquet`", {"pyarrow": "pyarrow"}),
+    "supervision": ("results in supervision's form", {"supervision": "supervision"}),
+}
+"""What `pip install .` leaves out: what it is for, and its modules with their wheels."""
 ORT_WHEELS = ["onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"]
 
 
@@ -47,7 +65,9 @@ def machine_findings() -> dict[str, Finding]:
         "tensorrt_rtx": lambda: _package("tensorrt_rtx", "pip install tensorrt-rtx"),
         "cuda_python": lambda: _cuda_python(here),
     }
-    return _basics(here) | {name: tried(probe) for name, probe in probes.items()}
+    found = {name: tried(probe) for name, probe in probes.items()}
+    extras = {name: _extra(what, modules) for name, (what, modules) in EXTRAS.items()}
+    return _basics(here) | found | extras
 
 
 def _basics(here: Machine) -> dict[str, Finding]:
@@ -86,6 +106,14 @@ def _gpu(here: Machine) -> Finding:
     option = "--runtime nvidia" if here.l4t else "--gpus all"
     fix = f"in a container: docker run {option}; elsewhere install NVIDIA's driver again"
     return Finding("problem", f"{what}, but CUDA cannot use it", fix, details)
+
+
+def _extra(what: str, modules: Mapping[str, str]) -> Finding:
+    """Whether the packages of an extra are there, without importing them."""
+    absent = [wheel for module, wheel in modules.items() if find_spec(module) is None]
+    if not absent:
+        return Finding("ok", f"{what} can be used")
+    return Finding("absent", f"not installed, for {what}", f"pip install {' '.join(absent)}")
 
 
 def _opencv(here: Machine) -> Finding:

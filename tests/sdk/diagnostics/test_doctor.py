@@ -88,6 +88,16 @@ def test_this_machine_and_the_default_bundle(ask: Any) -> None:
     assert {checks[name]["fix"] or checks[name]["text"] for name in wrong} == set(report["todo"])
 
 
+def test_what_an_extra_lacks_is_named() -> None:
+    code, report, _ = fresh("sys.modules.update(uvicorn=None, pyarrow=None)")
+    checks = report["checks"]
+    assert code == 0
+    assert checks["batch"]["status"] == "ok"
+    for name, wheel in (("serve", "uvicorn"), ("parquet", "pyarrow")):
+        assert (checks[name]["status"], checks[name]["fix"]) == ("absent", f"pip install {wheel}")
+    assert not any("uvicorn" in line for line in report["todo"])  # it is optional
+
+
 def test_the_text_has_a_line_for_each_check(ask: Any, capsys: pytest.CaptureFixture[str]) -> None:
     _, report, _ = ask()
     assert call() == 0
