@@ -9,7 +9,6 @@ Everything happens in a temporary folder beside the target, which is renamed at 
 from __future__ import annotations
 
 import dataclasses
-import math
 import platform
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,9 @@ from typing import Any
 
 import onnxruntime
 
-from export.bundle import GraphPaths, publish, staging, write_bundle
+from export.bundle import publish, staging, write_bundle
 from export.calibrate import CalibrationError, calibrate, threshold_for
+from export.engines import compile_engines
 from export.gate import (
     GateError,
     GraphFigures,
@@ -35,11 +35,10 @@ from export.measure import Answered, Recorder, ask, median_box_iou, points_lost,
 from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
 from export.quantize import STATIC, Calibrated, quantize
-from export.tables import print_engines, print_graphs, print_precisions
+from export.tables import as_json, print_engines, print_graphs, print_precisions
 from sdk import Grounder
 from sdk.backends.ort import physical_cores
-from sdk.backends.tensorrt.compile import CompiledGraph, compile_bundle
-from sdk.backends.tensorrt.library import load_library
+from sdk.backends.tensorrt.compile import CompiledGraph
 from sdk.bundle.contract import TEXT
 from sdk.bundle.manifest import IDENTITY, Calibration, Manifest
 from train.build import preprocess_for
@@ -135,7 +134,7 @@ class _Build:
         swaps = {
             f"{graph}-{kind}": fp32 | {graph: kind} for graph in files for kind in files[graph]
         }
-        self._write(self.candidates, files, swaps)
+        write_bundle(self.candidates, self.plan, self.inputs, files, swaps)
         self.reference = self._ask(self.candidates, f"{TEXT.name}-fp32")
         for graph, kinds in files.items():
             measured = measure_graphs(
@@ -170,7 +169,7 @@ class _Build:
             for name in self.plan.precisions
         }
         files = {g: {name: f.path for name, f in kinds.items()} for g, kinds in shipped.items()}
-        self.manifest = self._write(self.bundle, files, precisions)
+        self.manifest = write_bundle(self.bundle, self.plan, self.inputs, files, precisions)
 
     def calibrate(self) -> None:
         """Choose the default precision, and fit scores and threshold to its answers."""
@@ -194,7 +193,7 @@ class _Build:
             threshold=threshold,
             instance_calibration=instance_calibration,
             instance_threshold=instance_threshold,
-            metrics=_json({"calibration": figures, "instances": instance_figures}),
+            metrics=as_json({"calibration": figures, "instances": instance_figures}),
         )
 
     def _instance_rule(self, raw: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
@@ -245,28 +244,16 @@ class _Build:
             "onnxruntime": onnxruntime.__version__,
         }
         metrics = {"precisions": precisions, "graphs": graphs, "measured_on": measured_on}
-        self._save(metrics=_json({**self.manifest.metrics, **metrics}))
+        self._save(metrics=as_json({**self.manifest.metrics, **metrics}))
 
     def compile(self) -> dict[str, list[CompiledGraph]]:
-        """Precision -> its engines, in the bundle; they answer as well, where the GPU is here."""
+        """Precision -> its engines, in the bundle; none for a runtime that needs none."""
         name = self.plan.target.library
         if name is None:
             return {}
         _say(f"compiling with {name}")
-        engines = {
-            precision: compile_bundle(self.bundle, precision=precision, library=name)
-            for precision in self._different_precisions()
-        }
-        for precision in engines if load_library(name).device() else ():
-            answers = ask(self.bundle, precision, self.inputs.questions, name)
-            lost = points_lost(answers, self.reference)
-            iou = median_box_iou(answers.recorder, self.reference.recorder)
-            if not holds(lost, iou):
-                raise GateError(
-                    f"the {precision} engines lose {lost:.2f} points, their boxes have a median "
-                    f"IoU of {iou:.3f} with those of FP32"
-                )
-        return engines
+        precisions = self._different_precisions()
+        return compile_engines(self.bundle, precisions, name, self.inputs.questions, self.reference)
 
     def _precision_figures(self, precision: str) -> dict[str, Any]:
         manifest = self.manifest
@@ -312,19 +299,3 @@ class _Build:
     def _save(self, **changes: Any) -> None:
         self.manifest = dataclasses.replace(self.manifest, **changes)
         self.manifest.save(self.bundle)
-
-    def _write(
-        self, folder: Path, files: GraphPaths, precisions: Mapping[str, Mapping[str, str]]
-    ) -> Manifest:
-        return write_bundle(folder, self.plan, self.inputs, files, precisions)
-
-
-def _json(value: Any) -> Any:
-    """`value` at five digits, with None for what JSON cannot say: NaN is "no such phrases"."""
-    if isinstance(value, Mapping):
-        return {key: _json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_json(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.5g}") if math.isfinite(value) else None
-    return value

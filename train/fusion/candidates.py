@@ -26,20 +26,11 @@ from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
 from train.fusion.colours import COLOURS, ColourHits, NamedColours, no_colour_named, shares_in
 from train.fusion.detections import DETECTIONS, NamedDetections, NamedHits, nothing_named
-from train.fusion.layers import (
-    Attention,
-    SceneLayer,
-    WordAttention,
-    cell_centers,
-    pairwise_iou,
-    starting_at_zero,
-    taken,
-    to_boxes,
-)
+from train.fusion.layers import SceneLayer, cell_centers, starting_at_zero, taken, to_boxes
 from train.fusion.lessons import LESSON_RANK, Lessons
+from train.fusion.match import HEADS, PAIR_FEATURES, CompareLayer, MatchLayer, pair_features
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
-HEADS = 4
 CANDIDATES, DETECTED, CONTEXTS = 14, 6, 6
 """What the answer is chosen from: cells, and boxes of the detector; and cells of what the phrase
 names beside it."""
@@ -49,7 +40,6 @@ class that the phrase names."""
 NOT_A_PEAK = 1e-3
 """Factor by which a cell with a better neighbour is ranked lower: it keeps the order of the rest,
 where an offset would round small differences away."""
-PAIR_FEATURES = 7
 EVIDENCE, EVIDENCE_HIDDEN = 5, 16
 """What detector and colours say of a candidate: see `CandidatesFusion.weigh`."""
 
@@ -78,64 +68,6 @@ class Comparison(Answers):
     """(P, K) logits: one of those that are meant ("the dogs")."""
     matches: Matches
     """What they were chosen by."""
-
-
-class MatchLayer(nn.Module):
-    """Words are read by cells (P, N, D), each of which is then transformed."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.norm_words, self.norm_ffn = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.words = WordAttention(dim, HEADS)
-        self.ffn = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
-
-    def forward(self, cells: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        cells = cells + self.words(self.norm_words(cells), text, text_mask)
-        return cells + self.ffn(self.norm_ffn(cells))
-
-
-class CompareLayer(nn.Module):
-    """Pre-norm layer over candidates (P, K, D): each other, then the words, then a feed-forward."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.norm_self, self.norm_words, self.norm_ffn = (nn.LayerNorm(dim) for _ in range(3))
-        self.each_other = PairAttention(dim)
-        self.words = Attention(dim, HEADS)
-        self.ffn = nn.Sequential(nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
-
-    def forward(self, things: Tensor, bias: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
-        things = things + self.each_other(self.norm_self(things), bias)
-        things = things + self.words(self.norm_words(things), text, text_mask)
-        return things + self.ffn(self.norm_ffn(things))
-
-
-class PairAttention(nn.Module):
-    """Self-attention of candidates (P, K, D) that knows how two boxes lie to each other."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.query_key_value, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-
-    def forward(self, things: Tensor, bias: Tensor) -> Tensor:
-        """`bias` (P, heads, K, K) is added to the scores."""
-        q, k, v = self.query_key_value(things).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (P, heads, K, K)
-        return self.out(((scores + bias).softmax(-1) @ v).transpose(1, 2).flatten(2))
-
-
-def pair_features(boxes: Tensor) -> Tensor:
-    """(P, K, 4) cxcywh -> (P, K, K, PAIR_FEATURES): how the second box lies to the first.
-
-    Offset in fractions of the image and of the first box, ratio of the sides, overlap of both.
-    """
-    offset = boxes[:, None, :, :2] - boxes[:, :, None, :2]
-    size = boxes[..., 2:].clamp(min=0.01)
-    one, other = size[:, :, None], size[:, None]
-    iou = pairwise_iou(torch.cat([boxes[..., :2], size], -1))
-    return torch.cat(
-        [offset, (offset / one).clamp(-4, 4), (other / one).log().clamp(-3, 3), iou], dim=-1
-    )
 
 
 class CandidatesFusion(Fusion):

@@ -10,10 +10,11 @@ from sdk.bundle.contract import FUSION
 from sdk.bundle.lessons import nothing_taught
 from tests.train.fusion.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.train.test_train import steps, trainer
-from train.fusion.candidates import CandidatesFusion, Comparison, Matches, pair_features
+from train.fusion.candidates import CandidatesFusion, Comparison, Matches
 from train.fusion.colours import COLOURS
 from train.fusion.detections import DETECTIONS
 from train.fusion.lessons import Lessons, unit
+from train.fusion.match import pair_features
 from train.losses.candidates import meant_terms
 
 CELLS = GRID * GRID
