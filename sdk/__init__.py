@@ -1,8 +1,9 @@
 """Ground phrases in pictures: which box does "the dog on the left" mean?
 
->>> from sdk import Grounder
->>> grounder = Grounder.load()
->>> grounder.ground(frame, "the dog on the left").box
+Examples:
+    >>> from sdk import Grounder
+    >>> grounder = Grounder.load()
+    >>> grounder.ground(frame, "the dog on the left").box
 
 What needs NumPy, OpenCV or ONNX Runtime is imported when it is first asked for, so that `grounder
 doctor` can say what is wrong with them.

@@ -21,9 +21,12 @@ EXIT_ERROR = 2  # what argparse uses for a wrong command line
 
 
 def report_errors(command: Callable[[], None]) -> int:
-    """Run `command`; print an error of ours as one line on stderr. Returns the exit code.
+    """Run `command`; print an error of ours as one line on stderr.
 
     Warnings that are logged go to stderr too.
+
+    Returns:
+        The exit code.
     """
     logging.basicConfig(format="%(name)s: %(message)s")
     try:
@@ -41,7 +44,11 @@ def report_errors(command: Callable[[], None]) -> int:
 
 
 def add_model_options(parser: argparse.ArgumentParser, threads: int | None = None) -> None:
-    """The options of everything that loads a bundle, see `load_grounder`; `threads`: default."""
+    """The options of everything that loads a bundle, see `load_grounder`.
+
+    Args:
+        threads: the default of `--threads`.
+    """
     parser.add_argument("--bundle", metavar="FOLDER", help="model folder (default: the built-in)")
     add_runtime_options(parser, threads)
 
@@ -84,7 +91,11 @@ def load_grounder(args: argparse.Namespace) -> "Grounder":
 
 
 def refuse_overwriting(source: str, target: str) -> None:
-    """Raises GroundingError when the annotated copy would replace what it is made from."""
+    """Check that an annotated copy would not replace what it is made from.
+
+    Raises:
+        GroundingError: `source` and `target` are one file.
+    """
     # Not Path.exists: it raises for what is too long for a name, as a camera's pipeline may be.
     if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
         raise GroundingError(f"{target!r} is the input itself: give the output another name")

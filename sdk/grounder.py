@@ -46,12 +46,13 @@ DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 class Grounder(Closing):
     """Finds the object that a phrase describes. Made by `Grounder.load`; safe to share by threads.
 
-    >>> grounder = Grounder.load()
-    >>> result = grounder.ground(frame, "the dog on the left")
-    >>> result.box, result.score, result.found
-
     The graphs are let go of when the grounder is closed, by `close` or by leaving its `with` block,
     or when nothing refers to it any more.
+
+    Examples:
+        >>> grounder = Grounder.load()
+        >>> result = grounder.ground(frame, "the dog on the left")
+        >>> result.box, result.score, result.found
     """
 
     def __init__(
@@ -63,9 +64,13 @@ class Grounder(Closing):
         speller: Speller | None = None,
         known_words: KnownWords | None = None,
     ) -> None:
-        """`sessions`: one per graph of the contract, by its name, at the named `precision`.
+        """A grounder of what `load` has opened.
 
-        Raises BundleMismatchError when their tensors are not the contract's.
+        Args:
+            sessions: one per graph of the contract, by its name, at the named `precision`.
+
+        Raises:
+            BundleMismatchError: their tensors are not the contract's.
         """
         check_graphs(
             (GraphSpec(name, graph.inputs, graph.outputs) for name, graph in sessions.items()),
@@ -89,17 +94,26 @@ class Grounder(Closing):
         spelling: bool = True,
         engines: str | os.PathLike[str] | None = None,
     ) -> "Grounder":
-        """Load a bundle folder, by default the packaged one, and check it against its hashes.
+        """Load a bundle folder, and check it against its hashes.
 
-        `device`: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda", "openvino",
-        "tensorrt" (after `grounder compile`) or another of `sdk.backends.select.DEVICES`.
-        `precision`: "auto" (the bundle's own choice, "fp16" on an NVIDIA GPU that was asked for) or
-        a name the bundle carries, as "fp32".
-        `threads`: CPU threads, None for one per physical core.
-        `spelling`: read "teh dog" as "the dog", where the bundle has a word list.
-        `engines`: folder that `grounder compile --engines` wrote, None for the bundle's own.
+        Args:
+            bundle: the folder, None for the packaged one.
+            device: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda", "openvino",
+                "tensorrt" (after `grounder compile`) or another of `sdk.backends.select.DEVICES`.
+            precision: "auto" (the bundle's own choice, "fp16" on an NVIDIA GPU that was asked for)
+                or a name the bundle carries, as "fp32".
+            threads: CPU threads, None for one per physical core.
+            spelling: read "teh dog" as "the dog", where the bundle has a word list.
+            engines: folder that `grounder compile --engines` wrote, None for the bundle's own.
 
-        Raises BundleError, DeviceError, DependencyError, PrecisionError, BackendError, EngineError.
+        Raises:
+            BundleError: the bundle is missing, damaged or made for another version.
+            DeviceError: the device or the number of threads cannot be used here.
+            DependencyError: a package that the device needs is missing.
+            PrecisionError: the bundle does not carry the precision.
+            ArgumentError: `engines` is no path.
+            BackendError: the runtime cannot load a graph.
+            EngineError: for TensorRT, a graph has not been compiled, or cannot be.
         """
         choice("device", device, DEVICES, error=DeviceError)
         folder = DEFAULT_BUNDLE
@@ -146,16 +160,25 @@ class Grounder(Closing):
         alternatives: int = 0,
         region: Region | None = None,
     ) -> Grounding | list[Grounding]:
-        """Ground one phrase, or several with one vision pass; results in the order of the phrases.
+        """Ground one phrase, or several with one vision pass.
 
-        `frame`: (H, W, 3) uint8 BGR array as OpenCV gives it, `sdk.RGB` of an RGB one, an
-        array of another library on the CPU, a picture's path or a PIL image.
-        `alternatives`: how many other places to give besides the best, at most.
-        `region`: (left, top, right, bottom) in pixels of the frame; nothing else is looked at, cut
-        at the frame's edges. The boxes are in pixels of the whole frame.
+        Args:
+            frame: (H, W, 3) uint8 BGR array as OpenCV gives it, `sdk.RGB` of an RGB one, an array
+                of another library on the CPU, a picture's path or a PIL image.
+            text: a phrase, or several.
+            alternatives: how many other places to give besides the best, at most.
+            region: (left, top, right, bottom) in pixels of the frame; nothing else is looked at,
+                cut at the frame's edges. The boxes are in pixels of the whole frame.
 
-        Raises FrameError, PhraseError, BackendError, ClosedError; ArgumentError for a negative
-        `alternatives`.
+        Returns:
+            One result for a phrase that is a string; else a list, in the order of the phrases.
+
+        Raises:
+            FrameError: the frame or the region cannot be used.
+            PhraseError: a phrase cannot be used.
+            ArgumentError: `alternatives` is negative or no whole number.
+            BackendError: the runtime failed.
+            ClosedError: the grounder has been closed.
         """
         phrases = self.encode_phrases(text)  # first: a bad phrase should not cost a vision pass
         alternatives = whole("alternatives", alternatives, 0)
@@ -170,7 +193,13 @@ class Grounder(Closing):
     def encode(self, frame: FrameLike) -> FrameView:
         """Run the vision pass, the expensive part, for any number of phrases to come.
 
-        Raises FrameError, BackendError, ClosedError.
+        Args:
+            frame: as for `ground`.
+
+        Raises:
+            FrameError: the frame cannot be used.
+            BackendError: the runtime failed.
+            ClosedError: the grounder has been closed.
         """
         frame_bgr = as_bgr(frame)
         image = self.manifest.preprocess.tensor(frame_bgr)
@@ -181,7 +210,10 @@ class Grounder(Closing):
     def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]:
         """Run the text pass for each phrase that is not in the cache.
 
-        Raises PhraseError, BackendError, ClosedError.
+        Raises:
+            PhraseError: a phrase cannot be used.
+            BackendError: the runtime failed.
+            ClosedError: the grounder has been closed.
         """
         encode = self._held.encode
         return [encode(phrase) for phrase in as_phrases(text)]
@@ -190,7 +222,8 @@ class Grounder(Closing):
     def sessions(self) -> dict[str, Session]:
         """The graphs by name, for measuring them alone; `ground` is what they are for.
 
-        Raises ClosedError.
+        Raises:
+            ClosedError: the grounder has been closed.
         """
         return self._held.sessions
 
@@ -207,23 +240,33 @@ class Grounder(Closing):
     ) -> Stream:
         """Ground phrases in frames as they come: an iterator of `sdk.StreamResult`.
 
-        `source`: what `sdk.inputs.sources.open_source` opens, or an iterable of frames.
-        `tracking`: how boxes are carried between groundings; None for groundings as they are. The
-        default leaves separate pictures (a folder, a pattern) untracked.
-        `every`: frames from one grounding to the next, at least. Frames between are carried;
-        without tracking they are left out.
-        `policy`: "newest" never waits: frames are dropped where the consumer or, without tracking,
-        grounding is slow; with tracking a grounding comes when it is ready and is moved to the
-        present. "all" gives every frame, in order, and the same results each time. "auto" is
-        "newest" for cameras and network streams, else "all". With "newest" a video file plays at
-        its own speed.
-        `backlog`: with "all", how many frames of a camera or network stream may wait, as these wait
-        for nobody. One more ends the stream with StreamOverflowError, after those that wait. A
-        frame of 1920 x 1080 takes 6 MB. Files and iterables wait, and need no backlog.
-        `reconnect_seconds`: how long a lost camera or stream is looked for, with growing pauses.
+        Args:
+            source: what `sdk.inputs.sources.open_source` opens, or an iterable of frames.
+            phrases: one, or several.
+            tracking: how boxes are carried between groundings; None for groundings as they are. The
+                default leaves separate pictures (a folder, a pattern) untracked.
+            every: frames from one grounding to the next, at least. Frames between are carried;
+                without tracking they are left out.
+            policy: "newest" never waits: frames are dropped where the consumer or, without
+                tracking, grounding is slow; with tracking a grounding comes when it is ready and is
+                moved to the present. "all" gives every frame, in order, and the same results each
+                time. "auto" is "newest" for cameras and network streams, else "all". With "newest"
+                a video file plays at its own speed.
+            backlog: with "all", how many frames of a camera or network stream may wait, as these
+                wait for nobody. One more ends the stream with StreamOverflowError, after those that
+                wait. A frame of 1920 x 1080 takes 6 MB. Files and iterables wait, and need no
+                backlog.
+            reconnect_seconds: how long a lost camera or stream is looked for, with growing pauses.
 
-        Raises what `open_source` raises, PhraseError, ClosedError, and ArgumentError for numbers
-        out of range.
+        Raises:
+            SourceError: the source does not open, or is neither a source nor an iterable.
+            FrameError: no picture decodes, as `open_source` raises it.
+            DependencyError: the source is a pipeline, and OpenCV is built without GStreamer.
+            PhraseError: a phrase cannot be used.
+            ArgumentError: a number is out of range, the policy is unknown, or `tracking` is no
+                `sdk.Tracking`.
+            BackendError: the runtime failed on a phrase.
+            ClosedError: the grounder has been closed.
         """
         return Stream(
             self,

@@ -25,10 +25,12 @@ def phrase_encoder(
     speller: Speller | None,
     known_words: KnownWords | None,
 ) -> Callable[[str], EncodedPhrase]:
-    """Encodes a checked phrase, or has it from the cache; for any thread.
+    """A function that encodes a checked phrase, or has it from the cache; for any thread.
 
-    A function, not a method: in a circle of references the graph would outlive its grounder.
-    It raises PhraseError, BackendError.
+    No method: in a circle of references the graph would outlive its grounder.
+
+    Returns:
+        The function, which raises PhraseError and BackendError.
     """
 
     @lru_cache(PHRASE_CACHE_SIZE)

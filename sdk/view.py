@@ -42,8 +42,9 @@ class Bundle(Protocol):
 class FrameView(Closing):
     """One encoded frame, to be asked about. Made by `Grounder.encode`.
 
-    >>> with grounder.encode(frame) as view:
-    ...     view.ground("the dog")
+    Examples:
+        >>> with grounder.encode(frame) as view:
+        ...     view.ground("the dog")
     """
 
     def __init__(
@@ -57,7 +58,11 @@ class FrameView(Closing):
 
     @property
     def visual_tokens(self) -> NDArray[np.float32]:
-        """(1, N, Dv) float32, read-only. Raises FrameError after `close`."""
+        """(1, N, Dv) float32, read-only.
+
+        Raises:
+            FrameError: the view has been closed.
+        """
         if self._visual_tokens is None:
             raise FrameError("this view is closed; encode the frame again")
         return self._visual_tokens
@@ -71,14 +76,32 @@ class FrameView(Closing):
     ) -> Grounding | list[Grounding]:
         """As `Grounder.ground`, without a vision pass.
 
-        Raises PhraseError, BackendError, ClosedError; ArgumentError for a negative `alternatives`.
+        Args:
+            text: a phrase, or several.
+            alternatives: how many other places to give besides the best, at most.
+
+        Returns:
+            One result for a phrase that is a string; else a list, in the order of the phrases.
+
+        Raises:
+            FrameError: the view has been closed.
+            PhraseError: a phrase cannot be used.
+            ArgumentError: `alternatives` is negative or no whole number.
+            BackendError: the runtime failed.
+            ClosedError: the grounder has been closed.
         """
         alternatives = whole("alternatives", alternatives, 0)
         results = self.answer(self._grounder.encode_phrases(text), alternatives)
         return results[0] if isinstance(text, str) else results
 
     def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
-        """As `ground`, of phrases that are encoded. Raises BackendError, ClosedError."""
+        """As `ground`, of phrases that are encoded.
+
+        Raises:
+            FrameError: the view has been closed.
+            BackendError: the runtime failed, or gave NaN or infinity.
+            ClosedError: the grounder has been closed.
+        """
         results: list[Grounding] = []
         for start in range(0, len(phrases), PHRASES_PER_CALL):
             results += self._answer(phrases[start : start + PHRASES_PER_CALL], alternatives)

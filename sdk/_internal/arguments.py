@@ -33,7 +33,14 @@ def whole(
 def number(
     name: str, value: object, least: float, most: float = math.inf, *, above: bool = False
 ) -> float:
-    """A number from `least` to `most`; `above` leaves `least` out. Raises ArgumentError."""
+    """A number from `least` to `most`.
+
+    Args:
+        above: leave `least` itself out.
+
+    Raises:
+        ArgumentError: it is no number, or out of range.
+    """
     try:
         if isinstance(value, (bool, str, bytes)):
             raise TypeError

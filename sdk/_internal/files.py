@@ -17,7 +17,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Where the block raises, the old file is as it was and nothing is left beside it. Of a link, what
     it leads to is replaced; what is no file, as /dev/stdout, is written to as it is.
 
-    Raises OSError.
+    Raises:
+        OSError: the file cannot be written.
     """
     if path.exists() and not path.is_file():
         yield path
@@ -34,6 +35,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` as a whole. Raises OSError, with the old file as it was."""
+    """Write `data` to `path` as a whole.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was.
+    """
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(data)

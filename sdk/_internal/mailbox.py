@@ -13,7 +13,12 @@ class Mailbox(Generic[Item]):
     """A bounded queue between two threads."""
 
     def __init__(self, size: int, *, newest: bool) -> None:
-        """`newest`: when it is full the oldest item makes room; else whoever puts has to wait."""
+        """Make an empty one.
+
+        Args:
+            size: most items in it.
+            newest: when it is full the oldest item makes room; else whoever puts has to wait.
+        """
         self._items: deque[Item] = deque()
         self._size, self._newest = size, newest
         self._closed = self._stopped = False
@@ -23,7 +28,14 @@ class Mailbox(Generic[Item]):
         """Items that have made room."""
 
     def put(self, item: Item, *, wait: bool = True) -> bool:
-        """False when nobody will get it any more. Raises queue.Full where it may not wait."""
+        """Add an item.
+
+        Returns:
+            False when nobody will get it any more.
+
+        Raises:
+            queue.Full: it is full, and may not wait.
+        """
         with self._changed:
             full = len(self._items) == self._size
             if full and self._newest:
@@ -51,9 +63,15 @@ class Mailbox(Generic[Item]):
             self._changed.notify_all()
 
     def get(self, timeout: float | None = None) -> Item:
-        """The next item, waited for up to `timeout` seconds; None = as long as it takes.
+        """The next item, waited for.
 
-        Raises queue.Empty; after the last item the error, once, then StopIteration.
+        Args:
+            timeout: seconds to wait at most; None = as long as it takes.
+
+        Raises:
+            queue.Empty: no item came in time.
+            BaseException: after the last item, once: the error that it was closed with.
+            StopIteration: after the last item and that error.
         """
         with self._changed:
             if not self._changed.wait_for(

@@ -15,12 +15,18 @@ BAR = 24
 class Progress(Closing):
     """Counts what is done; leaving the `with` block wipes the line off a terminal.
 
-    >>> with Progress("frames", total=250) as progress:
-    ...     progress.advance()
+    Examples:
+        >>> with Progress("frames", total=250) as progress:
+        ...     progress.advance()
     """
 
     def __init__(self, unit: str, total: int | None, done: int = 0) -> None:
-        """`total`: None where it is not known. `done`: what was done before this run."""
+        """Begin to count.
+
+        Args:
+            total: None where it is not known.
+            done: what was done before this run.
+        """
         self.done = done
         self._unit, self._total, self._before = unit, total, done
         self._terminal = sys.stderr.isatty()

@@ -19,7 +19,12 @@ _TYPES = {"f32": "float32", "i64": "int64"}
 class OpenVinoSession:
     """A `Session` on OpenVINO. Each concurrent call has an infer request of its own.
 
-    Raises DependencyError, DeviceError, BundleNotFoundError, BundleCorruptError, BackendError.
+    Raises:
+        DependencyError: OpenVINO does not import.
+        DeviceError: the number of threads cannot be used.
+        BundleNotFoundError: there is no such file.
+        BundleCorruptError: the file is no valid ONNX graph.
+        BackendError: OpenVINO cannot load the graph.
     """
 
     device = "openvino"
@@ -55,7 +60,11 @@ class OpenVinoSession:
         self._idle: SimpleQueue[Any] = SimpleQueue()
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name. Raises BackendError."""
+        """All outputs by name.
+
+        Raises:
+            BackendError: other inputs than the graph's, or OpenVINO failed.
+        """
         names = [tensor.name for tensor in self.inputs]
         if sorted(inputs) != sorted(names):  # OpenVINO would compute with what it finds in memory
             raise BackendError(f"{self._path}: expected the inputs {names}, got {list(inputs)}")

@@ -92,7 +92,11 @@ class OrtSession:
         self._proven = self.device != "cpu"  # others may compile in their first run
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name. Raises BackendError."""
+        """All outputs by name.
+
+        Raises:
+            BackendError: ONNX Runtime failed.
+        """
         try:
             if self._proven:
                 values = self._session.run(self._output_names, dict(inputs))
@@ -134,14 +138,22 @@ def physical_cores() -> int:
 
 
 def thread_count(threads: int | None) -> int:
-    """`threads`, or one per physical core for None. Raises DeviceError."""
+    """`threads`, or one per physical core for None.
+
+    Raises:
+        DeviceError: `threads` is no whole number from 1 to `MOST_THREADS`.
+    """
     if threads is None:
         return physical_cores()
     return whole("threads", threads, 1, MOST_THREADS, error=DeviceError)
 
 
 def check_self_contained(path: Path) -> None:
-    """Raises BundleCorruptError for a graph with data in another file, which no hash covers."""
+    """Check that a graph holds its data itself.
+
+    Raises:
+        BundleCorruptError: data are in another file, which no hash covers.
+    """
     if path.is_file() and _holds(path, _EXTERNAL):
         raise BundleCorruptError(
             f"expected {path} to hold its weights itself, got tensors in another file; export the "

@@ -22,11 +22,19 @@ logger = logging.getLogger("grounder.backend")
 def open_session(path: str | Path, device: str = "auto", threads: int | None = None) -> Session:
     """Load an ONNX graph.
 
-    `device`: "auto" (CUDA if the runtime has it, else CPU) or one of `DEVICES` but TensorRT's,
-    which run compiled engines: see `open_bundle`. `threads`: CPU threads per operator, None for one
-    per physical core. OpenVINO leaves a graph that is quantised for ONNX Runtime to it, on the CPU.
+    OpenVINO leaves a graph that is quantised for ONNX Runtime to it, on the CPU.
 
-    Raises DeviceError, DependencyError, BundleNotFoundError, BundleCorruptError, BackendError.
+    Args:
+        device: "auto" (CUDA if the runtime has it, else CPU) or one of `DEVICES` but TensorRT's,
+            which run compiled engines: see `open_bundle`.
+        threads: CPU threads per operator, None for one per physical core.
+
+    Raises:
+        DeviceError: the device or the number of threads cannot be used here.
+        DependencyError: a package that runs the graph does not import.
+        BundleNotFoundError: there is no such file.
+        BundleCorruptError: the graph is damaged, or has data in another file.
+        BackendError: the runtime cannot load the graph.
     """
     check_self_contained(Path(path))
     if device != OpenVinoSession.device:
@@ -46,13 +54,18 @@ def open_bundle(
 ) -> dict[str, Session]:
     """A session for each graph of a bundle at a named precision, on one of `DEVICES`.
 
-    `engines`: where `grounder compile` put those of TensorRT, None for `engines` in the bundle.
-
     A text graph that is quantised for ONNX Runtime, as the default bundle's, runs there whatever
     the device: its `Session.device` says so.
 
-    Raises the errors of `open_session`; for TensorRT EngineError where a graph has not been
-    compiled, or cannot be.
+    Args:
+        engines: where `grounder compile` put those of TensorRT, None for `engines` in the bundle.
+
+    Raises:
+        DeviceError: as `open_session`.
+        DependencyError: as `open_session`.
+        BundleError: as `open_session`.
+        BackendError: as `open_session`.
+        EngineError: for TensorRT, a graph has not been compiled, or cannot be.
     """
     choice("device", device, DEVICES, error=DeviceError)
     if device in TENSORRT_DEVICES:

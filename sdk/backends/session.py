@@ -24,4 +24,8 @@ class Session(Protocol):
         """Outputs as the file declares them."""
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name. Raises BackendError."""
+        """All outputs by name.
+
+        Raises:
+            BackendError: the runtime failed.
+        """

@@ -38,7 +38,9 @@ class WorkFolder:
     def claimed(self) -> Iterator[None]:
         """Keep other runs out; a run that dies lets go.
 
-        Raises GroundingError where one is in, DependencyError.
+        Raises:
+            GroundingError: another run is in, or the folder cannot be used.
+            DependencyError: filelock does not import.
         """
         try:
             filelock: Any = import_module("filelock")
@@ -65,8 +67,12 @@ class WorkFolder:
     def open(self, settings: Mapping[str, Any]) -> None:
         """Make the folder, or go on in it.
 
-        `settings`: what decides about the rows, of JSON's types. Raises BatchMismatchError when the
-        folder's are others, GroundingError when it cannot be used.
+        Args:
+            settings: what decides about the rows, of JSON's types.
+
+        Raises:
+            BatchMismatchError: the folder's settings are others.
+            GroundingError: the folder cannot be used.
         """
         run = self.path / RUN_FILE
         try:
@@ -94,8 +100,14 @@ class WorkFolder:
         return self._file(part, complete=True).is_file()
 
     def write(self, part: Part, rows: Sequence[Row]) -> list[str]:
-        """Keep the rows of a part. Returns its errors, with their sources; with some, it is not
-        done. Raises GroundingError."""
+        """Keep the rows of a part. With errors among them, it is not done.
+
+        Returns:
+            The errors, with their sources.
+
+        Raises:
+            GroundingError: the rows cannot be written.
+        """
         errors = [f"{row['source']}: {row['error']}" for row in rows if row["error"] is not None]
         path = self._file(part, complete=not errors)
         try:
@@ -105,9 +117,13 @@ class WorkFolder:
         return errors
 
     def merge(self, parts: Sequence[Part]) -> int:
-        """Write the result, the parts in their order. Returns the number of its rows.
+        """Write the result, the parts in their order.
 
-        Raises GroundingError, and leaves an older result as it was.
+        Returns:
+            The number of its rows.
+
+        Raises:
+            GroundingError: it cannot be written; an older result is as it was.
         """
         try:
             return write_table(self._out, self._lines(parts))

@@ -51,10 +51,15 @@ class Part:
 def find_files(specs: Sequence[str]) -> list[str]:
     """The pictures and videos that `specs` name, in their order, each once.
 
-    A spec is a folder, with all in it, a pattern, a file, or a text file with one path a line. Of a
-    folder or pattern pictures come first, then videos, both in natural order, 2 before 10. What a
-    text file names is taken unseen. Raises SourceError for a spec that does not exist, and when
-    there is nothing at all.
+    Of a folder or pattern pictures come first, then videos, both in natural order, 2 before 10.
+    What a text file names is taken unseen.
+
+    Args:
+        specs: each a folder, with all in it, a pattern, a file, or a text file with one path a
+            line.
+
+    Raises:
+        SourceError: a spec does not exist or cannot be read, or there is nothing at all.
     """
     found: dict[str, None] = {}
     for spec in specs:

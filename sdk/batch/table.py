@@ -17,9 +17,11 @@ ROWS_PER_GROUP = 50_000
 
 
 def check_table(path: Path) -> None:
-    """Whether `write_table` can be expected to write there, before any work is done.
+    """Check that `write_table` can be expected to write there, before any work is done.
 
-    Raises GroundingError, DependencyError.
+    Raises:
+        GroundingError: the name ends with neither .jsonl nor .parquet, or is no file in a folder.
+        DependencyError: pyarrow does not import, for Parquet.
     """
     if path.suffix not in (JSONL, PARQUET):
         raise GroundingError(f"--out: expected a name ending with .jsonl or .parquet, got {path}")
@@ -36,9 +38,13 @@ def check_table(path: Path) -> None:
 
 
 def write_table(path: Path, lines: Iterator[bytes]) -> int:
-    """Write rows, each a line of JSON with the fields of `sdk.batch.rows.Row`; returns how many.
+    """Write rows, and return how many.
 
-    Raises OSError, with an older file as it was and nothing left beside it.
+    Args:
+        lines: each a line of JSON with the fields of `sdk.batch.rows.Row`.
+
+    Raises:
+        OSError: it cannot be written; an older file is as it was, with nothing left beside it.
     """
     with replacing(path) as temporary:
         return (_write_parquet if path.suffix == PARQUET else _write_jsonl)(temporary, lines)

@@ -27,7 +27,11 @@ from sdk.inputs.video import (
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames are grounded. Raises GroundingError."""
+    """Which frames are grounded.
+
+    Raises:
+        GroundingError: `every` is below 1, or `fps` is no number above 0.
+    """
 
     every: int = 1
     """Every n-th frame."""
@@ -41,7 +45,13 @@ class Sampling:
             raise GroundingError(f"--fps: expected a number above 0, got {self.fps}")
 
     def takes(self, number: int, time_s: float, before_s: float) -> bool:
-        """Whether a frame is grounded. `before_s`: the time of the frame before it."""
+        """Whether a frame is grounded.
+
+        Args:
+            number: of the frame, from 0.
+            time_s: when it is shown, in seconds.
+            before_s: the time of the frame before it.
+        """
         if self.fps is None:
             return number % self.every == 0
         period, before = (math.floor(time * self.fps + 1e-6) for time in (time_s, before_s))
@@ -56,7 +66,11 @@ class VideoReader(Closing):
     """Goes through a video frame by frame."""
 
     def __init__(self, path: str) -> None:
-        """Raises SourceError."""
+        """Open a video file.
+
+        Raises:
+            SourceError: there is no such file, OpenCV cannot open it, or its name is not UTF-8.
+        """
         self.path = path
         if not os.path.isfile(path):  # a list may name anything; OpenCV would open addresses too
             raise SourceError("expected a video file, which does not exist")

@@ -30,7 +30,7 @@ class Model:
     engines: str | None
 
     def load(self) -> Grounder:
-        """Raises as `Grounder.load`."""
+        """Load it; raises what `Grounder.load` raises."""
         return Grounder.load(
             self.bundle,
             device=self.device,
@@ -60,10 +60,17 @@ class _Frame(NamedTuple):
 
 
 def ground_part(job: Job, work: WorkFolder, part: Part) -> list[str]:
-    """Ground a part and keep its rows. Returns what could not be read, which becomes a row too.
+    """Ground a part and keep its rows. What could not be read becomes a row too.
 
-    Raises what is wrong with all parts: the errors of `Grounder.load`, PhraseError, BackendError,
-    GroundingError where the rows cannot be kept.
+    What it raises, also what `Grounder.load` raises, is wrong with all parts.
+
+    Returns:
+        What could not be read.
+
+    Raises:
+        PhraseError: a phrase cannot be used.
+        BackendError: the runtime failed.
+        GroundingError: the rows cannot be kept.
     """
     grounder = _grounder(job.model)
     rows: list[Row] = []

@@ -30,7 +30,11 @@ def run_lanes(
 ) -> Iterator[Done]:
     """Apply `function` to all items in `workers` processes; what is done first comes first.
 
-    A lane's items are done by one worker, in their order. Raises what `function` raises.
+    Args:
+        lanes: the items of a lane are done by one worker, in their order.
+
+    Raises:
+        Exception: what `function` raises.
     """
     waiting = deque(deque(lane) for lane in lanes if lane)
     running: dict[Connection, _Worker[Item]] = {}

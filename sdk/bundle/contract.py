@@ -114,8 +114,13 @@ DYNAMIC_SIZES = ("P", "L", "M")
 def check_graphs(graphs: Iterable[GraphSpec], sizes: Mapping[str, int]) -> None:
     """Compare the graphs of a bundle, as its files declare them, with this contract.
 
-    `sizes` fixes symbols beforehand ("H" and "W" from the preprocessing). An open size in a file
-    agrees with everything. Raises BundleMismatchError naming the graph and the tensor.
+    An open size in a file agrees with everything.
+
+    Args:
+        sizes: symbols that are fixed beforehand ("H" and "W" from the preprocessing).
+
+    Raises:
+        BundleMismatchError: they differ; the message names the graph and the tensor.
     """
     known = dict(sizes)
     contract = {graph.name: graph for graph in GRAPHS}

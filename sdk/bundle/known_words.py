@@ -33,14 +33,22 @@ class Unknown(NamedTuple):
 
 
 class KnownWords:
-    """A list of words. `words`: in lower case."""
+    """A list of words.
+
+    Args:
+        words: in lower case.
+    """
 
     def __init__(self, words: Collection[str]) -> None:
         self._words = frozenset(word for word in words if len(word) > 1)
 
     @classmethod
     def from_files(cls, words: Path, vocab: Path) -> "KnownWords":
-        """From a word list, one a line, and a BERT vocabulary. Raises BundleCorruptError."""
+        """From a word list, one a line, and a BERT vocabulary.
+
+        Raises:
+            BundleCorruptError: a file cannot be read.
+        """
         return cls({*read_words(words), *(w for w in read_words(vocab) if WORD.fullmatch(w))})
 
     def unknown(self, text: str) -> Unknown:
@@ -74,7 +82,11 @@ def head_noun(words: Collection[str]) -> str:
 
 
 def read_words(path: Path) -> list[str]:
-    """The lines of a file that are not empty. Raises BundleCorruptError."""
+    """The lines of a file that are not empty.
+
+    Raises:
+        BundleCorruptError: the file cannot be read.
+    """
     try:
         return list(filter(None, path.read_text(encoding="utf-8").split("\n")))
     except (OSError, UnicodeDecodeError) as error:

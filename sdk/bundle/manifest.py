@@ -59,12 +59,15 @@ class Encoders:
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """Vocabulary file, the longest encoding including [CLS] and [SEP], and what slips are set right
-    with: common words, most frequent first; "" = phrases are read as they are typed."""
+    """The vocabulary, and the words that slips are set right with."""
 
     vocab_file: str
+    """Name of the vocabulary's file."""
     max_tokens: int
+    """Longest encoding, [CLS] and [SEP] counted."""
     words_file: str = ""
+    """Name of the file of common words, most frequent first, that slips are set right with; "" =
+    phrases are read as they are typed."""
 
     @property
     def files(self) -> list[str]:
@@ -113,7 +116,11 @@ IDENTITY = Calibration(scale=1.0, bias=0.0)
 
 @dataclass(frozen=True)
 class Manifest:
-    """The typed content of `manifest.json`. Raises ValueError when its parts contradict."""
+    """The typed content of `manifest.json`.
+
+    Raises:
+        ValueError: its parts contradict.
+    """
 
     name: str
     method: str
@@ -175,8 +182,10 @@ class Manifest:
     def load(cls, folder: str | Path) -> "Manifest":
         """Read and check `folder`/manifest.json; the files it names are left to `verify`.
 
-        Raises BundleNotFoundError, BundleMismatchError (another schema version) or
-        BundleCorruptError (naming the key).
+        Raises:
+            BundleNotFoundError: there is no manifest.
+            BundleMismatchError: the manifest has another schema version.
+            BundleCorruptError: the manifest is damaged; the message names the key.
         """
         path = Path(folder) / MANIFEST_NAME
         try:
@@ -212,18 +221,27 @@ class Manifest:
         replace_file(Path(folder) / MANIFEST_NAME, f"{text}\n".encode())
 
     def graph_files(self, precision: str) -> dict[str, GraphFile]:
-        """Graph name -> file, for a named precision or "auto".
+        """Graph name -> file.
 
-        Raises PrecisionError when the bundle does not carry it.
+        Args:
+            precision: a name the bundle carries, or "auto".
+
+        Raises:
+            PrecisionError: the bundle does not carry the precision.
         """
         name = self.resolve_precision(precision)
         return {graph: self.graphs[graph][kind] for graph, kind in self.precisions[name].items()}
 
     def resolve_precision(self, precision: str, device: str = "cpu") -> str:
-        """The name that `precision` stands for: "auto" is the bundle's default, on an NVIDIA GPU
-        that was asked for "fp16" where the bundle carries it.
+        """The name that `precision` stands for.
 
-        Raises PrecisionError when the bundle does not carry it.
+        Args:
+            precision: a name the bundle carries, or "auto": the bundle's default, but "fp16" on an
+                NVIDIA GPU that was asked for, where the bundle carries it.
+            device: what was asked for.
+
+        Raises:
+            PrecisionError: the bundle does not carry the precision.
         """
         carried = ["auto", *sorted(self.precisions)]
         advice = "; export/build_engine.py adds others to a bundle"
@@ -234,9 +252,14 @@ class Manifest:
         return "fp16" if half else self.default_precision
 
     def verify(self, folder: str | Path, names: Collection[str] | None = None) -> None:
-        """Check size and sha256 of the files called `names`, or of all that the manifest lists.
+        """Check size and sha256 of files.
 
-        Raises BundleNotFoundError or BundleCorruptError naming the file.
+        Args:
+            names: the files to check, None for all that the manifest lists.
+
+        Raises:
+            BundleNotFoundError: a file is missing; the message names it.
+            BundleCorruptError: a file is not the one that the manifest lists; the message names it.
         """
         graph_files = [file for kinds in self.graphs.values() for file in kinds.values()]
         sizes = {file.file: file.bytes for file in graph_files}

@@ -21,8 +21,10 @@ class Preprocess:
     """Stretch the frame to `width` x `height`, then normalise each channel.
 
     Stretched and not letterboxed: no pixel of a small input is spent on padding, and a box keeps
-    its fractions. `mean` and `std` are in RGB order on the 0-255 scale. Raises ValueError when a
-    size or a `std` is not positive.
+    its fractions. `mean` and `std` are in RGB order on the 0-255 scale.
+
+    Raises:
+        ValueError: a size or a `std` is not positive.
     """
 
     width: int
@@ -43,7 +45,11 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Preprocess":
-        """Raises ValueError naming the key that is missing, unknown or ill-typed."""
+        """From plain JSON types, the inverse of `to_dict`.
+
+        Raises:
+            ValueError: a key is missing, unknown or ill-typed; the message names it.
+        """
         return decode(cls, dict(data))
 
     def tensor(self, frame_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:

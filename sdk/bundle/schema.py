@@ -14,7 +14,8 @@ def decode(kind: type[T], value: object, key: str = "") -> T:
     Fields may be str, int, float (finite; an int will do), tuples, `Mapping[str, ...]`, `Any` and
     other dataclasses. Unknown keys are refused: a misspelt one must not pass for an optional one.
 
-    Raises ValueError naming the dotted key, what was expected and what came.
+    Raises:
+        ValueError: the message names the dotted key, what was expected and what came.
     """
     result: T = _decode(kind, value, key)
     return result

@@ -18,8 +18,10 @@ SHORTEST = 3
 class Speller:
     """Corrects single slips in words that nobody uses.
 
-    `words`: what people say about pictures, most frequent first. `known`: other words that are
-    right as they are, as the whole words of the text encoder's vocabulary.
+    Args:
+        words: what people say about pictures, most frequent first.
+        known: other words that are right as they are, as the whole words of the text encoder's
+            vocabulary.
     """
 
     def __init__(self, words: Sequence[str], known: Collection[str]) -> None:
@@ -28,7 +30,11 @@ class Speller:
 
     @classmethod
     def from_files(cls, words: Path, vocab: Path) -> "Speller":
-        """From a word list, one a line, and a BERT vocabulary. Raises BundleCorruptError."""
+        """From a word list, one a line, and a BERT vocabulary.
+
+        Raises:
+            BundleCorruptError: a file cannot be read.
+        """
         pieces = [piece for piece in read_words(vocab) if not piece.startswith("##")]
         return cls(read_words(words), pieces)
 

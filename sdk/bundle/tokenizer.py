@@ -27,12 +27,19 @@ _CJK = (
 class WordPieceTokenizer:
     """Splits a phrase into the ids of a BERT vocabulary.
 
-    Special tokens written inside a phrase ("[SEP]") are plain text. Raises BundleCorruptError when
-    the vocabulary lacks one of [PAD], [UNK], [CLS], [SEP].
+    Special tokens written inside a phrase ("[SEP]") are plain text.
+
+    Raises:
+        BundleCorruptError: the vocabulary lacks one of [PAD], [UNK], [CLS], [SEP].
     """
 
     def __init__(self, vocab: Sequence[str], max_tokens: int) -> None:
-        """`vocab`: token of each id. `max_tokens`: longest encoding, [CLS] and [SEP] counted."""
+        """A tokenizer of a vocabulary.
+
+        Args:
+            vocab: token of each id.
+            max_tokens: longest encoding, [CLS] and [SEP] counted.
+        """
         self._ids = {token: index for index, token in enumerate(vocab)}
         for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]"):
             if token not in self._ids:
@@ -58,8 +65,9 @@ class WordPieceTokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of `[CLS] text [SEP]`.
 
-        Raises PhraseError when there are more than `max_tokens`: a cut phrase would silently mean
-        something else.
+        Raises:
+            PhraseError: there are more than `max_tokens`: a cut phrase would silently mean
+                something else.
         """
         pieces = [piece for word in _words(text) for piece in self._pieces(word)]
         ids = [self._ids["[CLS]"], *pieces, self._ids["[SEP]"]]

@@ -109,7 +109,11 @@ def _settings(job: "Job") -> dict[str, Any]:
     """What decides about the rows of a picture, of JSON's types.
 
     Loads the model, so that what is wrong with it or the phrases is said before any worker starts.
-    Raises the errors of `Grounder.load`, PhraseError, GroundingError.
+    It may also raise what `Grounder.load` raises.
+
+    Raises:
+        PhraseError: a phrase cannot be used.
+        GroundingError: the number of alternatives cannot be used.
     """
     import sdk
     from sdk._internal.arguments import whole

@@ -70,13 +70,19 @@ def measure(
 ) -> dict[str, Any]:
     """Every figure of a bundle, as JSON holds it.
 
-    `frames`: samples of each time, rounded up to tens. `phrases`: how many are asked of one frame.
-    `show` is told how long it will take.
     Times are in milliseconds: mean, quartiles, p50, p90, p99. "per_second" counts frames with the
     fewest phrases on each, and phrases with the most. "memory_mib" is the process's resident
     memory, None outside Linux.
 
-    Raises GroundingError for numbers out of range, and what Grounder.load and ground raise.
+    It may also raise what `Grounder.load` and `Grounder.ground` raise.
+
+    Args:
+        frames: samples of each time, rounded up to tens.
+        phrases: how many are asked of one frame.
+        show: is told how long it will take.
+
+    Raises:
+        GroundingError: a number is out of range.
     """
     counts = sorted(set(phrases))
     if frames < 1 or not counts or not 1 <= counts[0] <= counts[-1] <= len(PHRASES):

@@ -90,7 +90,11 @@ def _change(name: str, old: float, new: float, verdict: str = "") -> str:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record that `grounder bench --json` wrote. Raises GroundingError."""
+    """A record that `grounder bench --json` wrote.
+
+    Raises:
+        GroundingError: the file cannot be read, or is something else.
+    """
     expected = f"expected figures that this version's grounder bench --json wrote in {path}"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -102,7 +106,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write JSON, replacing an old file in one step. Raises GroundingError."""
+    """Write JSON, replacing an old file in one step.
+
+    Raises:
+        GroundingError: the file cannot be written.
+    """
     try:
         replace_file(path, (json.dumps(record, indent=1) + "\n").encode())
     except OSError as error:

@@ -54,7 +54,11 @@ def iou_xyxy(a: ArrayLike, b: ArrayLike) -> Boxes:
 
 
 def union_xyxy(boxes: ArrayLike) -> Boxes:
-    """The smallest box around all of them: (N, 4) -> (4,). Raises ValueError when N is 0."""
+    """The smallest box around all of them: (N, 4) -> (4,).
+
+    Raises:
+        ValueError: N is 0.
+    """
     boxes = _as_boxes(boxes).reshape(-1, 4)
     if not len(boxes):
         raise ValueError("expected at least one box, got none")

@@ -65,10 +65,14 @@ _ON_HOST = {1, 3, 11, 13}
 def as_bgr(frame: FrameLike) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR, its pixels and rows in order, from what a caller may have.
 
-    An array, also PyTorch's or another library's on the CPU, is taken as OpenCV gives it, BGR, and
-    not copied, nor are its rows when it is a crop; `RGB` says that it is RGB, and costs a copy. A
-    file is turned upright by its EXIF orientation; a PIL image is taken as it is. Raises
-    FrameError.
+    Args:
+        frame: an array, also PyTorch's or another library's on the CPU, is taken as OpenCV gives
+            it, BGR, and not copied, nor are its rows when it is a crop; `RGB` says that it is RGB,
+            and costs a copy. A file is turned upright by its EXIF orientation; a PIL image is taken
+            as it is.
+
+    Raises:
+        FrameError: it has the wrong type, shape, dtype or size, or its file cannot be read.
     """
     if isinstance(frame, RGB):
         array = _array(frame.array)
@@ -100,10 +104,19 @@ def as_bgr(frame: FrameLike) -> NDArray[np.uint8]:
 
 
 def crop(frame_bgr: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """The part of a frame within `region`, a view, and the (x, y) of its top left corner.
+    """The part of a frame within a region.
 
-    The region is widened to whole pixels and cut at the frame's edges. Raises FrameError when it is
-    no four finite numbers, empty, outside the frame, or under MIN_SIDE pixels.
+    Args:
+        frame_bgr: (H, W, 3) uint8.
+        region: (left, top, right, bottom) in pixels; widened to whole pixels and cut at the frame's
+            edges.
+
+    Returns:
+        The part, a view, and the (x, y) of its top left corner.
+
+    Raises:
+        FrameError: the region is no four finite numbers, empty, outside the frame, or under
+            MIN_SIDE pixels.
     """
     expected = "expected a region (left, top, right, bottom) in pixels"
     got = f"got {short(region)}"
@@ -190,7 +203,11 @@ def _check(array: NDArray[Any], order: str) -> None:
 
 
 def check_sides(width: int, height: int) -> None:
-    """Raises FrameError unless both are from MIN_SIDE to MAX_SIDE pixels."""
+    """Check the size of a frame.
+
+    Raises:
+        FrameError: a side is not from MIN_SIDE to MAX_SIDE pixels.
+    """
     if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
         large = max(width, height) > MAX_SIDE
         advice = "resize it first (cv2.resize)" if large else "it shows nothing"
@@ -227,8 +244,11 @@ def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def _check_header(data: NDArray[np.uint8]) -> None:
-    """Raises FrameError for a picture that is too large by its header: a few bytes may claim
-    gigabytes of pixels. What has no header that can be read is left to OpenCV."""
+    """Raises FrameError for a picture that is too large by its header.
+
+    A few bytes may claim gigabytes of pixels. What has no header that can be read is left to
+    OpenCV.
+    """
     try:
         width, height = imagesize.get(io.BytesIO(data[:HEADER_BYTES].tobytes()))
     except Exception:  # its parsers are not made for damaged files

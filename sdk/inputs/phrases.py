@@ -23,8 +23,9 @@ class EncodedPhrase(NamedTuple):
 def as_phrases(text: str | Sequence[str]) -> list[str]:
     """One checked phrase, or several, as a list.
 
-    Raises PhraseError when there is none, or when one is no string, blank, without a letter or
-    digit, not valid Unicode, or longer than MAX_CHARACTERS.
+    Raises:
+        PhraseError: there is none, or one is no string, blank, without a letter or digit, not valid
+            Unicode, or longer than MAX_CHARACTERS.
     """
     if isinstance(text, str):
         return [_checked(text, "the phrase")]

@@ -81,8 +81,8 @@ class FrameSource(Closing):
     def __next__(self) -> Frame:
         """The next frame. Pictures that do not decode are left out, and logged.
 
-        Raises SourceError when a live source stops, and after the last frame of an AVI that is cut
-        off.
+        Raises:
+            SourceError: a live source stopped, or an AVI that is cut off has given its last frame.
         """
         if self.live and self._newest is None:
             self._newest = _Newest(self._frames, self.name)
@@ -106,12 +106,15 @@ class FrameSource(Closing):
 def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
     """Open whatever `spec` names, and read its first frame.
 
-    `spec`: a camera's index (0 or "0"), a video file, a URL (rtsp://, http://, ...), a picture, a
-    folder of pictures, a glob pattern ("shots/*.jpg") or a GStreamer pipeline that ends in
-    "! appsink" with format=BGR before it. Pictures come in natural order, 2 before 10.
+    Args:
+        spec: a camera's index (0 or "0"), a video file, a URL (rtsp://, http://, ...), a picture, a
+            folder of pictures, a glob pattern ("shots/*.jpg") or a GStreamer pipeline that ends in
+            "! appsink" with format=BGR before it. Pictures come in natural order, 2 before 10.
 
-    Raises SourceError when it does not exist or yields no frame, FrameError when no picture
-    decodes, DependencyError for a pipeline when OpenCV is built without GStreamer.
+    Raises:
+        SourceError: it does not exist or yields no frame.
+        FrameError: no picture decodes.
+        DependencyError: it is a pipeline, and OpenCV is built without GStreamer.
     """
     if isinstance(spec, int):
         spec = whole("camera", spec, 0, MOST_CAMERAS, error=SourceError)

@@ -29,7 +29,11 @@ class Video:
     """An opened camera, video file, network stream or pipeline: one thread reads, any may close."""
 
     def __init__(self, spec: int | str, backend: int = cv2.CAP_ANY) -> None:
-        """Without frames where it cannot be opened. Raises SourceError as `named_for_opencv`."""
+        """Open it; where that fails, it has no frames.
+
+        Raises:
+            SourceError: as `named_for_opencv`.
+        """
         remote = isinstance(spec, str) and "://" in spec and backend == cv2.CAP_ANY
         limits: list[int] = []
         if remote and cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG):  # others may not take them
@@ -100,7 +104,11 @@ def is_cut_off(path: str) -> bool:
 
 
 def named_for_opencv(path: str) -> str:
-    """`path` as it is. Raises SourceError for a name that is not UTF-8: OpenCV would crash."""
+    """`path` as it is.
+
+    Raises:
+        SourceError: the name is not UTF-8: OpenCV would crash.
+    """
     try:
         path.encode()
     except UnicodeEncodeError as error:

@@ -19,7 +19,8 @@ _PROBE = "import cv2; cv2.namedWindow('probe'); cv2.destroyAllWindows()"
 def require_display() -> None:
     """Return if `cv2.imshow` works here; call it before the first window.
 
-    Raises DependencyError when OpenCV has no windows, or no display can be reached.
+    Raises:
+        DependencyError: OpenCV has no windows, or no display can be reached.
     """
     toolkit = _gui_toolkit()
     if toolkit == "NONE":

@@ -54,8 +54,14 @@ def draw(
 ) -> Image:
     """A copy of the frame, (H, W, 3) uint8 BGR, with the instances of its phrases drawn on it.
 
-    `header`: lines of text for the top left corner. `colours`: the n-th result has the n-th, BGR;
-    they begin anew where there are fewer. Raises FrameError.
+    Args:
+        frame: as for `Grounder.ground`.
+        results: what `ground` returns, one result or a list.
+        header: lines of text for the top left corner.
+        colours: the n-th result has the n-th, BGR; they begin anew where there are fewer.
+
+    Raises:
+        FrameError: the frame cannot be used.
     """
     image: Image = as_bgr(frame).copy()
     results = [results] if isinstance(results, Grounding) else results
@@ -102,7 +108,13 @@ def draw_lines(
     """Write lines of text on darkened strips into `image` itself, from its top or bottom left.
 
     A line that is too wide is shortened; of lines that are too many, the last ones are counted.
-    Returns the strips as (left, top, right, bottom) in pixels.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        colour: BGR.
+
+    Returns:
+        The strips as (left, top, right, bottom) in pixels.
     """
     height, width = image.shape[:2]
     pen = Pen.for_image(image)
@@ -124,7 +136,11 @@ def draw_lines(
 def write_image(path: str | os.PathLike[str], image: Image) -> None:
     """Save a picture, whole or not at all, in the format its name ends with.
 
-    Raises GroundingError.
+    Args:
+        image: (H, W, 3) uint8 BGR.
+
+    Raises:
+        GroundingError: the name ends with no format of pictures, or the file cannot be written.
     """
     target = Path(path)
     try:
@@ -194,7 +210,12 @@ class Pen:
         return f"{text}...{ending}" if text else ending.strip()
 
     def write(self, image: Image, text: str, x: int, y: int, colour: Colour) -> None:
-        """`x`, `y`: the left top corner of the row."""
+        """Write text into `image` itself.
+
+        Args:
+            x: left edge of the row in pixels.
+            y: top edge of the row in pixels.
+        """
         base = (x, y + self.pad + self.height)
         cv2.putText(image, text, base, _FONT, self.scale, colour, self.thickness, cv2.LINE_AA)
 
@@ -207,7 +228,11 @@ def _draw_label(
     colour: Colour,
     taken: Sequence[Rect],
 ) -> Rect:
-    """`label`: text, and an ending that is never shortened."""
+    """Draw a label where it overlaps none of `taken`, if there is such a place; return the place.
+
+    Args:
+        label: text, and an ending that is never shortened.
+    """
     height, width = image.shape[:2]
     text = pen.fit(to_ascii(label[0]), width - 2 * pen.pad, label[1])
     size_wh = min(pen.width(text) + 2 * pen.pad, width), min(pen.row, height)

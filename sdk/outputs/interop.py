@@ -33,14 +33,22 @@ def to_supervision(
 ) -> "Detections":
     """`supervision.Detections`: a row for everything that each phrase names.
 
-    `xyxy`: (N, 4) float32 pixels of the frame.
-    `confidence`: (N,) float32 scores.
-    `class_id`: (N,) the phrase's index.
-    `data`: "class_name", (N,), the phrases.
-    `tracker_id`: (N,) the track ids of a stream's results; None where nothing is followed.
-    `found_only`: leave out the best boxes of what is not found, and the alternatives.
+    Args:
+        results: what `ground` returns, one result or a list.
+        found_only: leave out the best boxes of what is not found, and the alternatives.
 
-    Raises DependencyError where supervision is not installed.
+    Returns:
+        N rows with these fields:
+
+            - `xyxy`: (N, 4) float32 pixels of the frame.
+            - `confidence`: (N,) float32 scores.
+            - `class_id`: (N,) the phrase's index.
+            - `data`: "class_name", (N,), the phrases.
+            - `tracker_id`: (N,) the track ids of a stream's results; None where nothing is
+              followed.
+
+    Raises:
+        DependencyError: supervision is not installed.
     """
     try:
         from supervision import Detections
@@ -68,10 +76,16 @@ def to_coco(
 ) -> list[dict[str, Any]]:
     """COCO's results format: one dict per box, with `bbox` as [left, top, width, height] in pixels.
 
-    `category_ids`: one per phrase, in their order; by default the phrase's index. All scores are
-    given, because average precision ranks them; `found_only` as in `to_supervision`.
+    All scores are given, because average precision ranks them.
 
-    Raises GroundingError when there are not as many categories as phrases.
+    Args:
+        results: what `ground` returns, one result or a list.
+        image_id: of the picture, in COCO's annotations.
+        category_ids: one per phrase, in their order; by default the phrase's index.
+        found_only: as in `to_supervision`.
+
+    Raises:
+        GroundingError: there are not as many categories as phrases.
     """
     count = 1 if isinstance(results, Grounding) else len(results)
     categories = range(count) if category_ids is None else category_ids
@@ -89,11 +103,17 @@ def to_coco(
 
 
 def to_json_line(results: Grounding | Sequence[Grounding], **fields: Any) -> str:
-    r"""One line of JSON without its end: `fields` of your own, then "results", a list of dicts.
+    r"""One line of JSON without its end: `fields`, then "results", a list of dicts.
 
-    >>> file.write(to_json_line(results, frame=12, seconds=0.4) + "\n")
+    Args:
+        results: what `ground` returns, one result or a list.
+        **fields: of your own, of JSON's types.
 
-    Raises GroundingError for fields that are not of JSON's types, or are NaN or infinity.
+    Raises:
+        GroundingError: a field is not of JSON's types, or is NaN or infinity.
+
+    Examples:
+        >>> file.write(to_json_line(results, frame=12, seconds=0.4) + "\n")
     """
     answers = [result.to_dict() for result in _as_list(results)]
     try:

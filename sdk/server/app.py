@@ -39,9 +39,10 @@ def create_app(
 ) -> FastAPI:
     """The application, for `serve.make_server` or another ASGI server; one worker process.
 
-    `hosts`: names in the Host header that are answered, "*" for all. On loopback name its own: a
-    page elsewhere must not reach the server through a name that it lets point here.
-    `token`: what to ask for before grounding and before the metrics.
+    Args:
+        hosts: names in the Host header that are answered, "*" for all. On loopback name its own: a
+            page elsewhere must not reach the server through a name that it lets point here.
+        token: what to ask for before grounding and before the metrics.
     """
     limits = limits or Limits()
     metrics = Metrics()

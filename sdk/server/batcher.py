@@ -114,7 +114,11 @@ class Batcher:
         return sum(not job.future.cancelled() for job in self._jobs)
 
     def check_room(self) -> None:
-        """Raises BusyError when the queue is full."""
+        """Check that one more request may wait.
+
+        Raises:
+            BusyError: the queue is full.
+        """
         if self.waiting >= self._limits.queue:
             raise BusyError(
                 f"expected at most {self._limits.queue} requests to wait, got one more; try again "
@@ -124,9 +128,13 @@ class Batcher:
     def submit(self, question: Question) -> "Future[Answer]":
         """Queue a request with checked phrases. Cancel the future to drop it.
 
-        The future raises FrameError, PhraseError, BackendError or BusyError. Raises FrameError or
-        TooLargeError itself by the picture's header, and BusyError when the queue is full or the
-        server is stopping.
+        Returns:
+            A future, which may raise FrameError, PhraseError, BackendError or BusyError.
+
+        Raises:
+            FrameError: by its header the picture cannot be used.
+            TooLargeError: by its header the picture is too large.
+            BusyError: the queue is full or the server is stopping.
         """
         pixels = pixels_of(question.image, self._limits)
         digest = hashlib.sha256(question.image).digest()

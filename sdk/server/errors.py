@@ -75,7 +75,12 @@ class ServerError(HttpError):
 def answer(
     error: Exception, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The one form of every refusal. `status`, `headers`: where they are not the error's own."""
+    """The one form of every refusal.
+
+    Args:
+        status: where it is not the error's own.
+        headers: where they are not the error's own.
+    """
     if isinstance(error, HttpError):
         status, headers = status or error.status, headers or error.headers
     content = {"error": type(error).__name__, "message": str(error)}

@@ -25,7 +25,11 @@ FORM, JSON = "multipart/form-data", "application/json"
 
 
 class Guard:
-    """ASGI middleware. `check_room`: raises HttpError where no further upload should be taken."""
+    """ASGI middleware.
+
+    Args:
+        check_room: raises HttpError where no further upload should be taken.
+    """
 
     def __init__(
         self,

@@ -20,7 +20,9 @@ _START_OF_SCAN = b"\xff\xda"
 def pixels_of(data: bytes, limits: Limits) -> int:
     """Width times height by the picture's header: a small file may claim, and cost, gigabytes.
 
-    Raises FrameError, TooLargeError.
+    Raises:
+        FrameError: the header cannot be read, or a side is too short or too long.
+        TooLargeError: there are too many pixels, or too many scans of them.
     """
     try:
         header = _Header(data)
@@ -62,8 +64,10 @@ class _Header(io.BytesIO):
 def decode(data: bytes) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR of an encoded picture, upright by its EXIF orientation.
 
-    The pixels are the ones that `Grounder.ground` reads from a file of these bytes. Raises
-    FrameError.
+    The pixels are the ones that `Grounder.ground` reads from a file of these bytes.
+
+    Raises:
+        FrameError: it does not decode, or has a size that cannot be used.
     """
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -8,7 +8,11 @@ from sdk.errors import GroundingError
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a server. Raises GroundingError where one is not positive."""
+    """Limits of a server.
+
+    Raises:
+        GroundingError: one of them is not positive.
+    """
 
     connections: int = 128
     """Open connections, of all clients. Beyond it the oldest that has no request under way is
@@ -44,8 +48,10 @@ class Limits:
 
     @property
     def commas(self) -> int:
-        """In a JSON body: what the largest request may hold. A million values would take the
-        parser, and with it everybody, seconds."""
+        """In a JSON body: what the largest request may hold.
+
+        A million values would take the parser, and with it everybody, seconds.
+        """
         return self.phrases * (self.phrase_characters + 1) + 100
 
     def __post_init__(self) -> None:

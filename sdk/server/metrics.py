@@ -44,7 +44,11 @@ class Metrics:
         )
 
     def watch_queue(self, waiting: Callable[[], int]) -> None:
-        """`waiting`: asked for the length of the queue when the metrics are read."""
+        """Tell the length of the queue.
+
+        Args:
+            waiting: asked for it when the metrics are read.
+        """
         self._waiting.set_function(waiting)
 
     def text(self) -> bytes:

@@ -96,10 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make_app(args: argparse.Namespace) -> "FastAPI":
-    """The application that the options ask for.
+    """The application that the options ask for. It may also raise what `Grounder.load` raises.
 
-    Raises DependencyError, GroundingError where the address cannot be used, and the errors of
-    `Grounder.load`.
+    Raises:
+        DependencyError: a package of the server is missing.
+        GroundingError: an option cannot be used.
     """
     from sdk.server import create_app  # first: a missing package is told before the model loads
 
@@ -124,7 +125,11 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
 
 
 def read_token(file: Path | None) -> str | None:
-    """From the file, or from the environment; None where there is none. Raises GroundingError."""
+    """From the file, or from the environment; None where there is none.
+
+    Raises:
+        GroundingError: the file cannot be read, or the token is too short or not printable ASCII.
+    """
     try:
         token = file.read_text("ascii").strip() if file else os.environ.get(TOKEN_VARIABLE)
     except (OSError, ValueError) as error:
@@ -143,9 +148,13 @@ def read_token(file: Path | None) -> str | None:
 def serve(
     app: "FastAPI", args: argparse.Namespace, listening: Callable[[str], None] | None = None
 ) -> None:
-    """Listen and answer until SIGINT or SIGTERM. Raises GroundingError.
+    """Listen and answer until SIGINT or SIGTERM.
 
-    `listening`: called with the address as soon as connections are taken.
+    Args:
+        listening: called with the address as soon as connections are taken.
+
+    Raises:
+        GroundingError: as `make_server` and `listen`.
     """
     _log.setLevel(logging.INFO)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -174,7 +183,11 @@ def serve(
 def make_server(
     app: "FastAPI", tls_cert: str | None = None, tls_key: str | None = None
 ) -> "Server":
-    """A server of `create_app`'s application, under its limits. Raises GroundingError."""
+    """A server of `create_app`'s application, under its limits.
+
+    Raises:
+        GroundingError: the certificate or its key cannot be used.
+    """
     from sdk.server.connections import Connection, Server
     from sdk.server.packages import uvicorn
 
@@ -206,7 +219,11 @@ def make_server(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one. Raises GroundingError."""
+    """A listening socket; port 0 takes any free one.
+
+    Raises:
+        GroundingError: the address or port cannot be used.
+    """
     try:
         options = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         # With the protocol named, unlike socket.create_server's: else asyncio leaves Nagle's

@@ -54,7 +54,14 @@ class Capture(Iterator[Shot]):
     def __init__(
         self, source: SourceLike, policy: str, backlog: int, reconnect_seconds: float
     ) -> None:
-        """See `Grounder.stream`. Raises what `open_source` raises, ArgumentError."""
+        """Open the source and begin to read. See `Grounder.stream`.
+
+        It may also raise what `open_source` raises.
+
+        Raises:
+            SourceError: the source is neither one that opens nor an iterable.
+            ArgumentError: a number is out of range, or the policy is unknown.
+        """
         choice("policy", policy, POLICIES)
         backlog = whole("backlog", backlog, 1)
         reconnect_seconds = number("reconnect_seconds", reconnect_seconds, 0)
@@ -157,7 +164,11 @@ class Capture(Iterator[Shot]):
             ) from None
 
     def _frames(self, lost: SourceError | None) -> Iterator[TimedFrame]:
-        """`lost`: why the source has to be opened again before anything is read."""
+        """Frames until the source ends or is wanted no more; a lost one is opened again.
+
+        Args:
+            lost: why the source has to be opened again before anything is read.
+        """
         while not self._stopping.is_set():
             source = self._source if lost is None else self._reopened(lost)
             try:

@@ -21,10 +21,18 @@ Box = NDArray[np.float64]
 def carry(
     previous: Grey, current: Grey, boxes: Box, *, points: int, window: int, return_error: float
 ) -> tuple[Box, NDArray[np.bool_]]:
-    """Move (N, 4) xyxy boxes, in pixels of the (H, W) pictures, from `previous` to `current`.
+    """Move boxes along with the picture, from `previous` to `current`.
 
-    `points`, `window`, `return_error`: as in `sdk.Tracking`.
-    Returns the boxes, and (N,) whether each could be followed; one that could not stays in place.
+    Args:
+        previous: (H, W).
+        current: (H, W).
+        boxes: (N, 4) xyxy, in pixels of the pictures.
+        points: as in `sdk.Tracking`.
+        window: as in `sdk.Tracking`.
+        return_error: as in `sdk.Tracking`.
+
+    Returns:
+        The boxes, and (N,) whether each could be followed; one that could not stays in place.
     """
     followed = np.zeros(len(boxes), bool)
     if not len(boxes) or previous.shape != current.shape:

@@ -58,9 +58,10 @@ class StreamResult:
 class Stream(Closing, Iterator[StreamResult]):
     """An iterator of `StreamResult`, to be closed, best by a `with` block.
 
-    >>> with grounder.stream(0, ["the cup", "the red pen"]) as stream:
-    ...     for result in stream:
-    ...         show(draw(result.frame, result.results))
+    Examples:
+        >>> with grounder.stream(0, ["the cup", "the red pen"]) as stream:
+        ...     for result in stream:
+        ...         show(draw(result.frame, result.results))
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class Stream(Closing, Iterator[StreamResult]):
         """What is looked for; assign other phrases, or one, while it runs.
 
         They take effect at the next grounding, results until then are for the ones before.
-        Assigning raises PhraseError and leaves the phrases as they are.
+
+        Raises:
+            PhraseError: on assigning phrases that cannot be used; the ones before stay.
         """
         return [phrase.text for phrase in self._worker.asked.phrases]
 
@@ -108,8 +111,10 @@ class Stream(Closing, Iterator[StreamResult]):
     def grounder(self) -> Grounds:
         """What grounds; assign another, as one of another precision, while it runs.
 
-        It encodes the phrases now and takes effect at the next grounding. Assigning raises
-        PhraseError where it cannot read the phrases, and leaves the one before.
+        It encodes the phrases now and takes effect at the next grounding.
+
+        Raises:
+            PhraseError: on assigning one that cannot read the phrases; the one before stays.
         """
         return self._worker.asked.grounder
 
@@ -122,7 +127,10 @@ class Stream(Closing, Iterator[StreamResult]):
     def tracking(self) -> Tracking | None:
         """How boxes are carried between groundings; assign other settings, or None, while it runs.
 
-        Tracks begin anew. Assigning raises ArgumentError for what are no settings.
+        Tracks begin anew.
+
+        Raises:
+            ArgumentError: on assigning what is neither a `Tracking` nor None.
         """
         return self._worker.tracking
 
@@ -137,11 +145,21 @@ class Stream(Closing, Iterator[StreamResult]):
         return self._worker.capture.source
 
     def get(self, timeout: float | None = None) -> StreamResult:
-        """The next result, waited for up to `timeout` seconds; None = as long as it takes.
+        """The next result, waited for.
 
-        Raises queue.Empty when it does not come in time, StreamEnded after the last one, and what
-        ended the stream, once: SourceError, StreamOverflowError, FrameError, BackendError, or
-        whatever an iterable of frames raised.
+        An error that ended the stream is raised once, after the last result; then StreamEnded.
+
+        Args:
+            timeout: seconds to wait at most; None = as long as it takes.
+
+        Raises:
+            queue.Empty: the result did not come in time.
+            StreamEnded: there are no more results.
+            SourceError: the source failed.
+            StreamOverflowError: more frames waited than `backlog`.
+            FrameError: a frame cannot be used.
+            BackendError: the runtime failed.
+            Exception: whatever an iterable of frames raised.
         """
         try:
             return _result(self._worker.results.get(timeout))

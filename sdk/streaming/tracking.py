@@ -23,7 +23,11 @@ from sdk.streaming.flow import Box, Grey, carry, reduced
 
 @dataclass(frozen=True)
 class Tracking:
-    """How boxes are carried and when a phrase counts as found. Raises ArgumentError."""
+    """How boxes are carried and when a phrase counts as found.
+
+    Raises:
+        ArgumentError: a setting is out of range.
+    """
 
     hysteresis: float = 0.4
     """Hysteresis in log-odds: a phrase appears that far above the bundle's threshold, and stays
@@ -68,7 +72,7 @@ DEFAULT_TRACKING = Tracking()
 
 @dataclass
 class _Object:
-    """One thing. `box`: xyxy in reduced pixels, may reach beyond the frame."""
+    """One thing. Its box is xyxy in reduced pixels, and may reach beyond the frame."""
 
     box: Box
     score: float
@@ -107,7 +111,11 @@ class Tracker:
     """
 
     def __init__(self, threshold: float, settings: Tracking = DEFAULT_TRACKING) -> None:
-        """`threshold`: the bundle's, around which the hysteresis lies."""
+        """A tracker that follows nothing yet.
+
+        Args:
+            threshold: the bundle's, around which the hysteresis lies.
+        """
         self._settings = settings
         self._appear, self._stay = settings.thresholds(threshold)
         self._tracks: list[_Track] = []
@@ -198,7 +206,11 @@ class Tracker:
             self._tracks.append(self._decide(track, grounding, seen))
 
     def _decide(self, track: _Track | None, grounding: Grounding, seen: list[_Object]) -> _Track:
-        """`seen`: what the grounding says, at its place in the present frame."""
+        """The track of a phrase after a grounding of it.
+
+        Args:
+            seen: what the grounding says, at its place in the present frame.
+        """
         score = grounding.score
         if track and track.found:
             # Of several that a phrase names, another one may be the best now: the track keeps its.

@@ -34,16 +34,21 @@ def build_engine(
 ) -> bytes:
     """Compile a graph and return the plan.
 
-    `profiles`: sizes of the open axes by their names in the ONNX file, as {"P": (1, 1, 16)}.
-    `timing_cache`: a file of measured kernels to use and to add to, of one version and device.
-    `version_compatible`: later versions of the same major TensorRT run the engine too, slower.
-    `compute_capability`: for TensorRT-RTX, see `Library.target`.
-    `workspace_bytes`: most scratch memory on the GPU; None is TensorRT's own limit.
-
     Ctrl-C stops the build at TensorRT's next step, which can take seconds to come.
 
-    Raises BundleNotFoundError (no such file), EngineUnsupportedError (operators TensorRT does not
-    know), EngineBuildError with what TensorRT said, DeviceError, EngineFolderError (timing cache).
+    Args:
+        profiles: sizes of the open axes by their names in the ONNX file, as {"P": (1, 1, 16)}.
+        timing_cache: a file of measured kernels to use and to add to, of one version and device.
+        version_compatible: later versions of the same major TensorRT run the engine too, slower.
+        compute_capability: for TensorRT-RTX, see `Library.target`.
+        workspace_bytes: most scratch memory on the GPU; None is TensorRT's own limit.
+
+    Raises:
+        BundleNotFoundError: there is no such file.
+        EngineUnsupportedError: the graph has operators that TensorRT does not know.
+        EngineBuildError: TensorRT failed; the message is what it said.
+        DeviceError: as `Library.target`.
+        EngineFolderError: the timing cache cannot be written.
     """
     path = Path(onnx_path)
     if not path.is_file():

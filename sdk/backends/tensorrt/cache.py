@@ -49,7 +49,11 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class EngineKey:
-    """Everything that decides whether an engine may run. Raises ValueError for an unknown graph."""
+    """Everything that decides whether an engine may run.
+
+    Raises:
+        ValueError: the graph is unknown.
+    """
 
     graph: str
     precision: str
@@ -111,7 +115,12 @@ class EngineCache:
     """The engines of a bundle, in its folder `engines` or in one that the caller names."""
 
     def __init__(self, bundle: Path, precision: str, folder: Path | None = None) -> None:
-        """`precision`: what a user asks the bundle for; messages say how to compile it."""
+        """The cache of one bundle.
+
+        Args:
+            precision: what a user asks the bundle for; messages say how to compile it.
+            folder: None for `engines` in the bundle.
+        """
         self.folder = folder or bundle / ENGINES_FOLDER
         self._command = ["grounder", "compile", str(bundle), "--precision", precision]
         if folder is not None:
@@ -120,8 +129,11 @@ class EngineCache:
     def find(self, *keys: EngineKey) -> Engine | Refusal:
         """The engine of the first of these keys that is here, or why there cannot be one.
 
-        Raises EngineNotFoundError; EngineMismatchError, saying what differs; EngineCorruptError;
-        EngineFolderError (a file cannot be read).
+        Raises:
+            EngineNotFoundError: no engine of the graph is here.
+            EngineMismatchError: only one for something else is here; the message says what differs.
+            EngineCorruptError: the engine is damaged.
+            EngineFolderError: a file cannot be read.
         """
         for key in keys:
             try:
@@ -140,7 +152,11 @@ class EngineCache:
     def store(self, key: EngineKey, plan: bytes, seconds: float) -> Engine:
         """Keep a plan that was just built, in a folder that `prepare` has made.
 
-        Raises EngineFolderError.
+        Args:
+            seconds: that building took.
+
+        Raises:
+            EngineFolderError: the folder cannot be written to.
         """
         digest = hashlib.sha256(plan).hexdigest()
         description = _Description(key, digest, len(plan), seconds, refused="")
@@ -150,13 +166,22 @@ class EngineCache:
         return Engine(key, plan, path, seconds)
 
     def refuse(self, key: EngineKey, reason: str) -> Refusal:
-        """Remember that there can be no engine of this key. Raises EngineFolderError."""
+        """Remember that there can be no engine of this key.
+
+        Raises:
+            EngineFolderError: the folder cannot be written to.
+        """
         self._write(_Description(key, sha256="", bytes=0, seconds=0.0, refused=reason))
         return Refusal(key, reason)
 
     def prepare(self) -> None:
-        """Make the folder, see before a long build that it can be written to, and clear up what
-        killed builders left there days ago. Raises EngineFolderError."""
+        """Make the folder, and see before a long build that it can be written to.
+
+        What killed builders left there days ago is cleared up.
+
+        Raises:
+            EngineFolderError: the folder cannot be written to.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe = self.folder / f"{secrets.token_hex(8)}{TEMPORARY}"
@@ -251,7 +276,8 @@ class EngineCache:
 def write_file(path: Path, data: bytes) -> None:
     """Replace a file in one step: whatever happens, it is the old one or the new one.
 
-    Raises EngineFolderError.
+    Raises:
+        EngineFolderError: it cannot be written.
     """
     try:
         replace_file(path, data)

@@ -51,11 +51,21 @@ def compile_bundle(
 ) -> list[CompiledGraph]:
     """Compile the graphs of a bundle that have not been compiled for this device and library.
 
-    `precision`: as for `Grounder.load`. `library`: "tensorrt", "tensorrt-rtx" or None, what is
-    installed. `folder`: where engines are kept, None for `engines` in the bundle. The others, and
-    `progress`, which gets phases as "fusion: Building engine": see `build_engine`.
+    Args:
+        precision: as for `Grounder.load`.
+        library: "tensorrt", "tensorrt-rtx" or None, what is installed.
+        folder: where engines are kept, None for `engines` in the bundle.
+        compute_capability: see `build_engine`.
+        version_compatible: see `build_engine`.
+        workspace_bytes: see `build_engine`.
+        progress: see `build_engine`; it gets phases as "fusion: Building engine".
 
-    Raises BundleError, PrecisionError, DependencyError, DeviceError, EngineError.
+    Raises:
+        BundleError: the bundle cannot be used.
+        PrecisionError: the bundle does not carry the precision.
+        DependencyError: TensorRT is missing, or does not import.
+        DeviceError: the library's name is unknown, or as `Library.target`.
+        EngineError: an engine cannot be made or kept.
     """
     bundle = Path(bundle)
     manifest = Manifest.load(bundle)
@@ -104,10 +114,16 @@ def engine_for(
 ) -> Engine | Refusal:
     """The engine that runs a graph on the GPU here, or why TensorRT cannot take the graph.
 
-    `precision`: a name the bundle carries. `folder`: as given to `compile_bundle`.
+    Args:
+        precision: a name the bundle carries.
+        folder: as given to `compile_bundle`.
 
-    Raises DeviceError without a GPU; EngineNotFoundError, EngineMismatchError, EngineCorruptError
-    or EngineFolderError.
+    Raises:
+        DeviceError: there is no GPU.
+        EngineNotFoundError: as `EngineCache.find`.
+        EngineMismatchError: as `EngineCache.find`.
+        EngineCorruptError: as `EngineCache.find`.
+        EngineFolderError: as `EngineCache.find`.
     """
     keys = [
         _key(manifest, graph, precision, library, target, version_compatible)
@@ -156,8 +172,10 @@ def _key(
 
 
 def _reason(error: EngineUnsupportedError, path: Path) -> str:
-    """What TensorRT said of the first node that it does not take, in one sentence: what comes after
-    it is advice for other uses. And how many nodes there are besides."""
+    """What TensorRT said of the first node that it does not take, and how many there are besides.
+
+    One sentence: what comes after it is advice for other uses.
+    """
     first, *others = str(error).partition(f"{path}: ")[2].splitlines()
     said = first.partition(". ")[0].rstrip(".")
     return f"{said}; and {len(others)} more" if others else said

@@ -91,8 +91,12 @@ class Library:
     def target(self, compute_capability: str | None = None) -> Target:
         """What an engine built here runs on.
 
-        `compute_capability`: for TensorRT-RTX, as "8.6"; None builds for all cards from 8.0 on.
-        Raises DeviceError.
+        Args:
+            compute_capability: for TensorRT-RTX, as "8.6"; None builds for all cards from 8.0 on.
+
+        Raises:
+            DeviceError: there is no GPU to build on, or the library does not build for this compute
+                capability.
         """
         if self.is_rtx:
             if compute_capability is not None:
@@ -108,7 +112,11 @@ class Library:
         return Target(system, str(device), device.compute_capability)
 
     def runnable_targets(self) -> list[Target]:
-        """Engines for these run on the GPU here; the most specific first. Raises DeviceError."""
+        """Engines for these run on the GPU here; the most specific first.
+
+        Raises:
+            DeviceError: there is no GPU.
+        """
         device = self._need_device("an engine runs on an NVIDIA GPU")
         if self.is_rtx:
             return [Target(ANY, ANY, cc) for cc in (device.compute_capability, ANY)]
@@ -126,7 +134,12 @@ class Library:
         version_compatible: bool,
         workspace_bytes: int | None,
     ) -> Any:
-        """An IBuilderConfig. Raises DeviceError, EngineBuildError."""
+        """An IBuilderConfig.
+
+        Raises:
+            DeviceError: TensorRT-RTX does not build for this compute capability.
+            EngineBuildError: as `check_version_compatible`.
+        """
         config = builder.create_builder_config()
         if workspace_bytes is not None:
             config.set_memory_pool_limit(self.module.MemoryPoolType.WORKSPACE, workspace_bytes)
@@ -139,7 +152,11 @@ class Library:
         return config
 
     def check_version_compatible(self) -> None:
-        """Raises EngineBuildError where engines cannot be made to outlive this version."""
+        """Check that engines can be made to outlive this version.
+
+        Raises:
+            EngineBuildError: they cannot, as with TensorRT-RTX.
+        """
         if self.is_rtx:
             raise EngineBuildError(
                 f"version-compatible engines need tensorrt, got {self.name}: an engine of "
@@ -196,7 +213,9 @@ class Library:
 def load_library(name: str | None = None) -> Library:
     """Import "tensorrt" or "tensorrt-rtx"; None takes the first of them that is installed.
 
-    Raises DeviceError for another name; DependencyError, with the line that installs it.
+    Raises:
+        DeviceError: another name.
+        DependencyError: it does not import; the message has the line that installs it.
     """
     if name is None:
         name = TENSORRT if find_spec("tensorrt") else TENSORRT_RTX

@@ -61,11 +61,21 @@ def open_engines(
 ) -> dict[str, Session]:
     """A session for each graph of a bundle that `compile_bundle` has compiled.
 
-    `precision`: a name the bundle carries. `device`: "tensorrt" or "tensorrt-rtx". `engines`: the
-    folder they were compiled into, None for the bundle's own. A text graph that TensorRT refused
-    runs on ONNX Runtime with `threads`, and its session says so; any other is an error.
+    A text graph that TensorRT refused runs on ONNX Runtime, and its session says so; any other is
+    an error.
 
-    Raises DeviceError, DependencyError, EngineError, BundleError, BackendError.
+    Args:
+        precision: a name the bundle carries.
+        device: "tensorrt" or "tensorrt-rtx".
+        threads: CPU threads of ONNX Runtime.
+        engines: the folder they were compiled into, None for the bundle's own.
+
+    Raises:
+        DeviceError: there is no GPU.
+        DependencyError: TensorRT or cuda-python does not import.
+        EngineError: a graph has not been compiled, or cannot be.
+        BundleError: a graph's file cannot be used.
+        BackendError: TensorRT does not take an engine, or the GPU's memory does not suffice.
     """
     library = load_library(device)
     sessions: dict[str, Session] = {}
@@ -88,8 +98,13 @@ class TensorRTSession:
     """A `Session` on a compiled engine, on the first GPU that CUDA shows this process."""
 
     def __init__(self, engine: Engine, library: Library) -> None:
-        """Raises DeviceError without a GPU; DependencyError without cuda-python; BackendError when
-        TensorRT does not take the engine or the GPU's memory does not suffice."""
+        """Load an engine.
+
+        Raises:
+            DeviceError: there is no GPU.
+            DependencyError: cuda-python does not import.
+            BackendError: TensorRT does not take the engine, or the GPU's memory does not suffice.
+        """
         if library.device() is None:
             raise DeviceError("an engine runs on an NVIDIA GPU; found none that CUDA can use")
         self.device = library.name
@@ -113,7 +128,11 @@ class TensorRTSession:
         weakref.finalize(self, self._gpu.close)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """All outputs by name. Raises BackendError."""
+        """All outputs by name.
+
+        Raises:
+            BackendError: inputs that the engine does not take, or TensorRT or CUDA failed.
+        """
         self._check(inputs)
         with self._lock:
             for name, value in inputs.items():
