@@ -42,6 +42,9 @@ NOT_A_PEAK = 1e-3
 where an offset would round small differences away."""
 EVIDENCE, EVIDENCE_HIDDEN = 5, 16
 """What detector and colours say of a candidate: see `CandidatesFusion.weigh`."""
+ENOUGH_COLOUR, NO_COLOUR, RIVAL = 8.0, 2.5, 1.0
+"""At the start: an eighth of a candidate is enough of a colour that is asked for; the logits that
+it loses without, and for being surely something else."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class CandidatesFusion(Fusion):
         self.narrow, self.narrow_text = nn.Linear(dim, half), nn.Linear(dim, half)
         self.detections = NamedDetections(half, dim, grid, self.counts[1]) if detecting else None
         self.colours = NamedColours(half, dim) if detecting else None
-        self.evidence = starting_at_zero(EVIDENCE, EVIDENCE_HIDDEN, dim + 1) if detecting else None
+        self.evidence = start_evidence(dim) if detecting else None
         self.match = nn.ModuleList(MatchLayer(half) for _ in range(MATCH_LAYERS))
         self.norm = nn.LayerNorm(half)
         self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))
@@ -255,6 +258,18 @@ class CandidatesFusion(Fusion):
         image = likely.unflatten(1, (1, self.grid, self.grid))
         peak = F.max_pool2d(image, 3, stride=1, padding=1) == image
         return torch.where(peak.flatten(1), likely, NOT_A_PEAK * likely)
+
+
+def start_evidence(dim: int) -> nn.Sequential:
+    """Starts with two rules: a candidate has some of a colour that is asked for, and is not rather
+    something else that the detector knows. Training alone finds them slowly."""
+    layers = starting_at_zero(EVIDENCE, EVIDENCE_HIDDEN, dim + 1)
+    first, last = layers[0].weight, layers[-1].weight
+    with torch.no_grad():
+        layers[0].bias[:2] = torch.tensor([0.0, -1.0])
+        first[:2] = torch.tensor([[-ENOUGH_COLOUR, 1.0, 0, 0, 0], [0, 0, -1.0, 1.0, 1.0]])
+        last[-1, :2] = torch.tensor([-NO_COLOUR, -RIVAL])
+    return layers
 
 
 def start_candidates(match: nn.Sequential, head: nn.Sequential, presence: nn.Sequential) -> None:

@@ -10,7 +10,7 @@ from sdk.bundle.contract import FUSION
 from sdk.bundle.lessons import nothing_taught
 from tests.train.fusion.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.train.test_train import steps, trainer
-from train.fusion.candidates import CandidatesFusion, Comparison, Matches
+from train.fusion.candidates import CandidatesFusion, Comparison, Matches, start_evidence
 from train.fusion.colours import COLOURS
 from train.fusion.detections import DETECTIONS
 from train.fusion.lessons import Lessons, unit
@@ -94,6 +94,19 @@ def test_a_detected_box_of_a_class_that_is_named_is_trusted_more() -> None:
     assert not named[:, :cells].any()
     unnamed = logits(3.0, -20.0) - logits(0.0, -20.0)
     torch.testing.assert_close(unnamed, torch.zeros_like(unnamed))
+
+
+@torch.no_grad()
+def test_at_the_start_a_missing_colour_and_a_rival_cost_a_candidate() -> None:
+    evidence = start_evidence(DIM)
+
+    def logit(share: float, asked: float, hit: float, rival: float, known: float) -> float:
+        return float(evidence(torch.tensor([share, asked, hit, rival, known]))[-1])
+
+    assert logit(0.0, 0.0, 0.0, 0.0, 0.0) == logit(0.2, 1.0, 0.0, 0.0, 0.0) == 0
+    assert logit(0.0, 1.0, 0.0, 0.0, 0.0) < -2
+    assert logit(0.0, 0.0, 0.1, 0.9, 1.0) < -0.5  # "the dog", where a cat is seen
+    assert logit(0.0, 0.0, 0.9, 0.1, 1.0) == logit(0.0, 0.0, 0.0, 0.9, 0.0) == 0
 
 
 def test_the_contract_names_what_the_fusion_takes() -> None:
