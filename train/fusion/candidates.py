@@ -264,9 +264,9 @@ def start_evidence(dim: int) -> nn.Sequential:
     """Starts with two rules: a candidate has some of a colour that is asked for, and is not rather
     something else that the detector knows. Training alone finds them slowly."""
     layers = starting_at_zero(EVIDENCE, EVIDENCE_HIDDEN, dim + 1)
-    first, last = layers[0].weight, layers[-1].weight
+    first, last = (layers[i].get_parameter("weight") for i in (0, -1))
     with torch.no_grad():
-        layers[0].bias[:2] = torch.tensor([0.0, -1.0])
+        layers[0].get_parameter("bias")[:2] = torch.tensor([0.0, -1.0])
         first[:2] = torch.tensor([[-ENOUGH_COLOUR, 1.0, 0, 0, 0], [0, 0, -1.0, 1.0, 1.0]])
         last[-1, :2] = torch.tensor([-NO_COLOUR, -RIVAL])
     return layers
