@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 
 from tests.tiny_bundle import write_tiny_bundle
 
-# Helpers with fixtures, which the test files that use them load, and with asserts to be explained.
-pytest.register_assert_rewrite("tests.serving", "tests.compiling")
+# Helpers with fixtures or asserts: test files that use them load them, and asserts are explained.
+pytest.register_assert_rewrite(
+    "tests.batches",
+    "tests.compiling",
+    "tests.diagnosing",
+    "tests.engine_caches",
+    "tests.grounders",
+    "tests.serving",
+    "tests.streams",
+    "tests.windows",
+)
 
 # Shells start what runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
