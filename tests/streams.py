@@ -12,16 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sdk import BackendError, Grounder
+from sdk import BackendError
 from sdk.backends.session import Session
+
+pytest_plugins = ["tests.grounders"]
 
 WAIT = 60.0  # seconds after which an event that never comes fails a test
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
-
-
-@pytest.fixture
-def grounder(tiny_bundle: Path) -> Grounder:
-    return Grounder.load(tiny_bundle, device="cpu", threads=1)
 
 
 @pytest.fixture
@@ -49,6 +46,12 @@ def write_video(path: Path, frames: int, fps: float = 200, codec: str = "MJPG") 
         writer.write(numbered(10 * number % 250))
     writer.release()
     return path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """20 frames at 200 per second; the n-th has the grey 10 n."""
+    return write_video(tmp_path / "video.avi", 20)
 
 
 def streaming_threads() -> set[threading.Thread]:
