@@ -91,6 +91,7 @@ print({heavy!r} & set(sys.modules))
 
 def test_public_names() -> None:
     assert sorted(sdk.__all__) == [
+        "ArgumentError",
         "BackendError",
         "BundleCorruptError",
         "BundleError",

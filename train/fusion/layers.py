@@ -132,7 +132,7 @@ def pairwise_iou(boxes: Tensor) -> Tensor:
 
 def taken(values: Tensor, index: Tensor) -> Tensor:
     """(1|P, N, C) and (P, K) -> (P, K, C): the rows of `values` that `index` names."""
-    values = values.expand(len(index), -1, -1)
+    values = values.expand(index.shape[0], -1, -1)  # `len` would fix the number of phrases
     return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
 
 
