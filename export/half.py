@@ -7,6 +7,7 @@ FP32 stay, found by what the nodes are and not by their names:
   scores: these overflow or lose their small terms first;
 - the narrow last layers, which make boxes and logits: steps of FP16 near 1 are half a pixel in a
   picture of 1000 pixels;
+- comparisons, as those that name the colour of a pixel: rounding would turn some of them over;
 - whatever reads a constant that FP16 cannot hold, such as a mask of -3e38;
 - arithmetic between two of those or the graph's ends, where rounding would only add casts.
 
@@ -49,10 +50,15 @@ _SOFTMAXES = {"Softmax", "LogSoftmax"}
 _NORMS = {"LayerNormalization", "InstanceNormalization", "GroupNormalization"}
 _SUMS = {"ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL2", "CumSum"}
 _POWERS = {"Pow", "Sqrt", "Reciprocal", "Exp", "Log"}
-_SENSITIVE = _SOFTMAXES | _NORMS | _SUMS | _POWERS
+_COMPARISONS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual"}
+_SENSITIVE = _SOFTMAXES | _NORMS | _SUMS | _POWERS | _COMPARISONS
 _SOURCES = {"Cast", "Constant", "ConstantOfShape", "Range"}
 """They make FP32 because their attributes say so."""
-_ARITHMETIC = {"Add", "Sub", "Mul", "Div", "Neg", "Where", "Sigmoid", "Cast", "Identity"}
+_POOLING = {"AveragePool", "ReduceMax", "ReduceMin"}
+_ARITHMETIC = {
+    *("Add", "Sub", "Mul", "Div", "Neg", "Clip", "Where", "Sigmoid", "Cast", "Identity"),
+    *_POOLING,
+}
 _SHAPES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Slice", "Split", "Concat"}
 _CARRIERS = _ARITHMETIC | _SHAPES
 """What scores pass on their way to the softmax, and boxes on their way out."""
