@@ -51,7 +51,7 @@ model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, PICOD
 	rm -rf runs/before && mkdir -p runs && cp -r sdk/bundles/default runs/before
 	$(BIN)/python -m train.data.pseudo_labels "$(PICODET)" --out runs/pseudo_labels.jsonl
 	$(BIN)/python -m train --side-weights train/weights/start_checkpoint.safetensors \
-		--augment --epochs 4 --phrases-per-photo 7 --negatives 1.5 --weight-decay 0.03 \
+		--augment --epochs 4 --phrases-per-photo 7 --negatives 2 --weight-decay 0.03 \
 		--detection-photos 99999 --pseudo-labels runs/pseudo_labels.jsonl --out runs/default
 	$(BIN)/python -m train.session publish runs/default train/weights/default_checkpoint.safetensors
 	$(BIN)/python export/build_engine.py --checkpoint train/weights/default_checkpoint.safetensors \

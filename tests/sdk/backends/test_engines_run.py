@@ -14,8 +14,9 @@ from sdk.backends.ort import OrtSession
 from sdk.backends.tensorrt import library as libraries
 from sdk.backends.tensorrt.cache import Engine
 from sdk.backends.tensorrt.compile import compile_bundle, engine_for
+from sdk.backends.tensorrt.gpu import GRAPHS_KEPT
 from sdk.backends.tensorrt.library import Library, cuda_device, load_library
-from sdk.backends.tensorrt.session import GRAPHS_KEPT, TensorRTSession, open_engines
+from sdk.backends.tensorrt.session import TensorRTSession, open_engines
 from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
 from sdk.errors import BackendError, DependencyError, DeviceError, EngineUnsupportedError
