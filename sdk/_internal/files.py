@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 TEMPORARY = ".grounder-tmp"
@@ -42,3 +43,11 @@ def replace_file(path: Path, data: bytes) -> None:
     """
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(data)
+
+
+def holds(path: Path, *parts: bytes) -> bool:
+    """Whether a file, which may be empty, has one of the parts among its bytes."""
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return any(content.find(part) >= 0 for part in parts)

@@ -4,13 +4,13 @@ import os
 import threading
 import warnings
 from collections.abc import Mapping
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from sdk._internal.arguments import whole
+from sdk._internal.files import holds
 from sdk.bundle.contract import TensorSpec
 from sdk.errors import (
     BackendError,
@@ -31,8 +31,6 @@ except ImportError as error:
 
 FIRST_RUN_SECONDS = 60.0
 """On a CPU; what takes longer is ended."""
-_EXTERNAL = b"\x0a\x08location\x12"
-"""In a file's bytes where a tensor's data are in another file (`TensorProto.external_data`)."""
 MOST_THREADS = 512
 """More only wait for each other, and tens of thousands hang the runtime."""
 PROVIDERS = {
@@ -148,33 +146,12 @@ def thread_count(threads: int | None) -> int:
     return whole("threads", threads, 1, MOST_THREADS, error=DeviceError)
 
 
-def check_self_contained(path: Path) -> None:
-    """Check that a graph holds its data itself.
-
-    Raises:
-        BundleCorruptError: data are in another file, which no hash covers.
-    """
-    if path.is_file() and _holds(path, _EXTERNAL):
-        raise BundleCorruptError(
-            f"expected {path} to hold its weights itself, got tensors in another file; export the "
-            "bundle again"
-        )
-
-
 def is_made_for_ort(path: Path) -> bool:
     """Whether a graph is quantised with operators that other runtimes run slowly or not at all.
 
     `MatMulInteger` with ranges taken at run time, or the blockwise `MatMulNBits` of its own domain.
     """
-    return _holds(path, b"MatMulInteger", b"com.microsoft")
-
-
-def _holds(path: Path, *parts: bytes) -> bool:
-    """Whether a file, which may be empty, has one of the parts among its bytes."""
-    if not path.stat().st_size:
-        return False
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return any(content.find(part) >= 0 for part in parts)
+    return holds(path, b"MatMulInteger", b"com.microsoft")
 
 
 def _providers(device: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sdk._internal.arguments import choice
 from sdk.backends.openvino import OpenVinoSession
-from sdk.backends.ort import PROVIDERS, OrtSession, check_self_contained, is_made_for_ort
+from sdk.backends.ort import PROVIDERS, OrtSession, is_made_for_ort
 from sdk.backends.session import Session
 from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
 from sdk.backends.tensorrt.session import open_engines
@@ -36,7 +36,6 @@ def open_session(path: str | Path, device: str = "auto", threads: int | None = N
         BundleCorruptError: the graph is damaged, or has data in another file.
         BackendError: the runtime cannot load the graph.
     """
-    check_self_contained(Path(path))
     if device != OpenVinoSession.device:
         return OrtSession(path, device, threads)
     if Path(path).is_file() and is_made_for_ort(Path(path)):

@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sdk._internal.arguments import choice
-from sdk._internal.files import replace_file
+from sdk._internal.files import holds, replace_file
 from sdk.bundle.contract import GRAPHS
 from sdk.bundle.preprocess import Preprocess
 from sdk.bundle.schema import decode
@@ -46,6 +46,8 @@ NVIDIA_DEVICES = ("cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx")
 MANIFEST_NAME = "manifest.json"
 MOST_BYTES = 1 << 24
 """Of a manifest, whose metrics take a few thousand."""
+_EXTERNAL = b"\x0a\x08location\x12"
+"""In a graph's bytes where a tensor's data are in another file (`TensorProto.external_data`)."""
 _GRAPH_NAMES = {graph.name for graph in GRAPHS}
 
 
@@ -276,6 +278,11 @@ class Manifest:
                 raise BundleCorruptError(
                     f"expected {path} to have {sizes[name]} bytes, got {size}; copy or export the "
                     "bundle again (with Git LFS: git lfs pull)"
+                )
+            if name in sizes and holds(path, _EXTERNAL):
+                raise BundleCorruptError(
+                    f"expected {path} to hold its weights itself, got tensors in another file, "
+                    "which no hash covers; export the bundle again"
                 )
             digest = sha256_file(path)
             if digest != hashes[name]:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from sdk.backends.ort import check_self_contained
 from sdk.backends.tensorrt.cache import write_file
 from sdk.backends.tensorrt.library import Library
 from sdk.errors import BundleNotFoundError, EngineBuildError, EngineUnsupportedError
@@ -96,7 +95,6 @@ def build_engine(
 def _parse(path: Path, builder: Any, library: Library) -> Any:
     """The graph as an INetworkDefinition. By file name, so that external weights are found."""
     network = builder.create_network(library.network_flags())
-    check_self_contained(path)
     parser = library.module.OnnxParser(network, library.logger)
     parsed = parser.parse_from_file(str(path))
     errors = [parser.get_error(index) for index in range(parser.num_errors)]

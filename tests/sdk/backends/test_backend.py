@@ -146,14 +146,6 @@ def test_physical_cores() -> None:
     assert 1 <= ort.physical_cores() <= (ort.os.cpu_count() or 1)
 
 
-def test_a_graph_with_data_in_another_file_is_refused(tiny_bundle: Path) -> None:
-    path = tiny_bundle / "text.onnx"
-    model = onnx.load(path)
-    onnx.save(model, path, save_as_external_data=True, location="beside", size_threshold=0)
-    with pytest.raises(BundleCorruptError, match="hold its weights itself"):
-        open_session(path, "cpu")
-
-
 def test_a_graph_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     end = helper.make_tensor_value_info("still", TensorProto.FLOAT, [1])
     graph = helper.make_graph(endless(), "endless", [], [end])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,3 +179,12 @@ def test_a_manifest_that_is_no_file_is_not_waited_for(tiny_bundle: Path) -> None
     os.mkfifo(tiny_bundle / "manifest.json")
     with pytest.raises(BundleCorruptError, match="to be a file"):
         Manifest.load(tiny_bundle)
+
+
+def test_a_graph_with_data_in_another_file_is_refused(tiny_bundle: Path) -> None:
+    path = tiny_bundle / "text.onnx"
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="w", size_threshold=0)
+    hashed = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+    edit(tiny_bundle, lambda m: m["graphs"]["text"]["fp32"].update(hashed))
+    with pytest.raises(BundleCorruptError, match="hold its weights itself"):
+        Manifest.load(tiny_bundle).verify(tiny_bundle)
