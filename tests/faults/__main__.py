@@ -5,14 +5,13 @@ nobody's, a process crashed or hung.
 """
 
 import argparse
-import dataclasses
 import json
 import time
 from pathlib import Path
 
 from sdk._internal.files import replacing
-from sdk.diagnostics import machine
 from tests.faults.run import FAULTS, KINDS, OUTCOMES, run_kind
+from train.provenance import describe
 
 SHARES = {"frames": 30, "phrases": 25, "values": 20, "bundles": 15, "streams": 4, "server": 6}
 """Of a hundred cases."""
@@ -36,7 +35,7 @@ def main() -> int:
             print(f"    {fault['outcome']}: {fault['case']}: {fault['detail']}")
     if args.json:
         record = {
-            "machine": dataclasses.asdict(machine()),
+            "machine": describe(),
             "seed": args.seed,
             "seconds": round(time.perf_counter() - began),
             "kinds": {k: {o: t.counts[o] for o in OUTCOMES} for k, t in tallies.items()},
