@@ -54,10 +54,9 @@ _COMPARISONS = {"Less", "LessOrEqual", "Greater", "GreaterOrEqual"}
 _SENSITIVE = _SOFTMAXES | _NORMS | _SUMS | _POWERS | _COMPARISONS
 _SOURCES = {"Cast", "Constant", "ConstantOfShape", "Range"}
 """They make FP32 because their attributes say so."""
-_POOLING = {"AveragePool", "ReduceMax", "ReduceMin"}
 _ARITHMETIC = {
     *("Add", "Sub", "Mul", "Div", "Neg", "Clip", "Where", "Sigmoid", "Cast", "Identity"),
-    *_POOLING,
+    *("ReduceMax", "ReduceMin"),
 }
 _SHAPES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Slice", "Split", "Concat"}
 _CARRIERS = _ARITHMETIC | _SHAPES

@@ -116,11 +116,8 @@ def table(results: Sequence[Grounding]) -> str:
 
 def summary(result: Grounding) -> str:
     """Score and best box of one result, as "0.93   12  40  210  300" or "0.03  not found"."""
-    unknown = (
-        f"  unknown: {', '.join(map(printable, result.unknown_words))}"
-        if result.unknown_words
-        else ""
-    )
+    words = ", ".join(map(printable, result.unknown_words))
+    unknown = f"  unknown: {words}" if words else ""
     if not result.found:
         return f"{result.score:.2f}  not found{unknown}"
     return line(result.instances[0]) + unknown

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from train.data.colours import NAMES as COLOURS
 from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
 from train.fusion.base import Answers, Fusion
 from train.fusion.candidates import CandidatesFusion
+from train.fusion.colours import COLOURS
 from train.fusion.detections import DETECTIONS, DetectionHead
 from train.fusion.lessons import Lessons
 
@@ -52,7 +52,7 @@ class GroundingModel(nn.Module):
         self.dim = dim
         width = fusion.scene_dim if isinstance(fusion, CandidatesFusion) else dim
         if detector is not None:
-            width += DETECTIONS + len(COLOURS)
+            width += DETECTIONS + COLOURS
         self.visual_shape = (visual_tokens, width)
         self.fusion = fusion
         self.eval()

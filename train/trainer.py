@@ -117,6 +117,7 @@ class Trainer:
             values = {n: v.float() for n, v in groups["average"].items()}
             if other.fusion != config.fusion:  # it starts anew, on the side network of the other
                 values = {n: v for n, v in values.items() if not n.startswith("fusion.")}
+            # What the file lacks of the fusion starts anew too: its parts grow.
             own = self.model.adapter_state().items()
             anew = {n: v.detach() for n, v in own if n.startswith("fusion.")}
             load_parameters(self.model, anew | values, only_matching=True)

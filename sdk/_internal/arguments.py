@@ -21,13 +21,13 @@ def whole(
     try:
         if isinstance(value, bool):
             raise TypeError
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
-    if number is None or number < least or (most is not None and number > most):
+        got = operator.index(value)  # type: ignore[arg-type]
+    except Exception:  # whatever an object of a stranger raises
+        got = None
+    if got is None or got < least or (most is not None and got > most):
         limits = f"from {least} on" if most is None else f"from {least} to {most}"
         raise error(f"{name}: expected a whole number {limits}, got {short(value)}")
-    return int(number)
+    return int(got)
 
 
 def number(

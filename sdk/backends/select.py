@@ -3,14 +3,12 @@
 import logging
 from pathlib import Path
 
-from sdk._internal.arguments import choice
 from sdk.backends.openvino import OpenVinoSession
 from sdk.backends.ort import PROVIDERS, OrtSession, is_made_for_ort
 from sdk.backends.session import Session
 from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
 from sdk.backends.tensorrt.session import open_engines
 from sdk.bundle.manifest import Manifest
-from sdk.errors import DeviceError
 
 TENSORRT_DEVICES = (TENSORRT, TENSORRT_RTX)
 DEVICES = ("auto", *PROVIDERS, "openvino", *TENSORRT_DEVICES)
@@ -66,7 +64,6 @@ def open_bundle(
         BackendError: as `open_session`.
         EngineError: for TensorRT, a graph has not been compiled, or cannot be.
     """
-    choice("device", device, DEVICES, error=DeviceError)
     if device in TENSORRT_DEVICES:
         sessions = open_engines(folder, manifest, precision, device, threads, engines)
     else:

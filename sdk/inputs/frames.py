@@ -222,12 +222,16 @@ def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may block for ever
-            raise FrameError(f"expected the path of a picture, {shown} is no regular file")
+            raise FrameError(
+                f"expected the path of a picture, cannot read {shown}: it is no regular file"
+            )
         if status.st_size > MAX_BYTES:
             raise FrameError(
                 f"expected a picture of at most {MAX_BYTES} bytes, {shown} has {status.st_size}"
             )
         data = np.fromfile(path, np.uint8)  # imread cannot open every path on Windows
+    except FrameError:  # a ValueError, too
+        raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise FrameError(f"expected the path of a picture, cannot read {shown}: {error}") from None
     _check_header(data)

@@ -5,12 +5,11 @@ nobody's, a process crashed or hung.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
-from sdk._internal.files import replacing
-from tests.faults.run import FAULTS, KINDS, OUTCOMES, run_kind
+from benchmarks.record import save
+from tests.faults.run import FAULTS, KINDS, OUTCOMES, run_cases
 from train.provenance import describe
 
 SHARES = {"frames": 30, "phrases": 25, "values": 20, "bundles": 15, "streams": 4, "server": 6}
@@ -29,7 +28,8 @@ def main() -> int:
     print(f"{'':10}" + "".join(f"{outcome:>10}" for outcome in OUTCOMES))
     whole = sum(SHARES[kind] for kind in args.kinds)
     for kind in args.kinds:
-        tally = tallies[kind] = run_kind(kind, -(-args.cases * SHARES[kind] // whole), args.seed)
+        count = -(-args.cases * SHARES[kind] // whole)
+        tally = tallies[kind] = run_cases(KINDS[kind], count, args.seed)
         print(f"{kind:10}" + "".join(f"{tally.counts[o]:>10}" for o in OUTCOMES), flush=True)
         for fault in tally.faults[:20]:
             print(f"    {fault['outcome']}: {fault['case']}: {fault['detail']}")
@@ -41,8 +41,7 @@ def main() -> int:
             "kinds": {k: {o: t.counts[o] for o in OUTCOMES} for k, t in tallies.items()},
             "faults": [fault for tally in tallies.values() for fault in tally.faults],
         }
-        with replacing(args.json) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        save(args.json, record)
     return int(any(tally.counts[outcome] for tally in tallies.values() for outcome in FAULTS))
 
 

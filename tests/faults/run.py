@@ -9,7 +9,7 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -57,13 +57,17 @@ class Tally:
             self.faults.append({"case": name, "outcome": outcome, "detail": detail})
 
 
-def run_kind(kind: str, count: int, seed: int, hang_seconds: float = HANG_SECONDS) -> Tally:
+def run_cases(
+    generate: Generator, count: int, seed: int, hang_seconds: float = HANG_SECONDS
+) -> Tally:
     """`count` cases; a process that crashes or hangs is followed by another, at the next case."""
     tally, done = Tally(), 0
     context = multiprocessing.get_context("spawn")
     while done < count:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(kind, seed, done, count, theirs), daemon=True)
+        process = context.Process(
+            target=_work, args=(generate, seed, done, count, theirs), daemon=True
+        )
         process.start()
         theirs.close()
         name, started = "starting", False
@@ -92,23 +96,22 @@ def run_kind(kind: str, count: int, seed: int, hang_seconds: float = HANG_SECOND
     return tally
 
 
-def _work(kind: str, seed: int, skip: int, count: int, results: Connection) -> None:
+def _work(generate: Generator, seed: int, skip: int, count: int, results: Connection) -> None:
     """In a process: the cases from number `skip` on, each with a seed of its own."""
     warnings.simplefilter("ignore")
     sys.stdin = open(os.devnull)  # noqa: SIM115, for the life of the process
     with tempfile.TemporaryDirectory() as folder:
         rng = random.Random()
-        cases = KINDS[kind](rng, Path(folder))
+        cases = generate(rng, Path(folder))
         for number in range(skip, count):
-            rng.seed(f"{seed}/{kind}/{number}")
+            rng.seed(f"{seed}/{generate.__name__}/{number}")
             case = next(cases)
             results.send(("begins", case.name))
             results.send(("ends", *_outcome(case.run)))
     os._exit(0)  # threads that a source holds must not keep it
 
 
-def _outcome(run: object) -> tuple[str, str]:
-    assert callable(run)
+def _outcome(run: Callable[[], object]) -> tuple[str, str]:
     try:
         run()
     except GroundingError as error:

@@ -66,11 +66,9 @@ def pixel_colours(rgb: Tensor) -> Tensor:
     red, green, blue = rgb.unbind(1)
     value, least = rgb.amax(1), rgb.amin(1)
     spread = (value - least).clamp(min=1e-3)
-    sector = torch.where(
-        value == green, 60 + 30 * (blue - red) / spread, 30 * (green - blue) / spread
-    )
-    blueish = (value == blue) & (value > green) & (value > red)
-    hue = torch.where(blueish, 120 + 30 * (red - green) / spread, sector)
+    hue = 120 + 30 * (red - green) / spread
+    hue = torch.where(value == green, 60 + 30 * (blue - red) / spread, hue)
+    hue = torch.where(value == red, 30 * (green - blue) / spread, hue)
     hue = torch.where(hue < 0, hue + 180, hue)
     saturation = 255 * (value - least) / value.clamp(min=1)
     pale = (saturation < 45) | (value < 50)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from train.data.colours import NAMES
-from train.fusion.layers import starting_at_zero
+from train.fusion.layers import highest_of_words, starting_at_zero
 
 COLOURS = len(NAMES)
 MIDDLE = 0.3
@@ -53,8 +53,8 @@ class NamedColours(nn.Module):
     def __init__(self, cell_dim: int, dim: int) -> None:
         super().__init__()
         self.name = nn.Linear(dim, COLOURS)
-        self.tell = starting_at_zero(2, HIDDEN, cell_dim)
         nn.init.constant_(self.name.bias, -3.0)
+        self.tell = starting_at_zero(2, HIDDEN, cell_dim)
 
     def forward(self, painted: Tensor, text: Tensor, text_mask: Tensor) -> ColourHits:
         """Find what the phrase names.
@@ -63,7 +63,7 @@ class NamedColours(nn.Module):
             painted: (1|P, N, COLOURS) shares of each cell. text: (P, L, D).
             text_mask: (P, L), True for words.
         """
-        names = self.name(text).masked_fill(~text_mask[..., None], -1e4).amax(1)
+        names = highest_of_words(self.name(text), text_mask)
         named = names.sigmoid()
         shares = (painted * named[:, None]).sum(-1)
         asked = named.amax(1, keepdim=True)

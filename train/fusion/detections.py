@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from train.data.coco import COCO_CLASSES
 from train.encoders.esnet import conv, depthwise, downsample
-from train.fusion.layers import pairwise_iou, taken
+from train.fusion.layers import highest_of_words, pairwise_iou, starting_at_zero, taken
 
 CLASSES = len(COCO_CLASSES)
 BINS = 8
@@ -157,10 +157,8 @@ class NamedDetections(nn.Module):
         super().__init__()
         self.count = count
         self.name = nn.Linear(text_dim, CLASSES)
-        self.tell = nn.Sequential(nn.Linear(5 * PLACES, dim), nn.ReLU(), nn.Linear(dim, dim))
         nn.init.constant_(self.name.bias, -3.0)
-        for parameter in self.tell[-1].parameters():
-            nn.init.zeros_(parameter)
+        self.tell = starting_at_zero(5 * PLACES, dim, dim)
         cells = torch.arange(grid * grid)
         row, column = cells // grid, cells % grid
         copied = [(row % step == 0) & (column % step == 0) for step in (1, 1, 1, 1, 1, 2, 4)]
@@ -174,7 +172,7 @@ class NamedDetections(nn.Module):
             seen: (1|P, N, PLACES * (CLASSES + 4)), see `DetectionHead`. text: (P, L, Dt).
             text_mask: (P, L), True for words. centers: (N, 2) of the cells.
         """
-        names = self.name(text).masked_fill(~text_mask[..., None], -1e4).amax(1)
+        names = highest_of_words(self.name(text), text_mask)
         named = F.pad(names, (1, 0)).softmax(-1)[:, 1:]  # a logit of 0 for none of them
         probabilities, boxes = seen.unflatten(2, (PLACES, -1)).split([CLASSES, 4], dim=-1)
         hits = probabilities.flatten(1, 2) @ named[..., None].to(seen.dtype)

@@ -136,6 +136,11 @@ def taken(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
 
 
+def highest_of_words(logits: Tensor, text_mask: Tensor) -> Tensor:
+    """(P, L, C) and the words' mask (P, L) -> (P, C): each logit of the word that says it most."""
+    return logits.masked_fill(~text_mask[..., None], -1e4).amax(1)
+
+
 def starting_at_zero(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """A hidden layer with ReLU; zeros come out until it has learned something."""
     layers = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
