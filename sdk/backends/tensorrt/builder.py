@@ -7,6 +7,7 @@ from typing import Any
 
 from sdk.backends.tensorrt.cache import write_file
 from sdk.backends.tensorrt.library import Library
+from sdk.backends.tensorrt.release import releasing
 from sdk.errors import BundleNotFoundError, EngineBuildError, EngineUnsupportedError
 
 Sizes = tuple[int, int, int]
@@ -56,6 +57,7 @@ def build_engine(
     timing_file = timing_cache if library.has_timing_cache else None
     monitor = _make_monitor(library.module.IProgressMonitor, progress)
 
+    @releasing
     def build() -> bytes:
         library.errors()  # forget what is left from other calls
         builder = library.module.Builder(library.logger)

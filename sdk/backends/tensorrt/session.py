@@ -24,6 +24,7 @@ from sdk.backends.tensorrt.cache import Engine
 from sdk.backends.tensorrt.compile import engine_for
 from sdk.backends.tensorrt.gpu import Gpu, limits
 from sdk.backends.tensorrt.library import Library, load_library
+from sdk.backends.tensorrt.release import releasing
 from sdk.bundle.contract import TEXT, TensorSpec
 from sdk.bundle.manifest import Manifest
 from sdk.errors import BackendError, DeviceError, EngineUnsupportedError
@@ -86,6 +87,7 @@ def open_engines(
 class TensorRTSession:
     """A `Session` on a compiled engine, on the first GPU that CUDA shows this process."""
 
+    @releasing
     def __init__(self, engine: Engine, library: Library) -> None:
         """Load an engine.
 

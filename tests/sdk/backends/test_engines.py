@@ -4,7 +4,9 @@ import dataclasses
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -77,6 +79,24 @@ def test_operators_that_tensorrt_does_not_know(
 ) -> None:
     with pytest.raises(EngineUnsupportedError, match=message):
         build_engine(graph_file(tmp_path, text), rtx, profiles=SIZES)
+
+
+def test_a_failed_build_leaves_no_builder_to_the_garbage_collector(
+    rtx: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Collected within a call of TensorRT, its release would wait for a lock that the call holds.
+    builder, made = rtx.module.Builder, []
+
+    def recorded(logger: Any) -> Any:
+        built = builder(logger)
+        made.append(weakref.ref(built))
+        return built
+
+    monkeypatch.setattr(rtx.module, "Builder", recorded)
+    path = graph_file(tmp_path, "g (float[P,8] x) => (float[P,8] y) { y = NotAnOp (x) }")
+    with pytest.raises(EngineUnsupportedError) as kept:
+        build_engine(path, rtx, profiles=SIZES)
+    assert kept.tb is not None and [reference() for reference in made] == [None]
 
 
 def test_all_unknown_operators_are_named(rtx: Library, tmp_path: Path) -> None:
