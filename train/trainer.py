@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
-from train.checkpoint import frozen_sha256, load_checkpoint, load_parameters
+from train.checkpoint import frozen_sha256, load_start
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, PhotoStore
 from train.data.samples import Photo
@@ -113,14 +113,7 @@ class Trainer:
         self.store = PhotoStore()
         self.log = RunLog(out)
         if initial.side_weights:
-            groups, other, _ = load_checkpoint(Path(initial.side_weights))
-            values = {n: v.float() for n, v in groups["average"].items()}
-            if other.fusion != config.fusion:  # it starts anew, on the side network of the other
-                values = {n: v for n, v in values.items() if not n.startswith("fusion.")}
-            # What the file lacks of the fusion starts anew too: its parts grow.
-            own = self.model.adapter_state().items()
-            anew = {n: v.detach() for n, v in own if n.startswith("fusion.")}
-            load_parameters(self.model, anew | values, only_matching=True)
+            load_start(self.model, Path(initial.side_weights), config.fusion)
         self.params = self.model.adapter_params()
         self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
         self.network, self.optimizer = self.accelerator.prepare(
