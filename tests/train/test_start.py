@@ -11,10 +11,8 @@ from train.config import TrainConfig
 from train.model import GroundingModel
 
 WEIGHTS = Path(__file__).parents[2] / "train" / "weights"
-START, DEFAULT = (
-    WEIGHTS / "start_checkpoint.safetensors",
-    WEIGHTS / "default_checkpoint.safetensors",
-)
+START = WEIGHTS / "start_checkpoint.safetensors"
+DEFAULT = WEIGHTS / "default_checkpoint.safetensors"
 
 
 @pytest.fixture
@@ -46,7 +44,5 @@ def test_a_part_of_another_size_is_refused(model: GroundingModel, tmp_path: Path
     groups, config, state = load_checkpoint(START)
     groups["average"]["fusion.head.2.weight"] = torch.zeros(6, 128)
     save_checkpoint(tmp_path / "other.safetensors", groups, config, state)
-    with pytest.raises(
-        CheckpointError, match=r"fusion\.head\.2\.weight: expected shape \(2, 128\)"
-    ):
+    with pytest.raises(CheckpointError, match=r"fusion\.head\.2\.weight: expected shape"):
         load_start(model, tmp_path / "other.safetensors", config.fusion)

@@ -26,7 +26,14 @@ from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
 from train.fusion.colours import COLOURS, ColourHits, NamedColours, no_colour_named, shares_in
 from train.fusion.detections import DETECTIONS, NamedDetections, NamedHits, nothing_named
-from train.fusion.layers import SceneLayer, cell_centers, starting_at_zero, taken, to_boxes
+from train.fusion.layers import (
+    SceneLayer,
+    cell_centers,
+    starting_at_zero,
+    taken,
+    taken_of_frame,
+    to_boxes,
+)
 from train.fusion.lessons import LESSON_RANK, Lessons
 from train.fusion.match import HEADS, PAIR_FEATURES, CompareLayer, MatchLayer, pair_features
 
@@ -151,7 +158,6 @@ class CandidatesFusion(Fusion):
         if lessons is not None:
             taught = lessons.hits(scene[..., : self.dim], text, text_mask)
             matches = replace(matches, named=matches.named + taught)
-        scene = scene[..., : self.dim].expand(text.shape[0], -1, -1)
         best, beside = self.choose(matches)
         chosen = torch.cat([best, named.cells, beside], dim=1)  # (P, K + contexts)
         boxes = torch.cat(
@@ -159,7 +165,8 @@ class CandidatesFusion(Fusion):
         )
         boxes = boxes.detach()
         says = taken(torch.stack([matches.named, matches.context, named.seen], -1), chosen)
-        things = self.gather(torch.cat([taken(cells, chosen), taken(scene, chosen)], dim=-1))
+        scene = taken_of_frame(scene[..., : self.dim], chosen)
+        things = self.gather(torch.cat([taken(cells, chosen), scene], dim=-1))
         weighed = torch.zeros_like(says[..., 0])
         if others:
             more, weighed = self.weigh(named, painted, others[0], chosen, boxes)

@@ -19,7 +19,13 @@ from torch.nn import functional as F
 
 from train.data.coco import COCO_CLASSES
 from train.encoders.esnet import conv, depthwise, downsample
-from train.fusion.layers import highest_of_words, pairwise_iou, starting_at_zero, taken
+from train.fusion.layers import (
+    highest_of_words,
+    pairwise_iou,
+    starting_at_zero,
+    taken,
+    taken_of_frame,
+)
 
 CLASSES = len(COCO_CLASSES)
 BINS = 8
@@ -189,13 +195,13 @@ class NamedDetections(nn.Module):
         A place of a coarse level stands in several cells and counts `once`.
         """
         likely, place = (hits * self.once).topk(min(POOL, hits.shape[1]), dim=1)
-        boxes = taken(boxes, place)
+        boxes = taken_of_frame(boxes, place)
         better = torch.ones(2 * [place.shape[1]], device=hits.device).tril(-1)
-        covered = ((pairwise_iou(boxes).squeeze(-1) > SAME) * better).amax(-1)
+        covered = ((pairwise_iou(boxes) > SAME) * better).amax(-1)
         _, rank = (likely * (1 - COVERED * covered)).topk(self.count, dim=1)
         return self.cell_of[place.gather(1, rank)], taken(boxes, rank), likely.gather(1, rank)
 
     def rivals(self, seen: Tensor, named: NamedHits, cells: Tensor) -> Tensor:
         """(P, K): how likely each of the cells (P, K) holds a class that is not named."""
-        places = taken(seen, cells).unflatten(2, (PLACES, -1))[..., :CLASSES]
+        places = taken_of_frame(seen, cells).unflatten(2, (PLACES, -1))[..., :CLASSES]
         return (places.amax(2) * (1 - named.named[:, None])).amax(-1)

@@ -121,19 +121,31 @@ def to_boxes(centers: Tensor, sides: Tensor) -> Tensor:
 
 
 def pairwise_iou(boxes: Tensor) -> Tensor:
-    """(P, K, 4) cxcywh -> (P, K, K, 1) IoU of each with each."""
-    size = boxes[..., 2:]
-    low, high = boxes[..., :2] - size / 2, boxes[..., :2] + size / 2
-    low = torch.maximum(low[:, :, None], low[:, None])
-    shared = (torch.minimum(high[:, :, None], high[:, None]) - low).clamp(min=0)
-    inter, area = shared.prod(-1, keepdim=True), size.prod(-1, keepdim=True)
+    """(P, K, 4) cxcywh -> (P, K, K) IoU of each with each."""
+    x, y, width, height = boxes.unbind(-1)
+    inter = pairwise_overlap(x, width) * pairwise_overlap(y, height)
+    area = width * height
     return inter / (area[:, :, None] + area[:, None] - inter).clamp(min=1e-6)
 
 
+def pairwise_overlap(center: Tensor, size: Tensor) -> Tensor:
+    """Intervals by centre and length (P, K) -> (P, K, K): the length that two have in common."""
+    low, high = center - size / 2, center + size / 2
+    low = torch.maximum(low[:, :, None], low[:, None])
+    return (torch.minimum(high[:, :, None], high[:, None]) - low).clamp(min=0)
+
+
 def taken(values: Tensor, index: Tensor) -> Tensor:
-    """(1|P, N, C) and (P, K) -> (P, K, C): the rows of `values` that `index` names."""
-    values = values.expand(index.shape[0], -1, -1)  # `len` would fix the number of phrases
+    """(P, N, C) and (P, K) -> (P, K, C): the rows of `values` that `index` names."""
     return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+
+
+def taken_of_frame(values: Tensor, index: Tensor) -> Tensor:
+    """As `taken`, of values (1|P, N, C) that may be the same for all phrases.
+
+    Rows are then read in place: a copy of the frame for each phrase would cost more than all else.
+    """
+    return values[0][index] if values.shape[0] == 1 else taken(values, index)
 
 
 def highest_of_words(logits: Tensor, text_mask: Tensor) -> Tensor:

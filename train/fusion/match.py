@@ -64,6 +64,5 @@ def pair_features(boxes: Tensor) -> Tensor:
     size = boxes[..., 2:].clamp(min=0.01)
     one, other = size[:, :, None], size[:, None]
     iou = pairwise_iou(torch.cat([boxes[..., :2], size], -1))
-    return torch.cat(
-        [offset, (offset / one).clamp(-4, 4), (other / one).log().clamp(-3, 3), iou], dim=-1
-    )
+    ratios = [(offset / one).clamp(-4, 4), (other / one).log().clamp(-3, 3)]
+    return torch.cat([offset, *ratios, iou[..., None]], dim=-1)
