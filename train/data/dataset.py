@@ -34,6 +34,8 @@ MOST_CONTRAST_WITH_CAPTIONS = 2
 """Most contrastive expressions of one photo that has captions to draw from."""
 MOST_SINGLE = 3
 """Most expressions for the only instance of a class in a photo without captions."""
+HARDEST_FIRST = 0.5
+"""Probability that absent phrases with a wrong word, then a wrong place, come before the others."""
 NOTHING = Expression("nothing", (), "absent")
 """Asked of a batch in which no phrase can be made of any photo: every batch has a loss."""
 
@@ -203,7 +205,11 @@ class BatchMaker:
             chosen += rng.sample(said, min(self.phrases_per_photo, len(said)))
         elif most:
             absent = absent_phrases(photo, self._foreign, rng)
-            chosen += rng.sample(absent, min(most, len(absent)))
+            if rng.random() < HARDEST_FIRST:
+                absent.reverse()
+            else:
+                rng.shuffle(absent)
+            chosen += absent[:most]
         return chosen
 
     def _augmented(

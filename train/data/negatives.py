@@ -58,7 +58,10 @@ class ForeignPhrases:
 
 
 def absent_phrases(photo: Photo, foreign: ForeignPhrases, rng: random.Random) -> list[Expression]:
-    """What is not in the photo: as its data says, else up to four phrases that are made."""
+    """What is not in the photo: as its data says, else up to four phrases that are made.
+
+    The hardest to tell comes last.
+    """
     said = [e for e in photo.expressions if not e.boxes]
     made = (
         absent_expression(photo, rng),
