@@ -30,6 +30,7 @@ from sdk.inputs.frames import as_bgr
 from tests.paths import ROOT
 from tests.tiny import tiny_checkpoint, tiny_data
 from tests.tiny_graphs import broken
+from tests.waiting import WAIT, run_process
 from train.build import MAX_TOKENS, preprocess_for
 from train.data.dataset import BatchMaker
 from train.data.readers import read_expressions
@@ -225,7 +226,7 @@ def test_the_text_graph_is_int8_in_every_precision_unless_asked_otherwise(
 def test_run_as_a_script_from_anywhere(built: Built, tmp_path: Path) -> None:
     script = [sys.executable, str(ROOT / "export" / "build_engine.py")]
     flags = built.flags(tmp_path / "new", "--dry-run")
-    done = subprocess.run([*script, *flags], cwd=tmp_path, capture_output=True, text=True)
+    done = run_process([*script, *flags], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "fusion as static" in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -296,7 +297,7 @@ def test_a_dry_run_says_what_is_tried_and_why(
 
 def test_a_dry_run_needs_neither_files_nor_pytorch(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here', name='torch')")
-    done = subprocess.run(
+    done = run_process(
         [
             sys.executable,
             str(ROOT / "export/build_engine.py"),
@@ -304,8 +305,6 @@ def test_a_dry_run_needs_neither_files_nor_pytorch(tmp_path: Path) -> None:
             "--text-precision=fp32",
         ],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("fp32: all graphs") and "text as" not in done.stdout
@@ -367,7 +366,7 @@ def test_a_killed_build_leaves_the_old_bundle(built: Built, tmp_path: Path) -> N
     while "exporting" not in process.stdout.readline():
         assert process.poll() is None
     process.kill()
-    process.communicate()
+    process.communicate(timeout=WAIT)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     Grounder.load(out)
 

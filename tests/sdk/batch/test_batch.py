@@ -17,13 +17,12 @@ from sdk import Grounder
 from sdk.cli import main
 from tests.batches import ASSETS, MODEL, PHRASES, rows_of
 from tests.paths import ROOT
+from tests.waiting import WAIT
 
 psutil = pytest.importorskip("psutil", reason="comes with the extra `offline`")
 pytest.importorskip("distributed", reason="of the extra `offline`")
 
 pytest_plugins = ["tests.batches"]
-
-WAIT = 120  # seconds; only a failure takes so long
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Results in the forms of other tools, read back by those tools or as their formats say."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from sdk import Grounder, Grounding, GroundingError
 from sdk.outputs.interop import to_coco, to_json_line, to_supervision
 from sdk.results import Place
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 RESULTS = [
     Grounding("a cow", (0, 0, 9, 9), 0.1, False),
@@ -79,7 +79,7 @@ from sdk.outputs.interop import to_supervision
 to_supervision([])
 """
     root = ROOT
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    done = run_process([sys.executable, "-c", code], cwd=root)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("sdk.errors.DependencyError") and "pip install supervision" in last
 

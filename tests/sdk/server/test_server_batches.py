@@ -29,6 +29,7 @@ from tests.serving import (
     serving,
     wait_until,
 )
+from tests.waiting import WAIT
 
 pytest_plugins = ["tests.serving"]
 
@@ -44,12 +45,12 @@ def test_waiting_requests_for_one_frame_share_a_vision_pass_and_a_fusion_call(
         waiting = [pool.submit(ask, server, png(frame), asked) for asked in questions]
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 3)
         watch.gate.set()
-        assert other.result().json()["batch"] == 1
-        answers = [one.result() for one in waiting]
+        assert other.result(WAIT).json()["batch"] == 1
+        answers = [one.result(WAIT) for one in waiting]
     assert [answer.json()["batch"] for answer in answers] == [3, 3, 3]
     assert (watch.runs["vision"], watch.runs["fusion"]) == (2, 2)
     assert metric(server, "grounder_phrases_total") == 1 + 3  # "the dog" once
-    assert_same(results_of(other.result()), [grounder.ground(frame[::-1], "cat")])
+    assert_same(results_of(other.result(WAIT)), [grounder.ground(frame[::-1], "cat")])
     for answer, asked in zip(answers, questions, strict=True):
         assert_same(results_of(answer), grounder.ground(frame, asked))
 
@@ -68,8 +69,8 @@ def test_waiting_requests_for_other_numbers_of_alternatives_share_a_fusion_call(
         ]
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 3)
         watch.gate.set()
-        assert other.result().status_code == 200
-        answers = [one.result() for one in waiting]
+        assert other.result(WAIT).status_code == 200
+        answers = [one.result(WAIT) for one in waiting]
     assert [answer.json()["batch"] for answer in answers] == [3, 3, 3]
     assert (watch.runs["vision"], watch.runs["fusion"]) == (2, 2)
     for answer, number in zip(answers, numbers, strict=True):
@@ -92,8 +93,8 @@ def test_waiting_requests_for_other_regions_have_a_vision_pass_each(
         ]
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 4)
         watch.gate.set()
-        assert other.result().status_code == 200
-        answers = [one.result() for one in waiting]
+        assert other.result(WAIT).status_code == 200
+        answers = [one.result(WAIT) for one in waiting]
     assert sorted(answer.json()["batch"] for answer in answers) == [1, 1, 2, 2]
     assert (watch.runs["vision"], watch.runs["fusion"]) == (1 + 3, 1 + 3)
     for answer, region in zip(answers, regions, strict=True):
@@ -140,10 +141,10 @@ def test_a_bad_phrase_fails_its_own_request_alone(
         bad = pool.submit(ask, server, png(frame), [UNKNOWN])
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 2)
         watch.gate.set()
-        assert first.result().status_code == 200
-    assert_refused(bad.result(), 422, "PhraseError", "expected words the text encoder knows")
+        assert first.result(WAIT).status_code == 200
+    assert_refused(bad.result(WAIT), 422, "PhraseError", "expected words the text encoder knows")
     assert watch.runs["vision"] == 2
-    assert_same(results_of(good.result()), [grounder.ground(frame, "the dog")])
+    assert_same(results_of(good.result(WAIT)), [grounder.ground(frame, "the dog")])
 
 
 def test_the_last_frames_stay_encoded(
@@ -179,7 +180,7 @@ def test_a_full_queue_refuses(grounder: Grounder, watch: Watch, frame: NDArray[n
         assert unread.status_code == 503  # not 415: the body was not looked at
         assert httpx.get(f"{address}/healthz").json()["status"] == "ok"
         watch.gate.set()
-        assert [one.result().status_code for one in pending] == [200, 200, 200]
+        assert [one.result(WAIT).status_code for one in pending] == [200, 200, 200]
         assert metric(address, 'grounder_requests_total{status="503"}') == 2
 
 

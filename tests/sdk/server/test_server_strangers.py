@@ -21,6 +21,7 @@ from sdk.server.errors import TooLargeError
 from sdk.server.images import pixels_of
 from sdk.server.serve import read_token
 from tests.serving import Watch, ask, ask_json, assert_refused, png, serving, wait_until
+from tests.waiting import WAIT
 
 pytest_plugins = ["tests.serving"]
 
@@ -123,7 +124,7 @@ def test_one_client_has_so_many_requests_at_a_time(
             assert refused.headers["retry-after"] == "1"
             assert httpx.get(f"{address}/healthz").status_code == 200
             watch.gate.set()
-            assert [one.result().status_code for one in busy] == [200, 200]
+            assert [one.result(WAIT).status_code for one in busy] == [200, 200]
         assert ask(address, png(frame), ["cat"]).status_code == 200
 
 
@@ -138,7 +139,7 @@ def test_small_pictures_do_not_wait_for_large_ones(
             next(as_completed(asked))  # by now the others wait
             asked[pool.submit(ask, address, png(frame), ["cat"])] = "small"
             order = [asked[one] for one in as_completed(asked)]
-        assert all(one.result().status_code == 200 for one in asked)
+        assert all(one.result(WAIT).status_code == 200 for one in asked)
     assert "large" in order[order.index("small") + 5 :], order
 
 
