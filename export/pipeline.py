@@ -39,8 +39,9 @@ from export.tables import as_json, print_engines, print_graphs, print_precisions
 from sdk import Grounder
 from sdk.backends.ort import physical_cores
 from sdk.backends.tensorrt.compile import CompiledGraph
+from sdk.bundle.calibration import IDENTITY, Calibration
 from sdk.bundle.contract import TEXT
-from sdk.bundle.manifest import IDENTITY, Calibration, Manifest
+from sdk.bundle.manifest import Manifest
 from train.build import preprocess_for
 from train.evaluate import report
 from train.evaluator import Outcome, accuracy, bundle_predict

@@ -16,8 +16,6 @@ from sdk import BackendError
 from sdk.backends.session import Session
 from tests.waiting import WAIT
 
-pytest_plugins = ["tests.grounders"]
-
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
 
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,11 +63,6 @@ def test_supervision_draws_them(grounder: Grounder, frame: NDArray[np.uint8]) ->
     detections = to_supervision(grounder.ground(frame, ["cat", "dog"]), found_only=False)
     drawn = supervision.BoxAnnotator().annotate(frame.copy(), detections)
     assert (drawn != frame).any()
-
-
-@pytest.fixture
-def grounder(tiny_bundle: Path) -> Grounder:
-    return Grounder.load(tiny_bundle, device="cpu", threads=1)
 
 
 def test_a_missing_supervision_names_the_line_to_install_it() -> None:
