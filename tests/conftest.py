@@ -16,6 +16,7 @@ from tests.tiny_bundle import write_tiny_bundle
 # Helpers with fixtures or asserts: test files that use them load them, and asserts are explained.
 pytest.register_assert_rewrite(
     "tests.batches",
+    "tests.building",
     "tests.compiling",
     "tests.diagnosing",
     "tests.engine_caches",

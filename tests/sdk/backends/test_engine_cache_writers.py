@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sdk.backends.tensorrt.cache import Engine, EngineCache
+from sdk.backends.tensorrt.cache import EngineCache
+from sdk.backends.tensorrt.engine import Engine
 from sdk.errors import EngineFolderError, EngineNotFoundError
 from tests.engine_caches import KEY, PLAN, paths
 from tests.paths import ROOT
@@ -22,7 +23,8 @@ SETUP = f"""
 import os, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from sdk.backends.tensorrt.cache import EngineCache, EngineKey
+from sdk.backends.tensorrt.cache import EngineCache
+from sdk.backends.tensorrt.engine import EngineKey
 from sdk.errors import EngineFolderError
 key = {KEY!r}
 plan = bytes(range(256)) * 40
