@@ -10,14 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.plan import VOCAB_NAME, WORDS_NAME, Inputs, Plan
-from sdk.bundle.manifest import (
-    IDENTITY,
-    Encoders,
-    GraphFile,
-    Manifest,
-    TokenizerSpec,
-    sha256_file,
-)
+from sdk.bundle.calibration import IDENTITY
+from sdk.bundle.manifest import Encoders, GraphFile, Manifest, TokenizerSpec, sha256_file
 from train.build import COMPACT, MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.bundle.manifest import Calibration
+from sdk.bundle.calibration import Calibration
 from train.evaluator import Outcome
 from train.metrics import expected_calibration_error, percent_below
 from train.questions import in_fitting_half

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from export.calibrate import calibrated_score, fit
-from sdk.bundle.manifest import Calibration
+from sdk.bundle.calibration import Calibration
 from train.evaluator import Outcome
 from train.metrics import right_instances
 from train.questions import in_fitting_half

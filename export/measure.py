@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from export.calibrate import logit
 from sdk import Grounder
 from sdk.backends.session import Session
-from sdk.bundle.manifest import Calibration
+from sdk.bundle.calibration import Calibration
 from sdk.geometry.boxes import iou_xyxy
 from train.data.samples import Asked, Photo
 from train.evaluator import Answer, Outcome, Predict, accuracy, bundle_predict, evaluate

@@ -39,8 +39,9 @@ from export.tables import as_json, print_engines, print_graphs, print_precisions
 from sdk import Grounder
 from sdk.backends.ort import physical_cores
 from sdk.backends.tensorrt.compile import CompiledGraph
+from sdk.bundle.calibration import IDENTITY, Calibration
 from sdk.bundle.contract import TEXT
-from sdk.bundle.manifest import IDENTITY, Calibration, Manifest
+from sdk.bundle.manifest import Manifest
 from train.build import preprocess_for
 from train.evaluate import report
 from train.evaluator import Outcome, accuracy, bundle_predict
@@ -260,24 +261,20 @@ class _Build:
         if self.plan.eval_photos:
             answers = self._ask(self.bundle, precision)
             recorder = answers.recorder
-            accuracies = {
-                name: {"accuracy": accuracy(outcomes), "phrases": len(outcomes)}
-                for name, outcomes in (
-                    ("val_single_box", answers.single(contrastive=False)),
-                    ("val_contrastive", answers.single(contrastive=True)),
-                )
-            }
+            accuracies: dict[str, Any] = {}
+            for name, contrastive in (("val_single_box", False), ("val_contrastive", True)):
+                outcomes = answers.single(contrastive=contrastive)
+                accuracies[name] = {"accuracy": accuracy(outcomes), "phrases": len(outcomes)}
         else:
             device = self.plan.target.device
             grounder = Grounder.load(self.bundle, device=device, precision=precision)
             recorder = Recorder(bundle_predict(grounder))
             accuracies = report(recorder, manifest.threshold, self.plan.data)
-        chosen = [
-            self.shipped[graph][kind] for graph, kind in manifest.precisions[precision].items()
-        ]
+        chosen = manifest.precisions[precision].items()
+        milliseconds = {graph: self.shipped[graph][kind].milliseconds for graph, kind in chosen}
         return {
             "bytes": sum(file.bytes for file in manifest.graph_files(precision).values()),
-            "milliseconds": {f.graph: f.milliseconds for f in chosen},
+            "milliseconds": milliseconds,
             "box_iou_to_fp32": median_box_iou(recorder, self.reference.recorder),
             "score_drift": score_drift(recorder, self.reference.recorder, manifest.calibration),
             **accuracies,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sdk._internal.arguments import whole
 from sdk._internal.closing import Closing
 from sdk.backends.session import Session
+from sdk.bundle.calibration import Calibration
 from sdk.bundle.contract import (
     ATTENTION_MASK,
     BOXES,
@@ -20,7 +21,7 @@ from sdk.bundle.contract import (
     VISUAL_TOKENS,
 )
 from sdk.bundle.lessons import nothing_taught
-from sdk.bundle.manifest import Calibration, Manifest
+from sdk.bundle.manifest import Manifest
 from sdk.errors import BackendError, FrameError
 from sdk.geometry.decode import best_boxes, instances, next_best
 from sdk.inputs.phrases import EncodedPhrase, pad_tokens

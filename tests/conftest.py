@@ -10,15 +10,16 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
+from sdk import Grounder
 from tests.tiny_bundle import write_tiny_bundle
 
 # Helpers with fixtures or asserts: test files that use them load them, and asserts are explained.
 pytest.register_assert_rewrite(
     "tests.batches",
+    "tests.building",
     "tests.compiling",
     "tests.diagnosing",
     "tests.engine_caches",
-    "tests.grounders",
     "tests.serving",
     "tests.streams",
     "tests.windows",
@@ -44,6 +45,12 @@ def exact_products() -> Iterator[None]:
 def tiny_bundle(tmp_path: Path) -> Path:
     """Folder of a bundle of its own, see `write_tiny_bundle`."""
     return write_tiny_bundle(tmp_path / "bundle")
+
+
+@pytest.fixture
+def grounder(tiny_bundle: Path) -> Grounder:
+    """The Grounder of the tiny bundle."""
+    return Grounder.load(tiny_bundle, device="cpu", threads=1)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ import re
 import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +30,7 @@ from typing import Any
 import pytest
 
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 BLOCK = re.compile(
     r"^(?P<slow><!-- slow -->\n)?```(?P<kind>python|sh)\n(?P<code>.*?)^```\n"
@@ -108,12 +108,10 @@ class PageRun:
 
     def _run_sh(self, block: Block) -> str:
         path = f"{self._commands}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
+        done = run_process(
             ["bash", "-euo", "pipefail", "-c", block.code],
             cwd=self.folder,
             env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
         )
         assert done.returncode == 0, f"{block.place} ended with {done.returncode}:\n{done.stderr}"
         return done.stdout

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sdk.backends.tensorrt.cache import EngineCache, EngineKey
+from sdk.backends.tensorrt.cache import EngineCache
+from sdk.backends.tensorrt.engine import EngineKey
 
 PLAN = bytes(range(256)) * 40
 KEY = EngineKey(

@@ -63,7 +63,8 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 
 @pytest.fixture
-def grounder(watch: Watch, tiny_bundle: Path) -> Grounder:
+def watched_grounder(watch: Watch, tiny_bundle: Path) -> Grounder:
+    """The Grounder of the tiny bundle, its graphs watched."""
     return Grounder.load(tiny_bundle, device="cpu", threads=1)
 
 
@@ -89,8 +90,8 @@ def serving(
 
 
 @pytest.fixture
-def server(grounder: Grounder) -> Iterator[str]:
-    with serving(grounder) as address:
+def server(watched_grounder: Grounder) -> Iterator[str]:
+    with serving(watched_grounder) as address:
         yield address
 
 

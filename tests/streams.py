@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from sdk import BackendError
 from sdk.backends.session import Session
+from tests.waiting import WAIT
 
-pytest_plugins = ["tests.grounders"]
-
-WAIT = 60.0  # seconds after which an event that never comes fails a test
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
 
 

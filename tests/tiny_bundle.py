@@ -7,18 +7,14 @@ import onnx
 import onnx.parser
 from numpy.typing import NDArray
 
-from sdk.bundle.manifest import (
-    Calibration,
-    Encoders,
-    GraphFile,
-    Manifest,
-    TokenizerSpec,
-    sha256_file,
-)
+from sdk.bundle.calibration import Calibration
+from sdk.bundle.manifest import Encoders, GraphFile, Manifest, TokenizerSpec, sha256_file
 from sdk.bundle.preprocess import Preprocess
 
 WIDTH, HEIGHT, TOKEN_WIDTH, MAX_TOKENS = 48, 32, 8, 24
 N_TOKENS = WIDTH * HEIGHT // 64
+PHRASES = ["the dog", "a man in a red shirt", "cat", "the cat on the left, the dog's right"]
+"""Of words that its vocabulary can spell."""
 
 VISION = f"""<ir_version: 8, opset_import: ["": 17]>
 vision (float[1,3,{HEIGHT},{WIDTH}] image) => (float[1,{N_TOKENS},{TOKEN_WIDTH}] visual_tokens)

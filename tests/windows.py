@@ -18,6 +18,7 @@ from apps.webcam.controls import TAB, Controls
 from apps.webcam.overlay import Scene, canvas_wh, compose
 from sdk.outputs.drawing import Colour, Rect
 from tests.paths import ROOT
+from tests.waiting import WAIT, run_process
 
 AS_FILE = [sys.executable, str(ROOT / "apps" / "webcam_demo.py")]
 
@@ -29,7 +30,6 @@ needs_window = pytest.mark.skipif(
 )
 
 SCREEN_WH = (1000, 700)
-WAIT = 60.0  # seconds after which something that does not happen fails a test
 KEYS = {" ": "space", ";": "semicolon", "\t": "Tab", "\n": "Return", "-": "minus"}
 
 
@@ -66,7 +66,7 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Display]:
     display = Display(tmp_path_factory.mktemp("screen"))
     yield display
     display.server.terminate()
-    display.server.wait()
+    display.server.wait(WAIT)
 
 
 class Demo:
@@ -96,15 +96,13 @@ class Demo:
     def xdotool(self, *arguments: object) -> str:
         """Of `search`, nothing while there is no such window."""
         command = ["xdotool", *map(str, arguments)]
-        done = subprocess.run(
-            command, env=self.display.environment, capture_output=True, text=True, timeout=WAIT
-        )
+        done = run_process(command, env=self.display.environment)
         return done.stdout.strip()
 
     def await_(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + WAIT
         while not condition():
-            assert self.process.poll() is None, self.process.communicate()
+            assert self.process.poll() is None, self.process.communicate(timeout=WAIT)
             assert time.monotonic() < deadline, self.title
             time.sleep(0.02)
 
@@ -174,4 +172,4 @@ def start(display: Display, tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     yield start
     for demo in demos:
         demo.process.kill()
-        demo.process.wait()
+        demo.process.wait(WAIT)

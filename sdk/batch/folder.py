@@ -14,11 +14,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from sdk._internal.extras import missing
 from sdk._internal.files import replace_file
 from sdk.batch.plan import Part
 from sdk.batch.rows import Row
 from sdk.batch.table import write_table
-from sdk.errors import DependencyError, GroundingError
+from sdk.errors import GroundingError
 
 RUN_FILE, LOCK_FILE = "run.json", "run.lock"
 
@@ -45,10 +46,7 @@ class WorkFolder:
         try:
             filelock: Any = import_module("filelock")
         except ImportError as error:
-            raise DependencyError(
-                f"grounder batch needs a package that does not import: {error}. Fix: pip install "
-                "filelock (of the extra `offline`)"
-            ) from error
+            raise missing("batch", error) from error
         try:
             self.path.mkdir(exist_ok=True)
             lock = filelock.FileLock(self.path / LOCK_FILE)

@@ -7,9 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sdk._internal.extras import missing
 from sdk._internal.files import replacing
 from sdk.batch.rows import COLUMNS
-from sdk.errors import DependencyError, GroundingError
+from sdk.errors import GroundingError
 
 PARQUET, JSONL = ".parquet", ".jsonl"
 ROWS_PER_GROUP = 50_000
@@ -31,10 +32,7 @@ def check_table(path: Path) -> None:
         try:
             import_module("pyarrow.parquet")
         except ImportError as error:
-            raise DependencyError(
-                f"Parquet needs a package that does not import: {error}. Fix: pip install pyarrow "
-                "(of the extra `offline`), or --out results.jsonl"
-            ) from error
+            raise missing("parquet", error, ", or --out results.jsonl") from error
 
 
 def write_table(path: Path, lines: Iterator[bytes]) -> int:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import number, whole
 from sdk._internal.closing import Closing
 from sdk._internal.opencv import cv2
-from sdk.errors import GroundingError, SourceError
+from sdk.errors import SourceError
 from sdk.inputs.video import (
     announced_fps,
     announced_frames,
@@ -24,13 +25,15 @@ from sdk.inputs.video import (
     without_warnings,
 )
 
+MOST_FPS = 1e6
+
 
 @dataclass(frozen=True)
 class Sampling:
     """Which frames are grounded.
 
     Raises:
-        GroundingError: `every` is below 1, or `fps` is no number above 0.
+        ArgumentError: `every` is below 1, or `fps` not above 0.
     """
 
     every: int = 1
@@ -39,10 +42,9 @@ class Sampling:
     """Instead: so many a second, evenly by the frames' times; all where the video has fewer."""
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise GroundingError(f"--every: expected at least 1, got {self.every}")
-        if self.fps is not None and not 0 < self.fps < math.inf:
-            raise GroundingError(f"--fps: expected a number above 0, got {self.fps}")
+        whole("--every", self.every, 1)
+        if self.fps is not None:
+            number("--fps", self.fps, 0, MOST_FPS, above=True)
 
     def takes(self, number: int, time_s: float, before_s: float) -> bool:
         """Whether a frame is grounded.

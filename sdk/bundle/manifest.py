@@ -20,7 +20,6 @@ Preprocessing, vocabulary and calibration are data beside the weights, never num
 import dataclasses
 import hashlib
 import json
-import math
 import re
 import stat
 from collections.abc import Collection, Mapping
@@ -30,6 +29,7 @@ from typing import Any
 
 from sdk._internal.arguments import choice
 from sdk._internal.files import holds, replace_file
+from sdk.bundle.calibration import IDENTITY, Calibration
 from sdk.bundle.contract import GRAPHS
 from sdk.bundle.preprocess import Preprocess
 from sdk.bundle.schema import decode
@@ -92,28 +92,6 @@ class GraphFile:
     def __post_init__(self) -> None:
         _check_file_name("file", self.file)
         _check_sha256("sha256", self.sha256)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Platt scaling: the probability that a box is right, from the logit of its candidate."""
-
-    scale: float
-    bias: float
-
-    def score(self, logit: float) -> float:
-        """sigmoid(scale * logit + bias), in [0, 1]."""
-        return 0.5 * (1.0 + math.tanh(0.5 * (self.scale * logit + self.bias)))  # cannot overflow
-
-    def logit(self, score: float) -> float:
-        """The logit that has this score: -inf for 0, inf for 1."""
-        if not 0 < score < 1:
-            return math.inf if score >= 1 else -math.inf
-        return (math.log(score) - math.log1p(-score) - self.bias) / self.scale
-
-
-IDENTITY = Calibration(scale=1.0, bias=0.0)
-"""The plain sigmoid of a logit."""
 
 
 @dataclass(frozen=True)

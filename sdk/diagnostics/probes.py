@@ -13,29 +13,13 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
+from sdk._internal.extras import EXTRAS, Extra
 from sdk.diagnostics.machine import Machine, exists, first, installed, machine, read
 from sdk.errors import GroundingError
 
 OPENCV_WHEELS = [
     f"opencv-{kind}python{window}" for kind in ("", "contrib-") for window in ("", "-headless")
 ]
-EXTRAS = {
-    "serve": (
-        "`grounder serve`",
-        {
-            "fastapi": "fastapi",
-            "fastapi_offline": "fastapi-offline",
-            "uvicorn": "uvicorn",
-            "python_multipart": "python-multipart",
-            "prometheus_client": "prometheus-client",
-            "PIL": "pillow",
-        },
-    ),
-    "batch": ("`grounder batch`", {"filelock": "filelock"}),
-    "parquet": ("`grounder batch --out x.parquet`", {"pyarrow": "pyarrow"}),
-    "supervision": ("results in supervision's form", {"supervision": "supervision"}),
-}
-"""What `pip install .` leaves out: what it is for, and its modules with their wheels."""
 ORT_WHEELS = ["onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"]
 
 
@@ -66,7 +50,7 @@ def machine_findings() -> dict[str, Finding]:
         "cuda_python": lambda: _cuda_python(here),
     }
     found = {name: tried(probe) for name, probe in probes.items()}
-    extras = {name: _extra(what, modules) for name, (what, modules) in EXTRAS.items()}
+    extras = {name: _extra(extra) for name, extra in EXTRAS.items()}
     return _basics(here) | found | extras
 
 
@@ -108,12 +92,12 @@ def _gpu(here: Machine) -> Finding:
     return Finding("problem", f"{what}, but CUDA cannot use it", fix, details)
 
 
-def _extra(what: str, modules: Mapping[str, str]) -> Finding:
+def _extra(extra: Extra) -> Finding:
     """Whether the packages of an extra are there, without importing them."""
-    absent = [wheel for module, wheel in modules.items() if find_spec(module) is None]
+    absent = [wheel for module, wheel in extra.wheels.items() if find_spec(module) is None]
     if not absent:
-        return Finding("ok", f"{what} can be used")
-    return Finding("absent", f"not installed, for {what}", f"pip install {' '.join(absent)}")
+        return Finding("ok", f"{extra.use} can be used")
+    return Finding("absent", f"not installed, for {extra.use}", f"pip install {' '.join(absent)}")
 
 
 def _opencv(here: Machine) -> Finding:

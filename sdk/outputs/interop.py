@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sdk.errors import DependencyError, GroundingError
+from sdk._internal.extras import missing
+from sdk.errors import GroundingError
 from sdk.results import Box, Grounding
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ def to_supervision(
     try:
         from supervision import Detections
     except ImportError as error:
-        raise DependencyError(
-            f"supervision does not import: {error}. Fix: pip install supervision"
-        ) from error
+        raise missing("supervision", error) from error
     rows = list(_rows(results, found_only))
     ids = np.array([row.track_id for row in rows], np.int64)
     return Detections(

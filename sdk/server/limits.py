@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, fields
 
+from sdk._internal.arguments import number, whole
 from sdk.bundle.contract import PHRASES_PER_CALL
-from sdk.errors import GroundingError
+
+MOST_SECONDS = 1e6
 
 
 @dataclass(frozen=True)
@@ -11,7 +13,7 @@ class Limits:
     """Limits of a server.
 
     Raises:
-        GroundingError: one of them is not positive.
+        ArgumentError: one of them is not positive.
     """
 
     connections: int = 128
@@ -56,5 +58,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if not (value := getattr(self, field.name)) > 0:
-                raise GroundingError(f"{field.name}: expected a positive number, got {value}")
+            value = getattr(self, field.name)
+            if field.type is float:
+                number(field.name, value, 0, MOST_SECONDS, above=True)
+            else:
+                whole(field.name, value, 1)

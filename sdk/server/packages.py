@@ -1,6 +1,6 @@
 """The one place that imports what only the server needs, so that a lack is explained once."""
 
-from sdk.errors import DependencyError
+from sdk._internal.extras import missing
 
 try:
     import PIL.Image
@@ -11,9 +11,6 @@ try:
     # Starlette imports it too, but only when the first form arrives.
     from python_multipart.multipart import parse_options_header
 except ImportError as error:
-    raise DependencyError(
-        f"the server needs a package that does not import: {error}. Fix: "
-        "pip install fastapi fastapi-offline uvicorn python-multipart prometheus-client pillow"
-    ) from error
+    raise missing("serve", error) from error
 
 __all__ = ["PIL", "FastAPIOffline", "parse_options_header", "prometheus_client", "uvicorn"]

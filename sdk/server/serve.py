@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdk._internal.arguments import number
 from sdk.application import load_grounder
 from sdk.errors import GroundingError
 from sdk.server.limits import Limits
@@ -105,10 +106,7 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
     from sdk.server import create_app  # first: a missing package is told before the model loads
 
     for name in ("max_mib", "max_megapixels"):
-        if not 0.001 <= getattr(args, name) <= 1e6:  # false for nan, too
-            option = f"--{name.replace('_', '-')}"
-            got = getattr(args, name)
-            raise GroundingError(f"{option}: expected a number from 0.001 to 1e6, got {got}")
+        number(f"--{name.replace('_', '-')}", getattr(args, name), 0.001, 1e6)
     limits = Limits(
         connections_per_client=args.connections_per_client,
         body_bytes=int(args.max_mib * 2**20),

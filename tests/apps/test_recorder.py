@@ -15,8 +15,7 @@ from apps.webcam.recorder import Recorder, free_path
 from sdk import Grounder, Grounding, GroundingError
 from sdk.inputs.sources import FrameSource
 from sdk.streaming.stream import StreamResult
-
-WAIT = 60.0
+from tests.waiting import WAIT
 
 
 def source(live: bool) -> FrameSource:

@@ -20,11 +20,11 @@ from sdk import Grounder
 from tests.paths import ROOT
 from tests.streams import write_video
 from tests.videos import read_video
+from tests.waiting import WAIT
 
 ASSETS = ROOT / "apps" / "assets"
 AS_FILE = [sys.executable, str(ROOT / "apps" / "video_demo.py")]
 PHRASES = ["the woman", "a giraffe"]
-WAIT = 120  # seconds; only a failure takes so long
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.waiting import WAIT
+
 CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
 DRIVER = which("chromedriver")
 FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
@@ -69,10 +71,10 @@ def demo(bundle: Path, *options: str) -> Iterator[str]:
         line = process.stderr.readline()
         yield re.search(r"serving on (http://127\.0\.0\.1:\d+),", line)[1]
         process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.communicate(timeout=30)[1]
+        assert "Traceback" not in process.communicate(timeout=WAIT)[1]
     finally:
         process.kill()
-        process.wait()
+        process.wait(WAIT)
 
 
 @pytest.fixture

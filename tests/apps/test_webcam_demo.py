@@ -16,6 +16,7 @@ from apps.video_file import VideoFile
 from sdk import GroundingError
 from tests.paths import ROOT
 from tests.videos import read_video
+from tests.waiting import WAIT, run_process
 from tests.windows import AS_FILE
 
 AS_MODULE = [sys.executable, "-m", "apps.webcam_demo"]
@@ -34,7 +35,7 @@ def street(tmp_path: Path, frame: NDArray[np.uint8]) -> Path:
 def run(command: list[str], *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     everything = [*command, *(str(argument) for argument in arguments)]
     environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
-    return subprocess.run(everything, cwd=cwd, env=environment, capture_output=True, text=True)
+    return run_process(everything, cwd=cwd, env=environment)
 
 
 @pytest.mark.parametrize("command", [AS_FILE, AS_MODULE], ids=["file", "module"])
@@ -110,7 +111,7 @@ def test_interrupting_keeps_the_video(tiny_bundle: Path, tmp_path: Path) -> None
     ):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate()
+    output, errors = process.communicate(timeout=WAIT)
     assert process.returncode == 0, errors
     assert 0 < int(output.split()[0]) < 5000
     # The last frame may have been interrupted between grounding and writing.

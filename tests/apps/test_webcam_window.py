@@ -1,7 +1,6 @@
 """The webcam demo in a real window, used as a person would, by keys and mouse."""
 
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from apps.webcam.overlay import Scene, canvas_wh, compose, panel_width
 from sdk import Grounder
 from tests.paths import ROOT
 from tests.videos import read_video
+from tests.waiting import run_process
 from tests.windows import AS_FILE, Demo, Display, needs_window
 
 pytest_plugins = ["tests.windows"]
@@ -150,7 +150,7 @@ def test_the_window_closes_after_so_many_frames(
     out = tmp_path / "out.mp4"
     options = ["--source", pan, "--max-frames", 3, "--output", out, "--bundle", tiny_bundle]
     command = [*AS_FILE, *map(str, options)]
-    done = subprocess.run(command, env=display.environment, capture_output=True, text=True)
+    done = run_process(command, env=display.environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("3 frames") and done.stdout.endswith(f"wrote {out}\n")
     assert len(read_video(out)) == 3

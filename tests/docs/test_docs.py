@@ -4,7 +4,6 @@ import ast
 import importlib.util
 import os
 import re
-import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +14,7 @@ import sdk
 from sdk.cli import main
 from tests.doc_pages import Block, PageRun, blocks, check_command, commands, prints_as_shown
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 PAGES = [ROOT / "docs/index.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))]
 BLOCKS = {page.stem: blocks(page) for page in PAGES}
@@ -137,7 +137,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    done = run_process(command, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     return folder
 

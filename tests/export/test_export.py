@@ -24,6 +24,7 @@ from export.measure import Answered, Recorder, points_lost, sure_gain
 from export.parity import TOLERANCE, ParityError, check_parity
 from export.plan import check_replaceable
 from sdk.backends.select import open_session
+from sdk.bundle.calibration import Calibration
 from sdk.bundle.contract import (
     ATTENTION_MASK,
     BOXES,
@@ -33,7 +34,6 @@ from sdk.bundle.contract import (
     TEXT_TOKENS,
     VISION,
 )
-from sdk.bundle.manifest import Calibration
 from tests.paths import ROOT
 from tests.tiny import IMAGE_SIZE, tiny_checkpoint, tiny_model
 from tests.tiny_graphs import TinyGraphs, broken, tiny_graphs

@@ -1,6 +1,5 @@
 """INT8: every form runs and stays near, one calibration serves all, and runtimes take them."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from sdk.bundle.contract import FUSION, TEXT, VISION
 from sdk.errors import PrecisionError
 from tests.paths import ROOT
 from tests.tiny_graphs import TinyGraphs, correlation, tiny_graphs
+from tests.waiting import run_process
 
 GRAPHS = (VISION.name, TEXT.name, FUSION.name)
 INT8, UINT8, INT32 = TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32
@@ -222,6 +222,6 @@ assert (logging.root.handlers, logging.root.level) == ([], logging.WARNING)
 def test_the_root_logger_is_left_alone(tiny: TinyGraphs, tmp_path: Path) -> None:
     source, target = str(tiny.files[TEXT.name]), str(tmp_path / "int8.onnx")
     code = LOGGING.format(root=str(ROOT), source=source, target=target)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_process([sys.executable, "-c", code])
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

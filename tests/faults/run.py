@@ -22,6 +22,7 @@ from tests.faults.phrases import phrases
 from tests.faults.server import server
 from tests.faults.streams import streams
 from tests.faults.values import values
+from tests.waiting import WAIT
 
 KINDS: Mapping[str, Generator] = {
     "frames": frames,
@@ -91,7 +92,7 @@ def run_cases(
         finally:
             if process.is_alive():
                 os.kill(process.pid or 0, signal.SIGKILL)
-            process.join()
+            process.join(WAIT)
             ours.close()
     return tally
 

@@ -19,9 +19,7 @@ from sdk import FrameError, Grounder, Grounding, PhraseError
 from sdk.backends.select import open_session
 from sdk.backends.session import Session
 from sdk.geometry.decode import vote
-from tests.grounders import PHRASES
-
-pytest_plugins = ["tests.grounders"]
+from tests.tiny_bundle import PHRASES
 
 
 @pytest.fixture

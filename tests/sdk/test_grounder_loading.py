@@ -25,9 +25,7 @@ from sdk import (
     PrecisionError,
 )
 from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
-from tests.grounders import PHRASES
-
-pytest_plugins = ["tests.grounders"]
+from tests.tiny_bundle import PHRASES
 
 
 def test_a_closed_grounder(tiny_bundle: Path, frame: NDArray[np.uint8]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import sdk
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 IMPORT_ALL_OF_SDK = """
 import importlib, pkgutil, sys
@@ -30,7 +31,7 @@ assert {{"sdk.grounder", "sdk.backends.ort"}} <= set(names), names
 
 def run_python(code: str, *paths: Path) -> subprocess.CompletedProcess[str]:
     setup = f"import sys; sys.path[:0] = {[str(path) for path in (*paths, ROOT)]}\n"
-    return subprocess.run([sys.executable, "-c", setup + code], capture_output=True, text=True)
+    return run_process([sys.executable, "-c", setup + code])
 
 
 def test_every_module_imports_without_what_only_training_has() -> None:

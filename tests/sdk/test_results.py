@@ -1,7 +1,6 @@
 """Alternatives and regions, through the public API on a real (tiny) bundle."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,6 @@ from sdk.results import Place
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
 OTHER, PERHAPS = Place((5, 6, 7, 8), 0.6), Place((1, 1, 2, 2), 0.1)
-
-
-@pytest.fixture
-def grounder(tiny_bundle: Path) -> Grounder:
-    return Grounder.load(tiny_bundle, device="cpu", threads=1)
 
 
 def test_alternatives_are_other_places_best_first(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sdk import Grounder, Grounding, PhraseError
 from sdk.inputs.frames import as_bgr
 from tests.paths import ROOT
+from tests.waiting import WAIT
 
 ASSETS = ROOT / "apps" / "assets"
 THREADS = 8
@@ -92,7 +93,7 @@ def test_threads_get_what_one_thread_gets(threads: int) -> None:
 
     with ThreadPoolExecutor(THREADS) as pool:
         for done in [pool.submit(work, seed) for seed in range(THREADS)]:
-            done.result()
+            done.result(WAIT)
 
 
 def test_threads_get_their_own_frames_from_a_small_bundle(

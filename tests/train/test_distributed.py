@@ -2,12 +2,12 @@
 
 import csv
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.paths import ROOT
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
+from tests.waiting import run_process
 from train.checkpoint import load_checkpoint
 from train.data.readers import read_flickr30k
 
@@ -32,7 +32,7 @@ def launch(folder: Path, processes: int, epochs: int, out: str) -> str:
     command += ["--nproc_per_node", str(processes), "-m", "train"]
     command += [str(part) for pair in flags.items() for part in pair]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    done = run_process(command, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -1,13 +1,13 @@
 """Without PyTorch, training and export say in one line what to install."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,10 @@ from tests.paths import ROOT
 )
 def test_what_to_install_is_one_line(tmp_path: Path, command: str, extra: str) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here', name='torch')")
-    done = subprocess.run(
+    done = run_process(
         [sys.executable, *command.split()],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

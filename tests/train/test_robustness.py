@@ -1,7 +1,6 @@
 """Robustness, contact sheets and the results page, on a tiny bundle and generated photos."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from benchmarks import results_page
 from sdk import Grounder
 from tests.paths import ROOT
 from tests.tiny import tiny_data
+from tests.waiting import run_process
 from train.contact_sheet import main as contact_sheet
 from train.evaluate import main as evaluate_bundle
 from train.questions import caption_questions, single_box
@@ -71,7 +71,8 @@ def test_the_results_page_holds_the_measured_figures(
     (results / "accuracy.json").write_text(json.dumps(accuracy))
     script = [sys.executable, str(ROOT / "benchmarks/latency.py"), "--samples", "10"]
     target = ["--bundle", str(tiny_bundle), "--json", str(results / "latency.json")]
-    subprocess.run([*script, *target], check=True, stdout=subprocess.DEVNULL)
+    done = run_process([*script, *target])
+    assert done.returncode == 0, done.stderr
     latency = json.loads((results / "latency.json").read_text())
     assert latency["runs"].keys() == {"fp32", "int8"}
     monkeypatch.setattr(results_page, "RESULTS", results)

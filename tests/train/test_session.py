@@ -16,6 +16,7 @@ import torch
 
 from sdk._internal.files import TEMPORARY
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder, tiny_vision_weights
+from tests.waiting import WAIT
 from train import session, validation
 from train.__main__ import main as train
 from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
@@ -87,7 +88,8 @@ def train_saying(arguments: list[str], said: Path) -> None:
 
 def start(context: ForkServerContext, folder: Path, out: str, epochs: int) -> ForkServerProcess:
     arguments = command(folder, out, epochs)
-    process = context.Process(target=train_saying, args=(arguments, folder / f"{out}.txt"))
+    said = folder / f"{out}.txt"
+    process = context.Process(target=train_saying, args=(arguments, said), daemon=True)
     process.start()
     return process
 
@@ -117,12 +119,12 @@ def test_a_run_killed_five_times_ends_exactly_as_one_that_was_not(
         wait_for_change(checkpoint, process)
         time.sleep(rng.uniform(0, 0.3))  # in a step, a validation or while the state is written
         process.kill()
-        process.join()
+        process.join(WAIT)
         assert process.exitcode == -signal.SIGKILL
         load_checkpoint(checkpoint)  # whole, whatever was being written
     last = start(processes, folder, "killed", epochs=7)
     for process in (whole, last):
-        process.join()
+        process.join(WAIT)
         assert process.exitcode == 0
     expected, _, state = load_checkpoint(folder / "whole" / CHECKPOINT)
     groups, _, other = load_checkpoint(checkpoint)
@@ -145,7 +147,7 @@ def test_a_signal_writes_the_state_and_says_how_to_go_on(
     wait_for_change(folder / "run" / CHECKPOINT, process)
     assert process.pid
     os.kill(process.pid, number)
-    process.join()
+    process.join(WAIT)
     assert process.exitcode == 130
     last = (folder / "run.txt").read_text().splitlines()[-1]
     step = load_checkpoint(folder / "run" / CHECKPOINT)[2]["step"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdk.backends.tensorrt.builder import Progress, Sizes, build_engine
-from sdk.backends.tensorrt.cache import Engine, EngineCache, EngineKey, Refusal
+from sdk.backends.tensorrt.cache import EngineCache
+from sdk.backends.tensorrt.engine import Engine, EngineKey, Refusal
 from sdk.backends.tensorrt.library import Library, Target, load_library
 from sdk.bundle.contract import GRAPHS, PHRASES_PER_CALL, TAUGHT_PER_CALL
 from sdk.bundle.manifest import Manifest

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from sdk.backends.ort import OrtSession
 from sdk.backends.session import Session
-from sdk.backends.tensorrt.cache import Engine
 from sdk.backends.tensorrt.compile import engine_for
+from sdk.backends.tensorrt.engine import Engine
 from sdk.backends.tensorrt.gpu import Gpu, limits
 from sdk.backends.tensorrt.library import Library, load_library
 from sdk.backends.tensorrt.release import releasing

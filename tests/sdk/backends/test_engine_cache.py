@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.backends.tensorrt.cache import Engine, EngineCache, EngineKey, Refusal
+from sdk.backends.tensorrt.cache import EngineCache
+from sdk.backends.tensorrt.engine import Engine, EngineKey, Refusal
 from sdk.errors import EngineCorruptError, EngineMismatchError, EngineNotFoundError
 from tests.engine_caches import KEY, PLAN, paths
 

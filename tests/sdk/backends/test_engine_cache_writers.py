@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sdk.backends.tensorrt.cache import Engine, EngineCache
+from sdk.backends.tensorrt.cache import EngineCache
+from sdk.backends.tensorrt.engine import Engine
 from sdk.errors import EngineFolderError, EngineNotFoundError
 from tests.engine_caches import KEY, PLAN, paths
 from tests.paths import ROOT
+from tests.waiting import WAIT
 
 pytest_plugins = ["tests.engine_caches"]
 
@@ -21,7 +23,8 @@ SETUP = f"""
 import os, sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from sdk.backends.tensorrt.cache import EngineCache, EngineKey
+from sdk.backends.tensorrt.cache import EngineCache
+from sdk.backends.tensorrt.engine import EngineKey
 from sdk.errors import EngineFolderError
 key = {KEY!r}
 plan = bytes(range(256)) * 40
@@ -99,7 +102,7 @@ try:
 except EngineFolderError as error:
     print(error)
 """
-    output, _ = python(code, cache.folder).communicate()
+    output, _ = python(code, cache.folder).communicate(timeout=WAIT)
     assert output.startswith("cannot write engines to .: ") and "File too large" in output
     assert "--engines" in output
     found = cache.find(KEY)
@@ -121,7 +124,7 @@ for write in (cache.prepare, lambda: cache.store(key, plan, 1.0), lambda: cache.
     except EngineFolderError as error:
         print(error)
 """
-    output, _ = python(code, cache.folder).communicate()
+    output, _ = python(code, cache.folder).communicate(timeout=WAIT)
     cache.folder.chmod(0o755)
     found, *errors = output.splitlines()
     assert found == "True" and len(errors) == 3
@@ -148,5 +151,5 @@ for turn in range(60):
     while any(builder.poll() is None for builder in builders):
         with suppress(EngineNotFoundError):  # before the first
             assert isinstance(cache.find(KEY), Engine)
-    assert [builder.wait() for builder in builders] == [0, 0, 0]
+    assert [builder.wait(WAIT) for builder in builders] == [0, 0, 0]
     assert isinstance(cache.find(KEY), Engine)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import signal
-import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -24,6 +23,7 @@ from sdk.errors import (
 from sdk.grounder import DEFAULT_BUNDLE
 from tests.compiling import RELU, SIZES, graph_file
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 pytest_plugins = ["tests.compiling"]
 
@@ -162,9 +162,7 @@ def progress(phase, done, total):
 bundle = {str(DEFAULT_BUNDLE)!r}
 compile_bundle(bundle, library="tensorrt-rtx", folder=sys.argv[1], progress=progress)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
-    )
+    done = run_process([sys.executable, "-c", code, str(tmp_path)])
     assert done.returncode == -signal.SIGINT, done.stderr
     assert done.stderr.endswith("KeyboardInterrupt\n")
     assert list(tmp_path.iterdir()) == []

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sdk.backends.ort import OrtSession
 from sdk.backends.tensorrt import library as libraries
-from sdk.backends.tensorrt.cache import Engine
 from sdk.backends.tensorrt.compile import compile_bundle, engine_for
+from sdk.backends.tensorrt.engine import Engine
 from sdk.backends.tensorrt.gpu import GRAPHS_KEPT
 from sdk.backends.tensorrt.library import Library, cuda_device, load_library
 from sdk.backends.tensorrt.session import TensorRTSession, open_engines

@@ -15,8 +15,6 @@ from sdk.batch.video import Sampling, VideoReader
 from sdk.batch.worker import Job, give_up, ground_part
 from tests.batches import ASSETS, MODEL, PHRASES, rows_of, save_video
 
-pytest.importorskip("distributed", reason="of the extra `offline`")
-
 pytest_plugins = ["tests.batches"]
 
 

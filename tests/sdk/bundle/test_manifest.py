@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.bundle.manifest import Calibration, Manifest, sha256_file
+from sdk.bundle.calibration import Calibration
+from sdk.bundle.manifest import Manifest, sha256_file
 from sdk.errors import (
     BundleCorruptError,
     BundleMismatchError,

@@ -22,6 +22,7 @@ from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
 from sdk.cli import main
 from sdk.results import Place
 from tests.paths import ROOT
+from tests.waiting import WAIT, run_process
 
 
 @pytest.fixture
@@ -155,9 +156,9 @@ def test_an_error_is_one_line_and_exit_code_2(
 
 def test_version_and_a_command_line_without_command() -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sdk.cli import main; main()"
-    version = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True)
+    version = run_process([sys.executable, "-c", code, "--version"])
     assert version.stdout.decode() == f"grounder {sdk.__version__}\n"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 2
+    assert run_process([sys.executable, "-c", code]).returncode == 2
 
 
 def test_the_input_is_never_overwritten(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -249,7 +250,7 @@ def test_on_a_terminal_progress_is_one_line_that_is_wiped(tiny_bundle: Path) -> 
         while part := os.read(ours, 4096):
             shown += part
     os.close(ours)
-    assert child.wait() == 0
+    assert child.wait(WAIT) == 0
     lines = shown.decode().split("\r")
     assert lines.pop() == "" and "\n" not in shown.decode()
     assert {len(line) for line in lines} == {49} and lines[-1].isspace()

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from sdk.diagnostics import benchmark
 from sdk.diagnostics import record as records
 from sdk.grounder import DEFAULT_BUNDLE
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 NAMES = [
     *("preprocess", "vision", "text", "fusion, 1 phrase", "fusion, 3 phrases"),
@@ -40,7 +40,7 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--frames", 4, "--phrases", 3, 1, "--threads", 1, "--device", "cpu", "--json", path]
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sdk.cli import main; "
     command = [sys.executable, "-c", f"{code}sys.exit(main())", "bench"]
-    done = subprocess.run([*command, *map(str, options)], capture_output=True, text=True)
+    done = run_process([*command, *map(str, options)])
     assert done.returncode == 0, done.stderr
     return path
 

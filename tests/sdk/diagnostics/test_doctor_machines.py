@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from sdk.backends.tensorrt.library import cuda_device
 from sdk.diagnostics import machine
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 pytest_plugins = ["tests.diagnosing"]
 
@@ -36,7 +36,7 @@ sys.meta_path.insert(0, Block())
 
 def fresh(setup: str) -> tuple[int, dict[str, Any], str]:
     code = FRESH.format(repository=str(ROOT), setup=setup)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_process([sys.executable, "-c", code])
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), done.stderr
 

@@ -2,7 +2,6 @@
 
 import http.server
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from sdk import DependencyError, FrameError, SourceError
 from sdk.inputs.sources import open_source
 from tests.paths import ROOT
-from tests.streams import WAIT, address, network_camera, streaming_threads, write_video
+from tests.streams import address, network_camera, streaming_threads, write_video
+from tests.waiting import WAIT, run_process
 
 WIDTH, HEIGHT, STEP = 64, 48, 8
 
@@ -238,7 +238,7 @@ def test_a_stream_left_open_does_not_break_the_end_of_the_process(camera: str) -
         f"source = open_source('{camera}/endless.mjpg')\n"
         "print(next(source).shape)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = run_process([sys.executable, "-c", code])
     assert (done.returncode, done.stdout, done.stderr) == (0, f"({HEIGHT}, {WIDTH}, 3)\n", "")
 
 

@@ -6,8 +6,7 @@ from queue import Empty, Full
 import pytest
 
 from sdk._internal.mailbox import Mailbox
-
-WAIT = 60.0  # seconds after which an event that never comes fails a test
+from tests.waiting import WAIT
 
 
 def test_a_mailbox_that_keeps_the_newest() -> None:

@@ -1,7 +1,6 @@
 """A missing display is an error with advice; OpenCV itself would abort the process."""
 
 import os
-import subprocess
 import sys
 
 import cv2
@@ -10,6 +9,7 @@ import pytest
 from sdk import DependencyError
 from sdk.outputs.display import require_display
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 
 def test_without_windows_or_display(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,11 +23,8 @@ def test_without_windows_or_display(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_display_that_does_not_answer() -> None:
     """In a child process, because this is where OpenCV would abort."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport sdk.outputs.display as d\n"
-    done = subprocess.run(
-        [sys.executable, "-c", code + "d.require_display()"],
-        env={**os.environ, "DISPLAY": ":250"},
-        capture_output=True,
-        text=True,
+    done = run_process(
+        [sys.executable, "-c", code + "d.require_display()"], env={**os.environ, "DISPLAY": ":250"}
     )
     assert done.returncode == 1
     error = done.stderr.splitlines()[-1]

@@ -1,10 +1,8 @@
 """Results in the forms of other tools, read back by those tools or as their formats say."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from sdk import Grounder, Grounding, GroundingError
 from sdk.outputs.interop import to_coco, to_json_line, to_supervision
 from sdk.results import Place
 from tests.paths import ROOT
+from tests.waiting import run_process
 
 RESULTS = [
     Grounding("a cow", (0, 0, 9, 9), 0.1, False),
@@ -66,11 +65,6 @@ def test_supervision_draws_them(grounder: Grounder, frame: NDArray[np.uint8]) ->
     assert (drawn != frame).any()
 
 
-@pytest.fixture
-def grounder(tiny_bundle: Path) -> Grounder:
-    return Grounder.load(tiny_bundle, device="cpu", threads=1)
-
-
 def test_a_missing_supervision_names_the_line_to_install_it() -> None:
     code = """
 import sys
@@ -79,7 +73,7 @@ from sdk.outputs.interop import to_supervision
 to_supervision([])
 """
     root = ROOT
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    done = run_process([sys.executable, "-c", code], cwd=root)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("sdk.errors.DependencyError") and "pip install supervision" in last
 

@@ -37,10 +37,10 @@ pytest_plugins = ["tests.serving"]
 
 
 def test_a_form_gets_what_ground_gives(
-    server: str, grounder: Grounder, frame: NDArray[np.uint8]
+    server: str, watched_grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     response = ask(server, png(frame), PHRASES)
-    assert_same(results_of(response), grounder.ground(frame, PHRASES))
+    assert_same(results_of(response), watched_grounder.ground(frame, PHRASES))
     answer = response.json()
     assert (answer["size_wh"], answer["batch"]) == ([200, 120], 1)
     assert set(answer["timings"]) == {"wait_ms", "encode_ms", "fuse_ms", "total_ms"}
@@ -58,12 +58,12 @@ def test_json_gets_what_a_form_gets(server: str, frame: NDArray[np.uint8]) -> No
 )
 def test_alternatives_and_a_region_mean_what_they_mean_to_ground(
     server: str,
-    grounder: Grounder,
+    watched_grounder: Grounder,
     frame: NDArray[np.uint8],
     alternatives: int,
     region: Region | None,
 ) -> None:
-    expected = grounder.ground(frame, PHRASES, alternatives=alternatives, region=region)
+    expected = watched_grounder.ground(frame, PHRASES, alternatives=alternatives, region=region)
     assert any(result.alternatives for result in expected) == (alternatives > 0)
     body = {"image": base64.b64encode(png(frame)).decode(), "phrases": PHRASES}
     settings = {"alternatives": alternatives, "region": region}
@@ -92,7 +92,7 @@ def test_the_default_bundle_on_a_photo() -> None:
 
 
 def test_a_photo_is_read_as_from_its_file(
-    tmp_path: Path, server: str, grounder: Grounder, frame: NDArray[np.uint8]
+    tmp_path: Path, server: str, watched_grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     """Upright by its EXIF orientation, and with the same pixels."""
     jpeg = cv2.imencode(".jpg", frame)[1].tobytes()
@@ -102,14 +102,14 @@ def test_a_photo_is_read_as_from_its_file(
     (tmp_path / "photo.jpg").write_bytes(turned)
     response = ask(server, turned, PHRASES)
     assert response.json()["size_wh"] == [120, 200]
-    assert_same(results_of(response), grounder.ground(tmp_path / "photo.jpg", PHRASES))
+    assert_same(results_of(response), watched_grounder.ground(tmp_path / "photo.jpg", PHRASES))
 
 
 def test_many_clients_get_their_own_answers(
-    server: str, grounder: Grounder, frame: NDArray[np.uint8]
+    server: str, watched_grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     frames = [frame, frame[::-1], frame[:, ::-1]]
-    expected = [[grounder.ground(one, phrase) for phrase in PHRASES] for one in frames]
+    expected = [[watched_grounder.ground(one, phrase) for phrase in PHRASES] for one in frames]
 
     async def all_at_once() -> list[httpx.Response]:
         bound = httpx.Limits(max_connections=Limits().connections_per_client)

@@ -29,12 +29,13 @@ from tests.serving import (
     serving,
     wait_until,
 )
+from tests.waiting import WAIT
 
 pytest_plugins = ["tests.serving"]
 
 
 def test_waiting_requests_for_one_frame_share_a_vision_pass_and_a_fusion_call(
-    server: str, grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    server: str, watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     questions = [["the dog"], ["cat", "the dog"], ["a man in a red shirt"]]
     watch.gate.clear()
@@ -44,18 +45,18 @@ def test_waiting_requests_for_one_frame_share_a_vision_pass_and_a_fusion_call(
         waiting = [pool.submit(ask, server, png(frame), asked) for asked in questions]
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 3)
         watch.gate.set()
-        assert other.result().json()["batch"] == 1
-        answers = [one.result() for one in waiting]
+        assert other.result(WAIT).json()["batch"] == 1
+        answers = [one.result(WAIT) for one in waiting]
     assert [answer.json()["batch"] for answer in answers] == [3, 3, 3]
     assert (watch.runs["vision"], watch.runs["fusion"]) == (2, 2)
     assert metric(server, "grounder_phrases_total") == 1 + 3  # "the dog" once
-    assert_same(results_of(other.result()), [grounder.ground(frame[::-1], "cat")])
+    assert_same(results_of(other.result(WAIT)), [watched_grounder.ground(frame[::-1], "cat")])
     for answer, asked in zip(answers, questions, strict=True):
-        assert_same(results_of(answer), grounder.ground(frame, asked))
+        assert_same(results_of(answer), watched_grounder.ground(frame, asked))
 
 
 def test_waiting_requests_for_other_numbers_of_alternatives_share_a_fusion_call(
-    server: str, grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    server: str, watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     numbers = [0, 3, 1]
     watch.gate.clear()
@@ -68,18 +69,18 @@ def test_waiting_requests_for_other_numbers_of_alternatives_share_a_fusion_call(
         ]
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 3)
         watch.gate.set()
-        assert other.result().status_code == 200
-        answers = [one.result() for one in waiting]
+        assert other.result(WAIT).status_code == 200
+        answers = [one.result(WAIT) for one in waiting]
     assert [answer.json()["batch"] for answer in answers] == [3, 3, 3]
     assert (watch.runs["vision"], watch.runs["fusion"]) == (2, 2)
     for answer, number in zip(answers, numbers, strict=True):
-        expected = grounder.ground(frame, "the dog", alternatives=number)
+        expected = watched_grounder.ground(frame, "the dog", alternatives=number)
         assert len(expected.alternatives) == number
         assert_same(results_of(answer), [expected])
 
 
 def test_waiting_requests_for_other_regions_have_a_vision_pass_each(
-    server: str, grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    server: str, watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     regions = [None, (10, 20, 90, 100), (100, 20, 180, 100), (10, 20, 90, 100)]
     watch.gate.clear()
@@ -92,13 +93,13 @@ def test_waiting_requests_for_other_regions_have_a_vision_pass_each(
         ]
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 4)
         watch.gate.set()
-        assert other.result().status_code == 200
-        answers = [one.result() for one in waiting]
+        assert other.result(WAIT).status_code == 200
+        answers = [one.result(WAIT) for one in waiting]
     assert sorted(answer.json()["batch"] for answer in answers) == [1, 1, 2, 2]
     assert (watch.runs["vision"], watch.runs["fusion"]) == (1 + 3, 1 + 3)
     for answer, region in zip(answers, regions, strict=True):
         assert answer.json()["size_wh"] == [200, 120]
-        assert_same(results_of(answer), [grounder.ground(frame, "the dog", region=region)])
+        assert_same(results_of(answer), [watched_grounder.ground(frame, "the dog", region=region)])
 
 
 def in_a_form(region: Region | None) -> dict[str, str]:
@@ -106,13 +107,13 @@ def in_a_form(region: Region | None) -> dict[str, str]:
 
 
 def test_clients_that_differ_in_everything_get_their_own_answers(
-    server: str, grounder: Grounder, frame: NDArray[np.uint8]
+    server: str, watched_grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     frames = [frame, frame[:, ::-1]]
     regions = [None, (10, 20, 90, 100), (100, 20, 300, 100)]
     cases = list(product(range(2), regions, [0, 2, 5], PHRASES))
     expected = [
-        grounder.ground(frames[which], [phrase], alternatives=number, region=region)
+        watched_grounder.ground(frames[which], [phrase], alternatives=number, region=region)
         for which, region, number, phrase in cases
     ]
     Random(0).shuffle(order := list(range(len(cases))))
@@ -130,7 +131,7 @@ def test_clients_that_differ_in_everything_get_their_own_answers(
 
 
 def test_a_bad_phrase_fails_its_own_request_alone(
-    server: str, grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    server: str, watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     watch.gate.clear()
     with ThreadPoolExecutor() as pool:
@@ -140,17 +141,17 @@ def test_a_bad_phrase_fails_its_own_request_alone(
         bad = pool.submit(ask, server, png(frame), [UNKNOWN])
         wait_until(lambda: metric(server, "grounder_requests_waiting") == 2)
         watch.gate.set()
-        assert first.result().status_code == 200
-    assert_refused(bad.result(), 422, "PhraseError", "expected words the text encoder knows")
+        assert first.result(WAIT).status_code == 200
+    assert_refused(bad.result(WAIT), 422, "PhraseError", "expected words the text encoder knows")
     assert watch.runs["vision"] == 2
-    assert_same(results_of(good.result()), [grounder.ground(frame, "the dog")])
+    assert_same(results_of(good.result(WAIT)), [watched_grounder.ground(frame, "the dog")])
 
 
 def test_the_last_frames_stay_encoded(
-    grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     here, there, elsewhere = png(frame), png(frame[::-1]), png(frame[:, ::-1])
-    with serving(grounder, Limits(frames=2)) as address:
+    with serving(watched_grounder, Limits(frames=2)) as address:
         for image in (here, there, here, elsewhere, here):  # `there` is the one to go
             assert ask(address, image, ["cat"]).status_code == 200
         assert watch.runs["vision"] == 3 == metric(address, "grounder_frames_encoded_total")
@@ -165,9 +166,11 @@ def test_the_last_frames_stay_encoded(
     assert watch.runs["vision"] == 6
 
 
-def test_a_full_queue_refuses(grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]) -> None:
+def test_a_full_queue_refuses(
+    watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+) -> None:
     watch.gate.clear()
-    with serving(grounder, Limits(queue=2)) as address, ThreadPoolExecutor() as pool:
+    with serving(watched_grounder, Limits(queue=2)) as address, ThreadPoolExecutor() as pool:
         pending = [pool.submit(ask, address, png(frame), ["cat"])]
         wait_until(lambda: watch.runs["vision"] == 1)
         pending += [pool.submit(ask, address, png(frame), ["the dog"]) for _ in range(2)]
@@ -179,13 +182,13 @@ def test_a_full_queue_refuses(grounder: Grounder, watch: Watch, frame: NDArray[n
         assert unread.status_code == 503  # not 415: the body was not looked at
         assert httpx.get(f"{address}/healthz").json()["status"] == "ok"
         watch.gate.set()
-        assert [one.result().status_code for one in pending] == [200, 200, 200]
+        assert [one.result(WAIT).status_code for one in pending] == [200, 200, 200]
         assert metric(address, 'grounder_requests_total{status="503"}') == 2
 
 
-def test_the_queue_itself_is_bounded(grounder: Grounder, frame: NDArray[np.uint8]) -> None:
+def test_the_queue_itself_is_bounded(watched_grounder: Grounder, frame: NDArray[np.uint8]) -> None:
     """Many requests may pass the server's first look before one of them is in the queue."""
-    batcher = Batcher(grounder, Limits(queue=1), Metrics())
+    batcher = Batcher(watched_grounder, Limits(queue=1), Metrics())
     waiting = batcher.submit(Question(png(frame), ["cat"]))
     with pytest.raises(BusyError, match="expected at most 1 requests to wait"):
         batcher.submit(Question(png(frame), ["cat"]))
@@ -195,10 +198,10 @@ def test_the_queue_itself_is_bounded(grounder: Grounder, frame: NDArray[np.uint8
 
 
 def test_an_answer_that_takes_too_long_is_given_up(
-    grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     watch.gate.clear()
-    with serving(grounder, Limits(seconds=0.3)) as address:
+    with serving(watched_grounder, Limits(seconds=0.3)) as address:
         for _ in range(2):  # the second one waits in the queue, and is dropped from it
             refused = ask(address, png(frame), ["cat"])
             assert_refused(refused, 503, "BusyError", "expected an answer within 0.3 s")
@@ -209,10 +212,10 @@ def test_an_answer_that_takes_too_long_is_given_up(
 
 
 def test_stopping_finishes_what_runs_and_refuses_what_waits(
-    grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     watch.gate.clear()
-    batcher = Batcher(grounder, Limits(), Metrics())
+    batcher = Batcher(watched_grounder, Limits(), Metrics())
     batcher.start()
     running = batcher.submit(Question(png(frame), ["cat"]))
     wait_until(lambda: watch.runs["vision"] == 1)

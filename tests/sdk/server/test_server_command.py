@@ -21,6 +21,7 @@ from sdk.cli import main
 from sdk.server import serve
 from tests.paths import ROOT
 from tests.serving import ask, png, serving
+from tests.waiting import WAIT, run_process
 
 pytest_plugins = ["tests.serving"]
 
@@ -37,9 +38,9 @@ sys.exit(report_errors(lambda: serve.serve(serve.make_app(args), args)))
 """
 
 
-def test_on_loopback_other_host_names_are_refused(grounder: Grounder) -> None:
+def test_on_loopback_other_host_names_are_refused(watched_grounder: Grounder) -> None:
     """A page elsewhere may let its own name point to 127.0.0.1."""
-    with serving(grounder, hosts=["127.0.0.1", "localhost"]) as address:
+    with serving(watched_grounder, hosts=["127.0.0.1", "localhost"]) as address:
         assert httpx.get(f"{address}/healthz").status_code == 200
         for host, status in (("localhost:1", 200), ("evil.example", 400), ("", 400)):
             response = httpx.get(f"{address}/healthz", headers={"Host": host})
@@ -126,7 +127,7 @@ def test_the_command_serves_until_interrupted(
         answer = ask(f"http://127.0.0.1:{port}", png(frame), ["cat"])
         assert answer.status_code == (401 if token else 200)
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=30)[1]
+        rest = process.communicate(timeout=WAIT)[1]
     finally:
         process.kill()
     assert process.returncode == 130
@@ -148,11 +149,7 @@ sys.path.insert(0, {str(ROOT)!r})
 import sdk, sdk.cli, sdk.server, sdk.grounder
 """
     options = ["--bundle", str(tiny_bundle), "--port", "0"]
-    done = subprocess.run(
-        [sys.executable, "-c", block + SERVE.format(root=str(ROOT)), *options],
-        capture_output=True,
-        text=True,
-    )
+    done = run_process([sys.executable, "-c", block + SERVE.format(root=str(ROOT)), *options])
     assert done.returncode == 2
-    assert done.stderr.startswith("error: the server needs a package")
+    assert done.stderr.startswith("error: `grounder serve` needs a package")
     assert "Fix: pip install fastapi" in done.stderr

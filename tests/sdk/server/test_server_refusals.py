@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sdk import FrameError, Grounder, GroundingError
+from sdk import ArgumentError, FrameError, Grounder
 from sdk.server import Limits
 from tests.serving import UNKNOWN, Watch, ask, ask_json, assert_refused, png, serving
 
@@ -21,8 +21,8 @@ pytest_plugins = ["tests.serving"]
 CAT = {"image": "", "phrases": ["cat"]}
 
 
-def test_a_request_that_does_not_arrive_is_given_up(grounder: Grounder) -> None:
-    with serving(grounder, Limits(seconds=0.3)) as address:
+def test_a_request_that_does_not_arrive_is_given_up(watched_grounder: Grounder) -> None:
+    with serving(watched_grounder, Limits(seconds=0.3)) as address:
         connection = http.client.HTTPConnection("127.0.0.1", int(address.rpartition(":")[2]))
         connection.putrequest("POST", "/v1/ground")
         connection.putheader("Content-Type", "application/json")
@@ -35,9 +35,9 @@ def test_a_request_that_does_not_arrive_is_given_up(grounder: Grounder) -> None:
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_large_body_is_refused(grounder: Grounder, watch: Watch, declared: bool) -> None:
+def test_a_large_body_is_refused(watched_grounder: Grounder, watch: Watch, declared: bool) -> None:
     body = b'{"image": "' + b"A" * 3000
-    with serving(grounder, Limits(body_bytes=2000)) as address:
+    with serving(watched_grounder, Limits(body_bytes=2000)) as address:
         refused = httpx.post(
             f"{address}/v1/ground",
             content=body if declared else (body[i : i + 500] for i in range(0, len(body), 500)),
@@ -61,8 +61,10 @@ def claims_to_be(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [2000, 60_000])  # the second is too much for Pillow itself
-def test_a_picture_of_too_many_pixels_is_refused_undecoded(grounder: Grounder, side: int) -> None:
-    with serving(grounder, Limits(pixels=1_000_000)) as address:
+def test_a_picture_of_too_many_pixels_is_refused_undecoded(
+    watched_grounder: Grounder, side: int
+) -> None:
+    with serving(watched_grounder, Limits(pixels=1_000_000)) as address:
         refused = ask(address, claims_to_be(side, side), ["cat"])
         assert_refused(refused, 413, "TooLargeError", "expected a picture of")
 
@@ -89,9 +91,9 @@ def test_pictures_that_cannot_be_used(server: str, watch: Watch, frame: NDArray[
     ],
 )
 def test_phrases_that_cannot_be_used(
-    grounder: Grounder, frame: NDArray[np.uint8], phrases: list[str], text: str
+    watched_grounder: Grounder, frame: NDArray[np.uint8], phrases: list[str], text: str
 ) -> None:
-    with serving(grounder, Limits(phrases=4, phrase_characters=30)) as address:
+    with serving(watched_grounder, Limits(phrases=4, phrase_characters=30)) as address:
         response = ask(address, png(frame), phrases)
     assert response.status_code in (400, 422)
     assert text in response.json()["message"]
@@ -149,9 +151,9 @@ def test_requests_of_another_form(server: str, frame: NDArray[np.uint8], tmp_pat
 
 @pytest.mark.parametrize("number", ["-1", "4", "1.5", "x", "9" * 5000])
 def test_alternatives_that_are_no_number_or_too_many(
-    grounder: Grounder, watch: Watch, frame: NDArray[np.uint8], number: str
+    watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8], number: str
 ) -> None:
-    with serving(grounder, Limits(alternatives=3)) as address:
+    with serving(watched_grounder, Limits(alternatives=3)) as address:
         refused = ask(address, png(frame), ["cat"], alternatives=number)
     assert_refused(refused, 400, "RequestError", "alternatives: ")
     assert number[:10] in refused.text
@@ -179,13 +181,13 @@ def test_a_region_that_is_not_four_numbers(
 )
 def test_a_region_of_no_use_is_refused_as_ground_does(
     server: str,
-    grounder: Grounder,
+    watched_grounder: Grounder,
     watch: Watch,
     frame: NDArray[np.uint8],
     region: tuple[float, float, float, float],
 ) -> None:
     with pytest.raises(FrameError) as expected:
-        grounder.ground(frame, "cat", region=region)
+        watched_grounder.ground(frame, "cat", region=region)
     in_form = ask(server, png(frame), ["cat"], region=",".join(map(str, region)))
     content = json.dumps(  # with NaN, which httpx would refuse
         {"image": base64.b64encode(png(frame)).decode(), "phrases": ["cat"], "region": region}
@@ -199,5 +201,7 @@ def test_a_region_of_no_use_is_refused_as_ground_does(
 
 
 def test_limits_must_be_positive() -> None:
-    with pytest.raises(GroundingError, match="queue: expected a positive number, got 0"):
+    with pytest.raises(ArgumentError, match="queue: expected a whole number from 1 on, got 0"):
         Limits(queue=0)
+    with pytest.raises(ArgumentError, match="seconds: expected a number above 0"):
+        Limits(seconds=float("nan"))

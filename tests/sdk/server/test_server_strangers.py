@@ -21,6 +21,7 @@ from sdk.server.errors import TooLargeError
 from sdk.server.images import pixels_of
 from sdk.server.serve import read_token
 from tests.serving import Watch, ask, ask_json, assert_refused, png, serving, wait_until
+from tests.waiting import WAIT
 
 pytest_plugins = ["tests.serving"]
 
@@ -72,8 +73,8 @@ def test_a_million_values_are_not_parsed(server: str, watch: Watch) -> None:
     assert not watch.runs
 
 
-def test_refusals_have_one_form(grounder: Grounder) -> None:
-    with serving(grounder, hosts=["127.0.0.1"]) as address:
+def test_refusals_have_one_form(watched_grounder: Grounder) -> None:
+    with serving(watched_grounder, hosts=["127.0.0.1"]) as address:
         foreign = httpx.get(f"{address}/healthz", headers={"Host": "evil.example"})
         assert_refused(foreign, 400, "RequestError", "got 'evil.example'")
         for sent in (b"no HTTP\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000):
@@ -98,9 +99,9 @@ def test_silent_connections_keep_nobody_out(server: str, frame: NDArray[np.uint8
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"])
 @pytest.mark.parametrize("first", [False, True])
-def test_a_head_must_come_in_time(grounder: Grounder, sent: bytes, first: bool) -> None:
+def test_a_head_must_come_in_time(watched_grounder: Grounder, sent: bytes, first: bool) -> None:
     """A connection's later ones, too."""
-    with serving(grounder, Limits(seconds=0.3)) as address, connect(address) as client:
+    with serving(watched_grounder, Limits(seconds=0.3)) as address, connect(address) as client:
         if first:
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             assert b"200 OK" in client.recv(9999)
@@ -110,10 +111,10 @@ def test_a_head_must_come_in_time(grounder: Grounder, sent: bytes, first: bool) 
 
 
 def test_one_client_has_so_many_requests_at_a_time(
-    grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     watch.gate.clear()
-    with serving(grounder, Limits(connections_per_client=2)) as address:
+    with serving(watched_grounder, Limits(connections_per_client=2)) as address:
         with ThreadPoolExecutor() as pool:
             busy = [pool.submit(ask, address, png(frame[n:]), ["cat"]) for n in range(2)]
             wait_until(lambda: watch.runs["vision"] == 1)
@@ -123,31 +124,31 @@ def test_one_client_has_so_many_requests_at_a_time(
             assert refused.headers["retry-after"] == "1"
             assert httpx.get(f"{address}/healthz").status_code == 200
             watch.gate.set()
-            assert [one.result().status_code for one in busy] == [200, 200]
+            assert [one.result(WAIT).status_code for one in busy] == [200, 200]
         assert ask(address, png(frame), ["cat"]).status_code == 200
 
 
 def test_small_pictures_do_not_wait_for_large_ones(
-    grounder: Grounder, frame: NDArray[np.uint8]
+    watched_grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     large = png(np.zeros((2000, 3000, 3), np.uint8))
     pictures = [large + bytes([number]) for number in range(12)]  # of other bytes, for the server
-    with serving(grounder, Limits(decoders=1, seconds=60)) as address:
+    with serving(watched_grounder, Limits(decoders=1, seconds=60)) as address:
         with ThreadPoolExecutor(13) as pool:
             asked = {pool.submit(ask, address, one, ["cat"]): "large" for one in pictures}
             next(as_completed(asked))  # by now the others wait
             asked[pool.submit(ask, address, png(frame), ["cat"])] = "small"
             order = [asked[one] for one in as_completed(asked)]
-        assert all(one.result().status_code == 200 for one in asked)
+        assert all(one.result(WAIT).status_code == 200 for one in asked)
     assert "large" in order[order.index("small") + 5 :], order
 
 
 def test_what_nobody_waits_for_is_not_decoded(
-    grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
+    watched_grounder: Grounder, watch: Watch, frame: NDArray[np.uint8]
 ) -> None:
     """Given up while the worker was busy, pictures leave the decoders' places."""
     watch.gate.clear()
-    with serving(grounder, Limits(decoders=1, seconds=0.5)) as address:
+    with serving(watched_grounder, Limits(decoders=1, seconds=0.5)) as address:
         for rows in range(3):
             assert ask(address, png(frame[rows:]), ["cat"]).status_code == 503
         watch.gate.set()
@@ -176,9 +177,9 @@ def test_a_jpeg_has_so_many_scans() -> None:
     assert pixels_of(jpeg, Limits(pixels=20_000)) == 10_000
 
 
-def test_a_token_is_asked_for(grounder: Grounder, frame: NDArray[np.uint8]) -> None:
+def test_a_token_is_asked_for(watched_grounder: Grounder, frame: NDArray[np.uint8]) -> None:
     fields = {"image": ("x", png(frame)), "phrases": (None, "cat")}
-    with serving(grounder, token=TOKEN) as address:
+    with serving(watched_grounder, token=TOKEN) as address:
         for given in ({}, {"Authorization": "Bearer x"}, {"Authorization": TOKEN}):
             refused = httpx.post(f"{address}/v1/ground", files=fields, headers=given)
             assert_refused(refused, 401, "TokenError", "expected this server's token")

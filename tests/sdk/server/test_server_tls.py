@@ -29,10 +29,10 @@ def certificate(tmp_path: Path) -> tuple[str, str]:
 
 
 def test_it_answers_over_tls(
-    grounder: Grounder, frame: NDArray[np.uint8], certificate: tuple[str, str]
+    watched_grounder: Grounder, frame: NDArray[np.uint8], certificate: tuple[str, str]
 ) -> None:
     fields = {"image": ("x", png(frame)), "phrases": (None, "cat")}
-    with serving(grounder, tls=certificate) as address:
+    with serving(watched_grounder, tls=certificate) as address:
         assert address.startswith("https://127.0.0.1:")
         authority = Path(certificate[0]).with_name("authority.pem")
         trust = ssl.create_default_context(cafile=authority)
@@ -45,16 +45,18 @@ def test_it_answers_over_tls(
 
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"])
 def test_a_handshake_must_come_in_time(
-    grounder: Grounder, certificate: tuple[str, str], sent: bytes
+    watched_grounder: Grounder, certificate: tuple[str, str], sent: bytes
 ) -> None:
     limits = Limits(seconds=0.3)
-    with serving(grounder, limits, tls=certificate) as address, connect(address) as client:
+    with serving(watched_grounder, limits, tls=certificate) as address, connect(address) as client:
         client.sendall(sent)
         assert client.recv(99) == b""
 
 
-def test_files_that_are_no_certificate(grounder: Grounder, certificate: tuple[str, str]) -> None:
-    app = create_app(grounder)
+def test_files_that_are_no_certificate(
+    watched_grounder: Grounder, certificate: tuple[str, str]
+) -> None:
+    app = create_app(watched_grounder)
     with pytest.raises(GroundingError, match="--tls-key: expected --tls-cert"):
         serve.make_server(app, None, certificate[1])
     for files in ((certificate[1], certificate[1]), ("none", "none"), (certificate[0], None)):

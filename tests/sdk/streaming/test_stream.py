@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 from tests.paths import ROOT
 from tests.streams import (
     PHRASES,
-    WAIT,
     address,
     network_camera,
     number_of,
@@ -30,6 +28,7 @@ from tests.streams import (
     streaming_threads,
     write_video,
 )
+from tests.waiting import WAIT, run_process
 
 pytest_plugins = ["tests.streams"]
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -123,12 +122,12 @@ def test_a_result_that_is_not_there_is_not_waited_for(grounder: Grounder) -> Non
             with pytest.raises(Empty):
                 stream.get(timeout)
         go_on.set()
-        assert stream.get().number == 1
+        assert stream.get(WAIT).number == 1
         for _ in range(2):
             with pytest.raises(StreamEnded, match=r"Grounder\.stream makes a new one"):
                 stream.get(WAIT)
     with pytest.raises(StreamEnded):
-        stream.get()
+        stream.get(WAIT)
 
 
 def test_the_time_of_a_grounding_leaves_waiting_out(grounder: Grounder, video: Path) -> None:
@@ -186,12 +185,7 @@ frame = np.zeros((48, 64, 3), np.uint8)
 stream = Grounder.load(threads=1).stream(repeat(frame), "the dog", policy="newest")
 print(next(stream).results[0].text)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT)],
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-    )
+    done = run_process([sys.executable, "-c", code, str(ROOT)])
     assert (done.returncode, done.stdout, done.stderr) == (0, "the dog\n", "")
 
 
@@ -258,10 +252,5 @@ print(len(list(open_source(sys.argv[2]))))
 logging.basicConfig(format="%(name)s")
 print(len(list(open_source(sys.argv[2]))))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-    )
+    done = run_process([sys.executable, "-c", code, str(ROOT), str(tmp_path)])
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n1\n", "grounder.source\n")

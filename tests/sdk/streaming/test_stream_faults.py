@@ -22,7 +22,6 @@ import sdk.streaming.capture
 from sdk import BackendError, FrameError, Grounder, SourceError, StreamEnded
 from sdk.streaming.stream import StreamResult
 from tests.streams import (
-    WAIT,
     FailsLater,
     address,
     network_camera,
@@ -31,6 +30,7 @@ from tests.streams import (
     streaming_threads,
     write_video,
 )
+from tests.waiting import WAIT
 
 pytest_plugins = ["tests.streams"]
 pytestmark = pytest.mark.usefixtures("no_threads_left")

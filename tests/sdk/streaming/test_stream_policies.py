@@ -17,7 +17,6 @@ from sdk.backends.session import Session
 from sdk.inputs.sources import open_source
 from tests.streams import (
     PHRASES,
-    WAIT,
     Waits,
     address,
     network_camera,
@@ -25,6 +24,7 @@ from tests.streams import (
     numbered,
     streaming_threads,
 )
+from tests.waiting import WAIT
 
 pytest_plugins = ["tests.streams"]
 pytestmark = pytest.mark.usefixtures("no_threads_left")
