@@ -13,7 +13,7 @@ from sdk.bundle.manifest import Manifest
 from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import PhraseError
-from sdk.inputs.phrases import EncodedPhrase
+from sdk.inputs.phrases import EncodedPhrase, stated_number
 
 PHRASE_CACHE_SIZE = 256
 
@@ -47,6 +47,6 @@ def phrase_encoder(
         inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
         tokens: NDArray[np.float32] = graph.run(inputs)[TEXT_TOKENS][0]
         unknown = known_words.unknown(read) if known_words else Unknown((), head=False)
-        return EncodedPhrase(phrase, tokens, unknown)
+        return EncodedPhrase(phrase, tokens, unknown, stated_number(read))
 
     return encode

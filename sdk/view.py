@@ -27,6 +27,11 @@ from sdk.geometry.decode import best_boxes, instances, next_best
 from sdk.inputs.phrases import EncodedPhrase, pad_tokens
 from sdk.results import Grounding, Place
 
+STATED_SHARE = 0.4
+"""Of the threshold for further instances, where the phrase says how many there are: as many are
+given at most. Of the shares tried it gives the highest F1 on the captions' phrases with a number. A
+number that is wrong gets a second thing more often."""
+
 
 class Bundle(Protocol):
     """What a view needs of a `Grounder`."""
@@ -149,8 +154,10 @@ class FrameView(Closing):
         named, others = [best] if found else [], []
         taken = box[None]
         if found and MEMBER_LOGITS in outputs:
-            least = manifest.instance_calibration.logit(manifest.instance_threshold)
-            more, members = instances(box, boxes, outputs[MEMBER_LOGITS], least)
+            share = STATED_SHARE if phrase.number else 1.0
+            least = manifest.instance_calibration.logit(share * manifest.instance_threshold)
+            most = phrase.number - 1 if phrase.number else len(boxes)
+            more, members = instances(box, boxes, outputs[MEMBER_LOGITS], least, most)
             named += self._places(more, members, manifest.instance_calibration)
             taken = np.vstack([taken, more])
         if alternatives:

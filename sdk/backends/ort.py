@@ -76,6 +76,11 @@ class OrtSession:
         # Threads spin within a run, which small graphs gain a third from, and sleep between runs:
         # else the idle threads of one graph would starve the next graph, and the application.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        if providers == [PROVIDERS["cpu"]]:
+            # Its kernel takes longer than the sum and the norm that it replaces, up to ten times.
+            options.add_session_config_entry(
+                "optimization.disable_specified_optimizers", "SkipLayerNormFusion"
+            )
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=providers, enable_fallback=0

@@ -59,16 +59,16 @@ def next_best(
 
 
 def instances(
-    box_cxcywh: Array, boxes_cxcywh: Array, member_logits: Array, least: float
+    box_cxcywh: Array, boxes_cxcywh: Array, member_logits: Array, least: float, most: int
 ) -> tuple[Array, Array]:
     """One phrase: its (4,) box, (K, 4) candidates, (K,) logits -> (n, 4) other boxes, (n,) logits.
 
-    All that is named beside the box: candidates whose logit is at least `least`, as `next_best`
-    chooses them, each with the box that its neighbours vote for.
+    All that is named beside the box, n <= `most`: candidates whose logit is at least `least`, as
+    `next_best` chooses them, each with the box that its neighbours vote for.
     """
     likely = np.flatnonzero(member_logits >= least)
     boxes, logits = boxes_cxcywh[likely], member_logits[likely]
-    chosen = next_best(box_cxcywh[None], boxes, logits, len(likely))
+    chosen = next_best(box_cxcywh[None], boxes, logits, most)
     voted = [vote(boxes, logits, index) for index in chosen.tolist()]
     return np.array(voted, boxes.dtype).reshape(-1, 4), logits[chosen]
 

@@ -1,5 +1,6 @@
 """What may be asked, and how several encoded phrases are put together for one fusion call."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from sdk.bundle.known_words import Unknown
 from sdk.errors import PhraseError
 
 MAX_CHARACTERS = 1000
+_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_STATED = re.compile(rf"(?:(?:all|the|these|those) )*({'|'.join(_NUMBERS)}|both|[1-9]|10) ", re.I)
 
 
 class EncodedPhrase(NamedTuple):
@@ -18,6 +21,22 @@ class EncodedPhrase(NamedTuple):
     text: str
     tokens: NDArray[np.float32]
     unknown: Unknown
+    number: int | None = None
+    """How many things the phrase says that it means, see `stated_number`."""
+
+
+def stated_number(phrase: str) -> int | None:
+    """How many things a phrase says that it means, 1 to 10: 2 for "the two dogs"; None for "dogs".
+
+    Only a number in front is one of things: not in "the second dog" or "a two-story house".
+    """
+    found = _STATED.match(phrase.strip())
+    if found is None:
+        return None
+    word = found[1].lower()
+    if word == "both":
+        return 2
+    return int(word) if word.isdigit() else _NUMBERS.index(word) + 1
 
 
 def as_phrases(text: str | Sequence[str]) -> list[str]:

@@ -108,12 +108,13 @@ def test_instances_are_all_that_is_likely_enough_beside_the_best_box() -> None:
     near_there = [0.62, 0.6, 0.2, 0.2]
     boxes = np.array([here, there, near_there, far])
     members = np.array([2.0, 1.0, 0.5, -1.0])
-    found, logits = instances(np.array(here), boxes, members, 0.0)
+    found, logits = instances(np.array(here), boxes, members, 0.0, 4)
     assert logits.tolist() == [1.0]
     assert there[0] < found[0, 0] < near_there[0], "its neighbour votes"
-    found, logits = instances(np.array(here), boxes, members, -2.0)
+    found, logits = instances(np.array(here), boxes, members, -2.0, 4)
     assert logits.tolist() == [1.0, -1.0] and found[1].tolist() == far
-    found, logits = instances(np.array(here), boxes, members, np.inf)
+    assert instances(np.array(here), boxes, members, -2.0, 1)[1].tolist() == [1.0]
+    found, logits = instances(np.array(here), boxes, members, np.inf, 4)
     assert found.shape == (0, 4) and logits.shape == (0,)
 
 
