@@ -22,6 +22,7 @@ pytest.register_assert_rewrite(
     "tests.engine_caches",
     "tests.serving",
     "tests.streams",
+    "tests.web_page",
     "tests.windows",
 )
 
