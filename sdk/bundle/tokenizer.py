@@ -7,6 +7,7 @@ WordPiece: https://github.com/huggingface/tokenizers.
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from sdk.errors import BundleCorruptError, BundleNotFoundError, PhraseError
@@ -121,6 +122,7 @@ def _normalise(text: str) -> str:
     return "".join(map(str.lower, bare))  # per character: "Σ" is never the final "ς"
 
 
+@lru_cache(1024)
 def _clean(character: str) -> str:
     is_control = unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")
     if character in "\t\n\r" or (character.isspace() and not is_control):

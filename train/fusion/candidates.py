@@ -165,8 +165,8 @@ class CandidatesFusion(Fusion):
         )
         boxes = boxes.detach()
         says = taken(torch.stack([matches.named, matches.context, named.seen], -1), chosen)
-        scene = taken_of_frame(scene[..., : self.dim], chosen)
-        things = self.gather(torch.cat([taken(cells, chosen), scene], dim=-1))
+        own = taken_of_frame(scene, chosen)[..., : self.dim]
+        things = self.gather(torch.cat([taken(cells, chosen), own], dim=-1))
         weighed = torch.zeros_like(says[..., 0])
         if others:
             more, weighed = self.weigh(named, painted, others[0], chosen, boxes)

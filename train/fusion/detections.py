@@ -185,7 +185,7 @@ class NamedDetections(nn.Module):
         # Boxes are weighted with zeros: cheaper than a copy of the probabilities without them.
         weights = F.pad(named, (0, 4))[..., None].to(seen.dtype)
         hits = (places.flatten(1, 2) @ weights).unflatten(1, (-1, PLACES))  # (P, N, PLACES, 1)
-        nearby = torch.cat([boxes[..., :2] - centers[:, None], boxes[..., 2:]], dim=-1)
+        nearby = boxes - F.pad(centers, (0, 2))[:, None]
         told = self.tell(torch.cat([hits, hits * nearby], dim=-1).flatten(2))
         hits = hits.squeeze(-1)
         best = self.best(hits.flatten(1).detach(), boxes.flatten(1, 2))

@@ -147,7 +147,7 @@ def taken_of_frame(values: Tensor, index: Tensor) -> Tensor:
 
     Rows are then read in place: a copy of the frame for each phrase would cost more than all else.
     """
-    return values[0][index] if values.shape[0] == 1 else taken(values, index)
+    return values.flatten(0, 1)[index] if values.shape[0] == 1 else taken(values, index)
 
 
 def highest_of_words(logits: Tensor, text_mask: Tensor) -> Tensor:
