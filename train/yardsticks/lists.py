@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from train.data.expressions import NUMBERS
+from train.data.nouns import plural
 from train.data.readers import YARDSTICK_SOURCE, caption_phrase, read_box
 from train.data.samples import Asked, Box, DataError, Expression, Photo, read_jsonl
 
@@ -71,6 +74,14 @@ def by_photo(questions: list[tuple[Path, Expression]]) -> Asked:
     for image, expression in questions:
         groups.setdefault(image, []).append(expression)
     return [(Photo(image, tuple(group)), group) for image, group in groups.items()]
+
+
+def miscounted(counts: Asked) -> Asked:
+    """The questions of COUNTS with a number that is one too high: "two dogs" where there is one."""
+    return [
+        (photo, [replace(e, text=f"{NUMBERS[len(e.boxes) - 1]} {plural(e.label)}") for e in asked])
+        for photo, asked in counts
+    ]
 
 
 class Captions:

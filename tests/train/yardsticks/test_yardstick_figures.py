@@ -122,6 +122,7 @@ def test_all_that_a_phrase_names_is_measured_by_f1_and_by_number() -> None:
         "everyday": [several([LEFT, RIGHT], LEFT, RIGHT), several([LEFT], LEFT, RIGHT)],
         "captions": [several([LEFT, WHOLE], LEFT, RIGHT), several([LEFT], LEFT)],
         "counts": [several([LEFT], LEFT), several([LEFT], LEFT, RIGHT), several([RIGHT], LEFT)],
+        "miscounted": [several([LEFT], LEFT), several([LEFT, RIGHT], LEFT)],
     }
     found = figures(outcomes, None)["instances"]
     assert {name: (round(f.value), f.count) for name, f in found.items()} == {
@@ -130,6 +131,7 @@ def test_all_that_a_phrase_names_is_measured_by_f1_and_by_number() -> None:
         "captions": (100, 1),
         "captions_alone": (67, 1),
         "counts": (67, 3),
+        "miscounted": (50, 2),
     }
     alone = {"everyday": [outcome(LEFT, LEFT, RIGHT, kind="many")]}
     assert "instances" not in figures(alone, None), "one box alone was answered"

@@ -11,7 +11,7 @@ from tests.tiny import tiny_data
 from train.data.coco import COCO_CLASSES, class_named
 from train.data.nouns import plural
 from train.data.readers import DATA_ENVIRONMENT, YARDSTICK_SOURCE, read_detection
-from train.data.samples import Box, DataError, Expression
+from train.data.samples import Box, DataError, Expression, Photo
 from train.data.training import training_photos
 from train.questions import (
     absent_questions,
@@ -25,6 +25,7 @@ from train.yardsticks.lists import (
     Captions,
     everyday_questions,
     fingerprint,
+    miscounted,
     relation_questions,
     swapped,
 )
@@ -149,3 +150,14 @@ def test_every_everyday_question_for_the_detector_names_a_class() -> None:
     for e in asked:
         name = COCO_CLASSES[class_named(e.text)]
         assert name in e.text or plural(name) in e.text
+
+
+def test_a_miscounted_phrase_asks_for_one_more_than_there_is() -> None:
+    box = (0.1, 0.1, 0.2, 0.2)
+    photo = Photo(Path("photo.jpg"))
+    one = Expression("one bus", (box,), "count", 1, "bus")
+    two = Expression("the two people", (box, box), "count", 2, "person")
+    ((same, asked),) = miscounted([(photo, [one, two])])
+    assert same == photo
+    assert [e.text for e in asked] == ["two buses", "three people"]
+    assert [e.boxes for e in asked] == [one.boxes, two.boxes]
