@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-WAIT = 240.0  # seconds; only a failure takes so long, and a test has 600 (pyproject.toml)
+WAIT = 400.0  # seconds; only a failure takes so long, and a test has 600 (pyproject.toml)
 
 
 def run_process(command: Sequence[object], **options: Any) -> subprocess.CompletedProcess[str]:
