@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
 # Where the package index serves CUDA builds, set PIP_EXTRA_INDEX_URL to PyTorch's own index of CPU builds.
 TORCH := torch==2.13.0
+FUZZ_SECONDS := 60
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
 
@@ -18,7 +19,7 @@ TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,499 labelled photos (VOC 2
 	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults results model docs lock audit sbom clean
+.PHONY: help demo test nightly check bench faults fuzz results model docs lock audit sbom clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -28,7 +29,12 @@ demo: $(VENV)/runtime.stamp ## Ground phrases in photos and a video; writes demo
 
 # A process a core; each computes on one, or they would wait for each other.
 test: $(VENV)/test.stamp ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not nightly"
+
+nightly: $(VENV)/fuzz.stamp ## Run all tests, with more examples, then 12,000 faults and 30 minutes of fuzzing
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --hypothesis-profile nightly
+	$(MAKE) faults
+	$(MAKE) fuzz FUZZ_SECONDS=600
 
 check: $(VENV)/test.stamp ## Lint, formatting, types, directions of imports
 	$(BIN)/ruff check .
@@ -41,6 +47,10 @@ bench: $(VENV)/runtime.stamp ## Measure the latency of the default bundle on thi
 
 faults: $(VENV)/test.stamp ## Ask 12,000 generated faults; writes benchmarks/results/faults.json
 	@$(BIN)/python -m tests.faults --cases 12000 --json benchmarks/results/faults.json
+
+fuzz: $(VENV)/fuzz.stamp ## Fuzz the parsers of foreign bytes, a minute each; findings in build/fuzz
+	@for target in manifest form frames; do \
+		$(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
 results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
 	@$(BIN)/python benchmarks/latency.py
@@ -106,11 +116,16 @@ $(VENV)/runtime.stamp: pyproject.toml | $(BIN)/python
 
 # Exactly what the lock names, each file with the hash that it has there; PyTorch with its own
 # packages comes before, by its version alone, since every build of it has another hash.
-$(VENV)/test.stamp: $(VENV)/runtime.stamp requirements/dev.txt
+$(VENV)/test.stamp: pyproject.toml requirements/dev.txt | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV): PyTorch, transformers (once)"
 	$(PIP) install $(TORCH)
 	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
 	$(PIP) install --no-deps -e .
+	$(opencv)
+	@touch $@
+
+$(VENV)/fuzz.stamp: $(VENV)/test.stamp
+	$(PIP) install -e ".[fuzz]"
 	$(opencv)
 	@touch $@
 
