@@ -188,3 +188,10 @@ def test_the_search_finds_words_of_every_kind_of_page(site: Path) -> None:
 def test_linked_files_outside_the_pages_come_along(site: Path) -> None:
     assert (site / "files/docker/Dockerfile.l4t").is_file()
     assert (site / "files/benchmarks/results/latency.json").is_file()
+
+
+def test_what_contributing_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:sdk|train|export|tests|docs|requirements)/[\w/.-]*)`", text)
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
