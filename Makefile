@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip repeats a long setuptools warning about editable installs.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check
-# Installed first, and named again with everything that needs it, so that nothing upgrades it. Where
-# the package index serves CUDA builds, set PIP_EXTRA_INDEX_URL to PyTorch's own index of CPU builds.
+# Where the package index serves CUDA builds, set PIP_EXTRA_INDEX_URL to PyTorch's own index of CPU builds.
 TORCH := torch==2.13.0
+FUZZ_SECONDS := 60
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate \
+	--custom-compile-command "make lock"
 
 # What the manifest of a bundle trained on the default's data says.
 LICENCE := Weights: trained on photos licensed for non-commercial research and education \
@@ -17,7 +19,7 @@ TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,499 labelled photos (VOC 2
 	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults results model docs clean
+.PHONY: help demo test nightly check bench faults fuzz results model docs lock audit sbom clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -27,9 +29,14 @@ demo: $(VENV)/runtime.stamp ## Ground phrases in photos and a video; writes demo
 
 # A process a core; each computes on one, or they would wait for each other.
 test: $(VENV)/test.stamp ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m "not nightly"
 
-check: $(VENV)/dev.stamp ## Lint, formatting, types, directions of imports
+nightly: $(VENV)/fuzz.stamp ## Run all tests, with more examples, then 12,000 faults and 30 minutes of fuzzing
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --hypothesis-profile nightly
+	$(MAKE) faults
+	$(MAKE) fuzz FUZZ_SECONDS=600
+
+check: $(VENV)/test.stamp ## Lint, formatting, types, directions of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -40,6 +47,10 @@ bench: $(VENV)/runtime.stamp ## Measure the latency of the default bundle on thi
 
 faults: $(VENV)/test.stamp ## Ask 12,000 generated faults; writes benchmarks/results/faults.json
 	@$(BIN)/python -m tests.faults --cases 12000 --json benchmarks/results/faults.json
+
+fuzz: $(VENV)/fuzz.stamp ## Fuzz the parsers of foreign bytes, a minute each; findings in build/fuzz
+	@for target in manifest form frames; do \
+		$(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
 results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
 	@$(BIN)/python benchmarks/latency.py
@@ -63,8 +74,33 @@ docs: $(VENV)/docs.stamp ## Build the site into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
 
-clean: ## Remove what make made: .venv, demo_output, site, caches
-	rm -rf $(VENV) demo_output site build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+lock: $(VENV)/test.stamp ## Take the newest versions into requirements/*.txt, with hashes
+	$(LOCK) pyproject.toml --extra dev --universal --python-version 3.10 \
+		--override requirements/no-torch.in -o requirements/dev.txt
+	$(LOCK) requirements/cuda.in --python-version 3.12 \
+		--python-platform x86_64-manylinux_2_28 -o requirements/cuda.txt
+	$(LOCK) requirements/l4t-cuda12.in --python-version 3.10 \
+		--python-platform aarch64-manylinux_2_28 -o requirements/l4t-cuda12.txt
+	$(LOCK) requirements/l4t-cuda13.in --python-version 3.12 \
+		--python-platform aarch64-manylinux_2_28 -o requirements/l4t-cuda13.txt
+
+audit: $(VENV)/test.stamp ## Look the locked versions up among the known vulnerabilities (network)
+	@$(BIN)/uv tool run --quiet pip-audit@2.10.1 --strict --disable-pip --require-hashes \
+		--progress-spinner off $(addprefix -r ,$(wildcard requirements/*.txt)) || { \
+		echo "audit: NOT PASSED. Above is a vulnerability, or what could not be looked up: no answer" \
+		"about a package is not a good one. Nothing else depends on this target"; exit 1; }
+
+sbom: $(VENV)/test.stamp ## Write dist/*.whl and what it installs, as dist/edge-grounder.cdx.json
+	rm -rf dist build/sbom
+	$(BIN)/uv build --quiet --wheel --out-dir dist
+	$(BIN)/uv venv --quiet --python $(BIN)/python build/sbom
+	$(BIN)/uv pip install --quiet --python build/sbom dist/*.whl
+	$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment \
+		--pyproject pyproject.toml --output-reproducible -o dist/edge-grounder.cdx.json \
+		build/sbom/bin/python
+
+clean: ## Remove what make made: .venv, demo_output, site, dist, caches
+	rm -rf $(VENV) demo_output site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Debian's python3 without python3-venv cannot put pip into a new environment; its own pip can.
 $(BIN)/python:
@@ -78,20 +114,23 @@ $(VENV)/runtime.stamp: pyproject.toml | $(BIN)/python
 	$(opencv)
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/runtime.stamp
+# Exactly what the lock names, each file with the hash that it has there; PyTorch with its own
+# packages comes before, by its version alone, since every build of it has another hash.
+$(VENV)/test.stamp: pyproject.toml requirements/dev.txt | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV): PyTorch, transformers (once)"
 	$(PIP) install $(TORCH)
-	$(PIP) install -e ".[train,export,test]" $(TORCH)
+	$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps -e .
+	$(opencv)
+	@touch $@
+
+$(VENV)/fuzz.stamp: $(VENV)/test.stamp
+	$(PIP) install -e ".[fuzz]"
 	$(opencv)
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/runtime.stamp
 	$(PIP) install -e ".[docs]"
-	$(opencv)
-	@touch $@
-
-$(VENV)/dev.stamp: $(VENV)/test.stamp
-	$(PIP) install -e ".[dev]" $(TORCH)
 	$(opencv)
 	@touch $@
 

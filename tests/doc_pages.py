@@ -30,7 +30,7 @@ from typing import Any
 import pytest
 
 from tests.paths import ROOT
-from tests.waiting import run_process
+from tests.waiting import WAIT, run_process
 
 BLOCK = re.compile(
     r"^(?P<slow><!-- slow -->\n)?```(?P<kind>python|sh)\n(?P<code>.*?)^```\n"
@@ -68,6 +68,10 @@ def blocks(page: Path) -> list[Block]:
         )
         for found in BLOCK.finditer(text)
     ]
+
+
+SLOW_SECONDS = 3600.0
+"""For a block that takes minutes."""
 
 
 class PageRun:
@@ -110,6 +114,7 @@ class PageRun:
         path = f"{self._commands}{os.pathsep}{os.environ['PATH']}"
         done = run_process(
             ["bash", "-euo", "pipefail", "-c", block.code],
+            SLOW_SECONDS if block.slow else WAIT,
             cwd=self.folder,
             env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
         )

@@ -6,18 +6,21 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-WAIT = 240.0  # seconds; only a failure takes so long, and a test has 600 (pyproject.toml)
+WAIT = 400.0  # seconds; only a failure takes so long, and a test has 600 (pyproject.toml)
 
 
-def run_process(command: Sequence[object], **options: Any) -> subprocess.CompletedProcess[str]:
+def run_process(
+    command: Sequence[object], wait: float = WAIT, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end, its output captured as text.
 
     Args:
         command: program and arguments.
+        wait: seconds, at most.
         options: what else `subprocess.Popen` takes (cwd, env, ...).
 
     Raises:
-        subprocess.TimeoutExpired: it took longer than WAIT. It is killed, and what it started too.
+        subprocess.TimeoutExpired: it took longer. It is killed, and all that it started.
     """
     pipe = subprocess.PIPE
     arguments = [str(part) for part in command]
@@ -25,7 +28,7 @@ def run_process(command: Sequence[object], **options: Any) -> subprocess.Complet
         arguments, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options
     )
     try:
-        output, errors = process.communicate(timeout=WAIT)
+        output, errors = process.communicate(timeout=wait)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)  # a child of its own would keep the pipes open
         process.communicate()

@@ -191,14 +191,15 @@ class Manifest:
                 f"{'upgrade grounder' if version > SCHEMA_VERSION else 'export the bundle again'}"
             )
         try:
-            return decode(cls, data)
+            manifest = decode(cls, data)
+            _encoded(dataclasses.asdict(manifest))  # or it could not be printed and saved
+            return manifest
         except ValueError as error:
             raise BundleCorruptError(f"{path}: {error}; export the bundle again") from error
 
     def save(self, folder: str | Path) -> None:
         """Write `folder`/manifest.json, replacing an old one in one step."""
-        text = json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, allow_nan=False)
-        replace_file(Path(folder) / MANIFEST_NAME, f"{text}\n".encode())
+        replace_file(Path(folder) / MANIFEST_NAME, _encoded(dataclasses.asdict(self)))
 
     def graph_files(self, precision: str) -> dict[str, GraphFile]:
         """Graph name -> file.
@@ -277,6 +278,11 @@ def sha256_file(path: str | Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _encoded(data: object) -> bytes:
+    """JSON in UTF-8. Raises ValueError for a number or a half of a character that has no form."""
+    return f"{json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False)}\n".encode()
 
 
 def _check_file_name(key: str, name: str) -> None:

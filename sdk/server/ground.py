@@ -78,8 +78,11 @@ def ground_routes(batcher: Batcher, limits: Limits) -> APIRouter:
 
         @field_validator("region", mode="before")
         @classmethod
-        def _split(cls, given: str | list[str]) -> list[str]:  # by the version of FastAPI
-            return (given if isinstance(given, str) else ",".join(given)).split(",")
+        def _split(cls, given: Any) -> list[str]:
+            parts = given if isinstance(given, list) else [given]  # by the version of FastAPI
+            if not all(isinstance(part, str) for part in parts):
+                raise ValueError("expected four numbers with commas between them")
+            return ",".join(parts).split(",")
 
     class GroundRequest(Asked):
         """A picture and phrases, for clients that would rather not send a form."""

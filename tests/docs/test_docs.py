@@ -12,7 +12,15 @@ import pytest
 
 import sdk
 from sdk.cli import main
-from tests.doc_pages import Block, PageRun, blocks, check_command, commands, prints_as_shown
+from tests.doc_pages import (
+    SLOW_SECONDS,
+    Block,
+    PageRun,
+    blocks,
+    check_command,
+    commands,
+    prints_as_shown,
+)
 from tests.paths import ROOT
 from tests.waiting import run_process
 
@@ -32,6 +40,16 @@ def test_a_page_prints_what_it_shows(page: str, tmp_path: Path) -> None:
             f"{block.place} shows\n{block.printed}\nand prints\n{printed}\nIf that is right: "
             f"python -m tests.doc_pages docs/.../{page}.md"
         )
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(4 * SLOW_SECONDS)
+@pytest.mark.parametrize("page", dict.fromkeys(Path(block.place).stem for block in SLOW))
+def test_a_page_runs_to_its_end(page: str, tmp_path: Path) -> None:
+    """With what takes minutes, whose figures depend on the machine."""
+    run = PageRun(tmp_path)
+    for block in BLOCKS[page]:
+        run.run(block)
 
 
 @pytest.mark.parametrize("block", SLOW, ids=lambda block: block.place)
@@ -170,3 +188,10 @@ def test_the_search_finds_words_of_every_kind_of_page(site: Path) -> None:
 def test_linked_files_outside_the_pages_come_along(site: Path) -> None:
     assert (site / "files/docker/Dockerfile.l4t").is_file()
     assert (site / "files/benchmarks/results/latency.json").is_file()
+
+
+def test_what_contributing_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:sdk|train|export|tests|docs|requirements)/[\w/.-]*)`", text)
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []

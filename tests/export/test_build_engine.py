@@ -26,6 +26,7 @@ from train.features import pad
 from train.inference import load_model
 
 pytest_plugins = ["tests.building"]
+pytestmark = pytest.mark.slow  # a build takes a minute
 
 PHRASES = ["the car on the left", "a bush", "the biggest dog in the middle of things", "apple"]
 

@@ -19,6 +19,7 @@ from tests.tiny_graphs import broken
 from tests.waiting import WAIT, run_process
 
 pytest_plugins = ["tests.building"]
+pytestmark = pytest.mark.slow  # a build takes a minute
 
 
 def test_a_broken_graph_fails_the_gate_and_leaves_no_bundle(

@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.paths import ROOT
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
 from tests.waiting import run_process
@@ -42,6 +44,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_photos_and_gather_the_metric(tmp_path: Path) -> None:
     root = tiny_data(tmp_path)
     said = launch(tmp_path, processes=2, epochs=1, out="two")

@@ -109,6 +109,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_run_killed_five_times_ends_exactly_as_one_that_was_not(
     folder: Path, processes: ForkServerContext
 ) -> None:

@@ -28,7 +28,9 @@ pytest_plugins = ["tests.compiling"]
 needs_no_gpu = pytest.mark.skipif(cuda_device() is not None, reason="there is a GPU here")
 
 
-@pytest.fixture(params=["tensorrt", "tensorrt-rtx"])
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.gpu) for name in ("tensorrt", "tensorrt-rtx")]
+)
 def library(request: pytest.FixtureRequest) -> Library:
     """Each one that can run engines here."""
     device = cuda_device()

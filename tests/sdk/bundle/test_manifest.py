@@ -52,6 +52,8 @@ def test_save_replaces_and_leaves_nothing_else(tiny_bundle: Path) -> None:
         (lambda m: m.update(threshold=1.5), r"threshold: expected a number in \[0, 1\]"),
         (lambda m: m.update(threshold=True), "threshold: expected a finite number, got True"),
         (lambda m: m.update(threshold=math.nan), "threshold: expected a finite number, got nan"),
+        (lambda m: m.update(metrics={"a": math.nan}), ".*not JSON compliant"),
+        (lambda m: m.update(name="\ud800"), ".*surrogates not allowed"),
         (lambda m: m.update(graphs=[]), r"graphs: expected an object, got \[\]"),
         (lambda m: m["graphs"].pop("text"), r"graphs: expected \['fusion', 'text', 'vision'\]"),
         (lambda m: m["preprocess"].pop("mean"), "preprocess.mean: this key is missing"),

@@ -99,6 +99,7 @@ def test_an_array_on_another_device_is_told_to_come_over(array: Any) -> None:
             as_bgr(frame)
 
 
+@pytest.mark.gpu
 def test_a_cuda_tensor(frame: NDArray[np.uint8]) -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():

@@ -169,6 +169,14 @@ def test_a_region_that_is_not_four_numbers(
     assert_refused(refused, 400, "RequestError", "region")
 
 
+@pytest.mark.parametrize("field", ["phrases", "alternatives", "region"])
+def test_a_file_where_text_belongs(server: str, frame: NDArray[np.uint8], field: str) -> None:
+    fields = {"phrases": "cat", "alternatives": "1", "region": "1,2,30,40"}
+    files = {"image": ("x", png(frame)), field: ("x", fields.pop(field).encode())}
+    refused = httpx.post(f"{server}/v1/ground", files=files, data=fields, timeout=30)
+    assert_refused(refused, 400, "RequestError", field)
+
+
 @pytest.mark.parametrize(
     "region",
     [
