@@ -11,6 +11,7 @@ whose source, tests and equivalents are what they were. Exit code 1: a mutant is
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -67,6 +68,7 @@ class Examiner:
                 process.join()
             return process.exitcode == 0
 
+        gc.freeze()  # or a collection would copy all that the processes share
         if not survives(source):
             raise pytest.UsageError(f"{self.path}: its tests fail without a fault")
         for mutant in mutants(source):

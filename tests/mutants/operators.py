@@ -48,8 +48,9 @@ OTHER_CALL = {
 }
 DROPPED = ("clamp", "detach", "log", "exp", "square", "abs", "masked_fill", "softmax", "sigmoid")
 """Methods and functions whose call may be left out: its first input takes its place."""
-LEFT_OUT = ("annotation", "returns", "decorator_list", "bases", "keywords_of_class")
-"""Fields of nodes that compute no number."""
+LEFT_OUT = ("annotation", "returns", "decorator_list", "bases")
+CHECKS = ("strict", "persistent")
+"""Fields of nodes and keywords of calls that compute no number."""
 
 
 class Mutant(NamedTuple):
@@ -57,18 +58,19 @@ class Mutant(NamedTuple):
 
     line: int
     change: str
-    """As "a + b -> a - b"."""
+    """The line, and after a bar the change, as "a + b -> a - b"."""
     source: str
 
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a source, in the order of its lines."""
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.splitlines()
     for parent, field, index in list(places(tree)):
         old = getattr(parent, field) if index is None else getattr(parent, field)[index]
         for new in others(old):
             put(parent, field, index, ast.fix_missing_locations(ast.copy_location(new, old)))
-            yield Mutant(old.lineno, f"{shown(old)} -> {shown(new)}", ast.unparse(tree))
+            change = f"{lines[old.lineno - 1].strip()} | {shown(old)} -> {shown(new)}"
+            yield Mutant(old.lineno, change, ast.unparse(tree))
             put(parent, field, index, old)
 
 
@@ -92,6 +94,8 @@ def places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
             continue
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if not isinstance(child, ast.AST) or isinstance(child, (ast.Raise, ast.Assert)):
+                continue
+            if isinstance(child, ast.keyword) and child.arg in CHECKS:
                 continue
             if hasattr(child, "lineno"):
                 yield node, field, index

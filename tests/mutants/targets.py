@@ -44,5 +44,10 @@ TESTS: dict[str, list[str]] = {
     "train/fusion/base.py": [f"{FUSION}/test_base.py"],
     "train/fusion/__init__.py": [f"{METHODS}/test_built.py"],
 }
-EQUIVALENT: dict[tuple[str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        "train/methods/m2ist/model.py",
+        "bottleneck = shared[0].in_features | 0 -> 1",
+    ): "all interaction experts have one width",
+}
 """(module, change) -> why no number that anybody reads is another one."""

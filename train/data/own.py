@@ -23,9 +23,9 @@ OTHER = "other"
 """The kind of a line that says none."""
 
 
-def has_own(root: Path) -> bool:
-    """True if `root` holds data of this form."""
-    return any((root / f"{split}.jsonl").is_file() for split in ("train", "val"))
+def has_own(root: Path, *splits: str) -> bool:
+    """True if `root` holds one of the splits, by default train or val, in this form."""
+    return any((root / f"{split}.jsonl").is_file() for split in splits or ("train", "val"))
 
 
 def read_own(root: Path, split: str) -> list[Photo]:
