@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--recipe",
         choices=sorted(RECIPES),
-        help="a paper's settings (train/recipes.py) in place of the defaults below; other flags win",
+        help="a paper's settings in place of the defaults below, see docs/methods.md; flags win",
     )
     hints = get_type_hints(TrainConfig)
     helps = field_docs()

@@ -20,12 +20,7 @@ from typing import Any
 
 from sdk import Grounder, GroundingError
 from sdk._internal.files import replace_file
-from train import needs_torch  # noqa: F401
-
-# isort: split
-
-from train.build import DEFAULT_VOCAB
-from train.checkpoint import CheckpointError
+from sdk.grounder import DEFAULT_BUNDLE
 from train.data.places import area
 from train.data.readers import data_root
 from train.data.samples import DataError
@@ -37,7 +32,6 @@ from train.evaluator import (
     bundle_predict,
     evaluate,
 )
-from train.inference import checkpoint_predict
 from train.locations import add_location_flags, given_locations
 from train.metrics import auroc, expected_calibration_error, percent_below, reliability
 from train.questions import (
@@ -148,8 +142,14 @@ def print_report(figures: dict[str, Any]) -> None:
 def asked_model(args: argparse.Namespace) -> tuple[Predict, float]:
     """The model that the flags name, and from which score on it says that something is there."""
     if args.checkpoint:
-        locations = given_locations(args)
-        return checkpoint_predict(args.checkpoint, args.vocab, locations), UNCALIBRATED
+        from train.checkpoint import CheckpointError  # a bundle is evaluated without PyTorch
+        from train.inference import checkpoint_predict
+
+        try:
+            predict = checkpoint_predict(args.checkpoint, args.vocab, given_locations(args))
+        except CheckpointError as error:
+            raise DataError(f"--checkpoint: {error}") from error
+        return predict, UNCALIBRATED
     grounder = Grounder.load(args.bundle, device=args.device, precision=args.precision)
     return bundle_predict(grounder), grounder.manifest.threshold
 
@@ -160,11 +160,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--bundle", help="bundle folder; the shipped default if left out")
-    asked.add_argument(
-        "--checkpoint", type=Path, help="of a run of `python -m train`, in its place"
-    )
+    asked.add_argument("--checkpoint", type=Path, help="of a run of `python -m train`")
     parser.add_argument("--split", default=VAL, help="of data of one's own, as testA, testB")
-    parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB, help="of --checkpoint")
+    parser.add_argument(
+        "--vocab", type=Path, default=DEFAULT_BUNDLE / "vocab.txt", help="of --checkpoint"
+    )
     add_location_flags(parser)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="auto")
@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
         print_report(figures)
         if args.json:
             write_json(args.json, figures)
-    except (DataError, CheckpointError, GroundingError, ValueError, OSError) as error:
+    except (DataError, GroundingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -25,7 +25,7 @@ def caption_questions(root: Path, split: str = VAL) -> Asked:
     Raises:
         DataError: no such split.
     """
-    if has_own(root, split):
+    if has_own(root, "train", VAL, split):
         return generated.captions(root, split)
     check_split(split)
     return frozen_questions(root, CAPTIONS)
@@ -55,7 +55,7 @@ def absent_questions(root: Path, split: str = VAL, *, yardstick_photos: bool = T
 
     Without `yardstick_photos` to calibrate on, see `frozen_questions`.
     """
-    if has_own(root, split):
+    if has_own(root, "train", VAL, split):
         return generated.absent(root, split)
     check_split(split)
     return frozen_questions(root, ABSENT, yardstick_photos=yardstick_photos)

@@ -44,10 +44,18 @@ TESTS: dict[str, list[str]] = {
     "train/fusion/base.py": [f"{FUSION}/test_base.py"],
     "train/fusion/__init__.py": [f"{METHODS}/test_built.py"],
 }
+TAP_WIDTHS = "width, text_width = vision.tap_channels[-1], text.tap_channels[-1]"
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
         "train/methods/m2ist/model.py",
         "bottleneck = shared[0].in_features | 0 -> 1",
     ): "all interaction experts have one width",
+    **dict.fromkeys(
+        (
+            ("train/methods/m2ist/layers.py", f"{TAP_WIDTHS} | {change}")
+            for change in ("-1 -> 1", "1 -> 2")
+        ),
+        "all taps of a transformer have one width",
+    ),
 }
 """(module, change) -> why no number that anybody reads is another one."""
