@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from train.data.forms import Line, around
 from train.data.own import OTHER
-from train.data.samples import DataError
+from train.data.samples import Box, DataError
 
 PHRASE = re.compile(r"\[/EN#(\d+)/(\S+) ([^\]]+)\]")
 """Number of the thing, its types, the words."""
@@ -48,21 +48,22 @@ def phrases_of(folder: Path, photo: str) -> Iterator[Line]:
             yield Line(f"{photo}.jpg", phrase, around(boxes[number]), kind or OTHER)
 
 
-def boxes_of(path: Path) -> dict[str, list[list[float]]]:
+def boxes_of(path: Path) -> dict[str, list[Box]]:
     """Number -> its boxes, xyxy in pixels; what is a whole scene or in no box is left out.
 
     Raises:
         DataError: not such a file.
     """
-    found: dict[str, list[list[float]]] = defaultdict(list)
+    found: dict[str, list[Box]] = defaultdict(list)
     try:
         for thing in ElementTree.parse(path).getroot().iter("object"):
             box = thing.find("bndbox")
             if box is None:
                 continue
-            corners = [float(box.findtext(name) or "") for name in ("xmin", "ymin", "xmax", "ymax")]
+            edges = (float(box.findtext(edge) or "") for edge in ("xmin", "ymin", "xmax", "ymax"))
+            x1, y1, x2, y2 = edges
             for name in thing.iter("name"):
-                found[(name.text or "").strip()].append(corners)
+                found[(name.text or "").strip()].append((x1, y1, x2, y2))
     except (ElementTree.ParseError, ValueError) as error:
         raise DataError(f"{path}: expected annotations of Flickr30k Entities: {error}") from error
     return found

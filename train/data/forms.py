@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdk.geometry.boxes import union_xyxy
 from train.data.own import OTHER
-from train.data.samples import REFERRING, DataError
+from train.data.samples import REFERRING, Box, DataError
 
 XYXY_DATASETS = ("referit", "flickr")
 """TransVG's datasets whose boxes are corners already."""
@@ -23,19 +22,19 @@ class Line(NamedTuple):
 
     image: str
     phrase: str
-    box: tuple[float, float, float, float]
+    box: Box
     kind: str = REFERRING
 
 
-def corners(xywh: Iterable[float]) -> tuple[float, float, float, float]:
+def corners(xywh: Iterable[float]) -> Box:
     """Left, top, width, height -> xyxy."""
     x, y, width, height = map(float, xywh)
     return x, y, x + width, y + height
 
 
-def around(boxes: Iterable[Iterable[float]]) -> tuple[float, float, float, float]:
+def around(boxes: Sequence[Box]) -> Box:
     """The box around several, all xyxy."""
-    x1, y1, x2, y2 = map(float, union_xyxy(list(boxes)))
+    x1, y1, x2, y2 = map(float, union_xyxy(boxes))
     return x1, y1, x2, y2
 
 
@@ -46,21 +45,21 @@ def from_mdetr(path: Path) -> Iterator[Line]:
     """
     record = json.loads(path.read_text(encoding="utf-8"))
     captions = CAPTIONS in path.name
-    boxes: dict[Any, list[tuple[float, float, float, float]]] = defaultdict(list)
+    boxes: dict[Any, list[Box]] = {}
     for found in record["annotations"]:
         spans = tuple(map(tuple, found["tokens_positive"])) if captions else ()
-        boxes[found["image_id"], spans].append(corners(found["bbox"]))
+        boxes.setdefault((found["image_id"], spans), []).append(corners(found["bbox"]))
     if not captions and len(boxes) < len(record["annotations"]):
         raise DataError(f"{path}: expected one box an expression, got several for some")
     if not captions:
         for image in record["images"]:
-            yield Line(image["file_name"], image["caption"], *boxes[image["id"], ()])
+            yield Line(image["file_name"], image["caption"], around(boxes[image["id"], ()]))
         return
     images = {image["id"]: image for image in record["images"]}
-    for (number, spans), found in boxes.items():
+    for (number, spans), several in boxes.items():
         image = images[number]
         phrase = " ".join(image["caption"][start:end] for start, end in spans)
-        yield Line(image["file_name"], phrase, around(found), OTHER)
+        yield Line(image["file_name"], phrase, around(several), OTHER)
 
 
 def from_refer(path: Path, refs: Any, split: str) -> Iterator[Line]:
