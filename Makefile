@@ -17,7 +17,7 @@ TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,499 labelled photos (VOC 2
 	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults results model docs clean
+.PHONY: help demo test check bench faults mutants results model docs clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -40,6 +40,9 @@ bench: $(VENV)/runtime.stamp ## Measure the latency of the default bundle on thi
 
 faults: $(VENV)/test.stamp ## Ask 12,000 generated faults; writes benchmarks/results/faults.json
 	@$(BIN)/python -m tests.faults --cases 12000 --json benchmarks/results/faults.json
+
+mutants: $(VENV)/test.stamp ## Put a fault into methods and fusions, one at a time; tests must find each
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants --json benchmarks/results/mutants.json
 
 results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
 	@$(BIN)/python benchmarks/latency.py

@@ -108,19 +108,19 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
 
 
 SECTIONS = {
-    "val_single_box": "the split, single-box phrases",
+    "val_single_box": "{split}, single-box phrases",
     "val_distractor": "of these, with a distractor of the same kind",
-    "val_all_union": "the split, all phrases (union boxes)",
+    "val_all_union": "{split}, all phrases (union boxes)",
     "contrastive_two_or_three": "contrastive, two or three instances",
     "contrastive_four_or_more": "contrastive, four or more instances",
     "contrastive_prominent": "contrastive, as RefCOCOg chose (2-4, from 5% of the photo)",
 }
 
 
-def print_report(figures: dict[str, Any]) -> None:
+def print_report(figures: dict[str, Any], split: str = VAL) -> None:
     """A table for people."""
-    for name, title in SECTIONS.items():
-        rows = figures[name]
+    for name, form in SECTIONS.items():
+        rows, title = figures[name], form.format(split="validation" if split == VAL else split)
         print(f"{title:60s} Acc@0.5 {rows['accuracy']:5.1f}  ({rows['phrases']} phrases)")
         for kind, row in rows["by_kind"].items():
             print(f"    {kind:56s}         {row['accuracy']:5.1f}  ({row['phrases']})")
@@ -173,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         root = data_root(args.data)
         figures = report(*asked_model(args), root, split=args.split)
-        print_report(figures)
+        print_report(figures, args.split)
         if args.json:
             write_json(args.json, figures)
     except (DataError, GroundingError, ValueError, OSError) as error:
