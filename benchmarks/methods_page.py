@@ -66,6 +66,22 @@ def paper_table(found: dict[str, Any]) -> str:
     return table(["case", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
 
 
+def mutant_table(found: dict[str, Any]) -> str:
+    """Faults that were put into each module, and what the tests made of them."""
+    rows = [
+        [f"`{path}`", *(str(row[name]) for name in ("mutants", "killed")), *left(row)]
+        for path, row in found["modules"].items()
+    ]
+    totals = [str(found["totals"][name]) for name in ("mutants", "killed", "equivalent", "alive")]
+    head = ["module", "mutants", "killed", "equivalent", "alive"]
+    return table(head, [*rows, ["all", *totals]]) + "\n\n" + measured(found)
+
+
+def left(row: dict[str, Any]) -> list[str]:
+    """How many mutants are equivalent, and how many alive."""
+    return [str(len(row[name])) for name in ("equivalent", "alive")]
+
+
 def measured(found: dict[str, Any]) -> str:
     """On what."""
     settings = ", ".join(f"{k} {v}" for k, v in found.get("settings", {}).items())
@@ -97,10 +113,12 @@ def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Write both."""
+    """Write them."""
     methods = json.loads((RESULTS / "methods.json").read_text())
     papers = json.loads((RESULTS / "paper_sizes.json").read_text())
     page = replaced(PAGE.read_text(), "accuracy", accuracy_table(methods))
+    mutants = json.loads((RESULTS / "mutants.json").read_text())
+    page = replaced(page, "mutants", mutant_table(mutants))
     PAGE.write_text(replaced(page, "papers", paper_table(papers)))
     draw(methods["methods"], papers["cases"])
     print(f"{PAGE}\n{PICTURE}")

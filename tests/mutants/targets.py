@@ -50,6 +50,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "train/methods/m2ist/model.py",
         "bottleneck = shared[0].in_features | 0 -> 1",
     ): "all interaction experts have one width",
+    (
+        "train/methods/unipt/model.py",
+        "mixed = (gathered * confidence.softmax(-1)[:, None, None]).sum(-1) | -1 -> 1",
+    ): "confidence has two axes, and 1 is the last",
     **dict.fromkeys(
         (
             ("train/methods/m2ist/layers.py", f"{TAP_WIDTHS} | {change}")

@@ -185,7 +185,7 @@ def test_numpy_boxes_and_numbers_are_data(images: Path, tmp_path: Path, protocol
         ("a.jpg", "_", box.astype(np.float32), "float32", None),
         ("b.jpg", "_", [np.float64(10), np.int64(5), 20, 30], "single numbers", None),
     ]
-    torch.save(entries, tmp_path / "unc_train.pth", pickle_protocol=protocol)
+    torch.save(entries, tmp_path / "unc_train.pth")
     assert convert(images, "transvg", tmp_path / "unc_train.pth") == 0
     assert {box for _, _, box in converted(images)} == {(10, 5, 30, 35)}
     assert len(converted(images)) == 3
