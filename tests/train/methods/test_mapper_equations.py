@@ -8,6 +8,7 @@ from tests.tiny_frozen import LAYERS, PIXELS, frozen_bert, frozen_dinov2, two_ph
 from tests.train.equations import Array, Weights, array, lively, normal, relu, same
 from train.encoders.transformer import ViT
 from train.encoders.vision import frozen
+from train.methods.head_only import HeadOnly
 from train.methods.mapper import MaPPER, guide_text, localise_vision
 from train.methods.mapper.model import DyPA, LoCA
 from train.methods.mapper.prior import SelfPrior
@@ -78,6 +79,19 @@ def test_pgt_reads_text_and_prior_and_the_projections_follow() -> None:
         both = np.concatenate([array(text[row]), array(prior[row])], -1)
         same(words[row], w.linear(w.linear(both, "pgt"), "text"))
         same(visual[row], w.linear(array(seen[row]), "vision"))
+
+
+def test_head_only_projects_what_each_encoder_gives() -> None:
+    method = lively(HeadOnly([6, 7], [5, 8, 4], 3))
+    w = Weights(method)
+    seen = [normal(2, 9, c, seed=c) for c in (9, 6, 7)]
+    read = [normal(2, 5, c, seed=c) for c in (5, 8, 4)]
+    visual = method.encode_vision(seen)
+    words = method.encode_text(read, torch.ones(2, 5, dtype=torch.bool))
+    for row in range(2):
+        both = np.concatenate([array(seen[1][row]), array(seen[2][row])], -1)
+        same(visual[row], w.linear(both, "vision"))
+        same(words[row], w.linear(array(read[2][row]), "text"))
 
 
 @torch.no_grad()

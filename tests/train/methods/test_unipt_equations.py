@@ -161,8 +161,8 @@ def test_the_joint_form(joint: JointUniPT) -> None:
 
 
 def test_the_words_are_projected_into_the_joint_network_and_pixels_are_not() -> None:
-    inputs = lively(JointInputs([5, 6], 4))
-    taps, seen = [normal(2, 3, 5), normal(2, 3, 6, seed=2)], [normal(2, 9, 4)]
+    inputs = lively(JointInputs([5, 7, 6], 4))
+    taps, seen = [normal(2, 3, c, seed=c) for c in (5, 7, 6)], [normal(2, 9, 4)]
     words = inputs.encode_text(taps, torch.ones(2, 3, dtype=torch.bool))
     same(words[0], Weights(inputs).linear(array(taps[-1][0]), "text"))
     assert inputs.encode_vision(seen) is seen[-1]
