@@ -66,20 +66,18 @@ def paper_table(found: dict[str, Any]) -> str:
     return table(["case", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
 
 
+KINDS = ("mutants", "killed", "equivalent_mutants")
+
+
 def mutant_table(found: dict[str, Any]) -> str:
     """Faults that were put into each module, and what the tests made of them."""
     rows = [
-        [f"`{path}`", *(str(row[name]) for name in ("mutants", "killed")), *left(row)]
+        [f"`{path}`", *(str(row[name]) for name in KINDS), str(len(row["alive"]))]
         for path, row in found["modules"].items()
     ]
-    totals = [str(found["totals"][name]) for name in ("mutants", "killed", "equivalent", "alive")]
-    head = ["module", "mutants", "killed", "equivalent", "alive"]
-    return table(head, [*rows, ["all", *totals]]) + "\n\n" + measured(found)
-
-
-def left(row: dict[str, Any]) -> list[str]:
-    """How many mutants are equivalent, and how many alive."""
-    return [str(len(row[name])) for name in ("equivalent", "alive")]
+    head = ["mutants", "killed", "equivalent", "alive"]
+    rows.append(["all", *(str(found["totals"][name]) for name in head)])
+    return table(["module", *head], rows) + "\n\n" + measured(found)
 
 
 def measured(found: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,8 @@ def load_model(
         ValueError, OSError: an encoder's weights cannot be had.
     """
     groups, config, state = load_checkpoint(checkpoint)
-    config = dataclasses.replace(config, **(locations or {}))
+    moved: dict[str, Any] = dict(locations or {})
+    config = dataclasses.replace(config, **moved)
     weights = "random" if config.trains_vision else config.vision_weights
     model = build_model(dataclasses.replace(config, vision_weights=weights))
     check_frozen(frozen_sha256(model), state, checkpoint)

@@ -4,8 +4,9 @@
 
 Every mutant is a process of its own, forked from one that has collected the tests; it changes the
 loaded module in memory, no file. A mutant is killed when a test fails, alive when all pass and
-`targets.EQUIVALENT` does not say why that must be so. Of a file that is there, modules are kept
-whose source, tests and equivalents are what they were. Exit code 1: a mutant is alive.
+`targets.EQUIVALENT` does not say why that must be so. Where the file has a module as it is now,
+only those of its mutants are tried again that were alive; without the file all are. Exit code 1: a
+mutant is alive.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -37,11 +39,15 @@ LIMIT_S = 300
 
 
 class Examiner:
-    """A pytest plugin: in place of running the tests once, it runs them for every mutant."""
+    """A pytest plugin: in place of running the tests once, it runs them for every mutant.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.row: dict[str, Any] = {"mutants": 0, "killed": 0, "equivalent": [], "alive": []}
+    Args:
+        path: of the module. alive: changes that are tried; None = all, the others were killed.
+    """
+
+    def __init__(self, path: str, alive: Collection[str] | None) -> None:
+        self.path, self.tried = path, alive
+        self.row: dict[str, Any] = {"mutants": 0, "killed": 0, "equivalent": {}, "alive": []}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -74,46 +80,54 @@ class Examiner:
         for mutant in mutants(source):
             self.row["mutants"] += 1
             reason = EQUIVALENT.get((self.path, mutant.change))
+            known_killed = self.tried is not None and mutant.change not in self.tried
             if reason is not None:
-                self.row["equivalent"].append({"change": mutant.change, "why": reason})
-            elif survives(mutant.source):
-                self.row["alive"].append(f"{self.path}:{mutant.line}: {mutant.change}")
-                print(f"\nalive: {self.row['alive'][-1]}", file=sys.__stderr__, flush=True)
-            else:
+                self.row["equivalent"][mutant.change] = reason
+            elif known_killed or not survives(mutant.source):
                 self.row["killed"] += 1
+            else:
+                self.row["alive"].append(mutant.change)
+                where = f"{self.path}:{mutant.line}"
+                print(f"\nalive: {where}: {mutant.change}", file=sys.__stderr__, flush=True)
         return True
 
 
-def examine(path: str) -> dict[str, Any]:
-    """A module's row: how many mutants, how many killed, which are equivalent or alive."""
-    start, examiner = time.monotonic(), Examiner(path)
+def examine(path: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """A module's row: how many mutants, how many killed, which are equivalent or alive.
+
+    Args:
+        before: its row of an earlier run, or nothing.
+    """
+    same = before.get("sha256") == fingerprint(path)
+    if same and not before["alive"]:
+        return dict(before)
+    start, examiner = time.monotonic(), Examiner(path, before["alive"] if same else None)
     options = ["-q", "--no-header", "--no-summary", "-s", "-p", "no:cacheprovider"]
     code = pytest.main([*options, *TESTS[path]], plugins=[examiner])
     if code:
         raise SystemExit(f"{path}: pytest ended with {code!r}")
-    row = examiner.row | {"sha256": fingerprint(path)}
-    print(
-        f"{path}: {row['mutants']} mutants, {row['killed']} killed, {len(row['equivalent'])} "
-        f"equivalent, {len(row['alive'])} alive, {time.monotonic() - start:.0f} s",
-        flush=True,
-    )
+    row = examiner.row
+    row["equivalent_mutants"] = row["mutants"] - row["killed"] - len(row["alive"])
+    row["sha256"] = fingerprint(path)
+    counts = ", ".join(f"{count} {name}" for name, count in totals([row]).items())
+    print(f"{path}: {counts}, {time.monotonic() - start:.0f} s", flush=True)
     return row
 
 
 def fingerprint(path: str) -> str:
-    """Of all that a module's row depends on."""
-    same = sorted((*key, why) for key, why in EQUIVALENT.items() if key[0] == path)
-    digest = sha256(json.dumps(same).encode())
-    for name in (path, "tests/train/equations.py", "tests/mutants/operators.py", *TESTS[path]):
-        digest.update((ROOT / name).read_bytes())
-    return digest.hexdigest()
+    """Of a module, and of what mutants are made by."""
+    names = (path, "tests/mutants/operators.py")
+    return sha256(b"".join((ROOT / name).read_bytes() for name in names)).hexdigest()
 
 
-def totals(rows: dict[str, dict[str, Any]]) -> dict[str, int]:
+def totals(rows: Collection[Mapping[str, Any]]) -> dict[str, int]:
     """Sums over the modules."""
-    counts = {name: sum(row[name] for row in rows.values()) for name in ("mutants", "killed")}
-    lists = ("equivalent", "alive")
-    return counts | {name: sum(len(row[name]) for row in rows.values()) for name in lists}
+    return {
+        "mutants": sum(row["mutants"] for row in rows),
+        "killed": sum(row["killed"] for row in rows),
+        "equivalent": sum(row["equivalent_mutants"] for row in rows),
+        "alive": sum(len(row["alive"]) for row in rows),
+    }
 
 
 def main() -> int:
@@ -127,13 +141,12 @@ def main() -> int:
     if args.json and args.json.is_file():
         known = json.loads(args.json.read_text())["modules"]
     for path in args.only:
-        if known.get(path, {}).get("sha256") != fingerprint(path):
-            known[path] = examine(path)
-            rows = {name: known[name] for name in TESTS if name in known}
-            if args.json:
-                record = {"machine": describe(), "totals": totals(rows), "modules": rows}
-                replace_file(args.json, f"{json.dumps(record, indent=1)}\n".encode())
-    found = totals({path: known[path] for path in args.only})
+        known[path] = examine(path, known.get(path, {}))
+        rows = {name: known[name] for name in TESTS if name in known}
+        if args.json:
+            record = {"machine": describe(), "totals": totals(rows.values()), "modules": rows}
+            replace_file(args.json, f"{json.dumps(record, indent=1)}\n".encode())
+    found = totals([known[path] for path in args.only])
     print(", ".join(f"{count} {name}" for name, count in found.items()))
     return int(found["alive"] > 0)
 

@@ -44,6 +44,8 @@ TESTS: dict[str, list[str]] = {
     "train/fusion/base.py": [f"{FUSION}/test_base.py"],
     "train/fusion/__init__.py": [f"{METHODS}/test_built.py"],
 }
+SCORES = "scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (P, heads, K, K)"
+HIDDEN = "offsets = offsets.masked_fill(~text_mask[:, None], -1e4).flatten(1)"
 TAP_WIDTHS = "width, text_width = vision.tap_channels[-1], text.tap_channels[-1]"
 EQUIVALENT: dict[tuple[str, str], str] = {
     (
@@ -54,6 +56,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "train/methods/unipt/model.py",
         "mixed = (gathered * confidence.softmax(-1)[:, None, None]).sum(-1) | -1 -> 1",
     ): "confidence has two axes, and 1 is the last",
+    ("train/fusion/match.py", f"{SCORES} | -2 -> 2"): "of four axes these are one",
+    (
+        "train/fusion/layers.py",
+        f"{HIDDEN} | 10000.0 -> 20000.0",
+    ): "either is a weight of zero after the softmax",
+    (
+        "train/fusion/candidates.py",
+        "reads_parts = True | True -> False",
+    ): "its parts are then joined, and taken apart again",
     **dict.fromkeys(
         (
             ("train/methods/m2ist/layers.py", f"{TAP_WIDTHS} | {change}")

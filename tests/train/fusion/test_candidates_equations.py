@@ -26,11 +26,14 @@ from tests.train.equations import (
 )
 from train.fusion.candidates import CandidatesFusion, Comparison
 from train.fusion.lessons import Lessons
+from train.fusion.match import pair_features
 
-DIM, GRID, HEADS = 16, 8, 4
+DIM, GRID, HEADS = 24, 8, 4  # the size of a head is no other size
 CELLS, HALF = GRID * GRID, DIM // 2
 CLASSES, PLACES, COLOURS = 80, 7, 11
 BEST, DETECTED, CONTEXTS = 14, 6, 6
+TINY = 2
+"""So many of the things that the detector sees are smaller than the least size that counts."""
 
 
 def highest(w: Weights, text: Array, name: str) -> Array:
@@ -254,6 +257,7 @@ def seen_things(seed: int = 3) -> tuple[Tensor, Tensor]:
     objects = torch.rand(12, 4, generator=generator, dtype=torch.float64) * 0.5 + 0.1
     which = torch.randint(12, (1, CELLS, PLACES), generator=generator)
     seen[..., CLASSES:] = objects[which] + 0.01 * seen[..., CLASSES:]
+    seen[..., CLASSES + 2 :][which < TINY] = 5e-4
     painted = torch.rand(1, CELLS, COLOURS, generator=generator, dtype=torch.float64)
     return seen.flatten(2), painted / painted.sum(-1, keepdim=True)
 
@@ -320,6 +324,7 @@ def test_the_case_is_one_in_which_everything_matters() -> None:
     seen = array(more[0, :, :-COLOURS]).reshape(CELLS, PLACES, CLASSES + 4)
     detected = Detected(w.part("detections"), seen, array(text[0]))
     assert 0.05 < detected.known < 0.99
+    assert 0 < (detected.boxes[:, 2:] < 1e-3).sum() < DETECTED
     assert max(iou(a, b) for a, b in itertools.combinations(detected.boxes, 2)) < 0.7
 
 
@@ -334,6 +339,18 @@ def gradients(of: Callable[[Comparison], Tensor]) -> dict[str, float]:
         part, size = name.split(".")[0], 0.0 if p.grad is None else float(p.grad.abs().max())
         found[part] = max(found.get(part, 0.0), size)
     return found
+
+
+def test_pairs_of_any_size_and_distance() -> None:
+    boxes = torch.rand(1, 12, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    boxes[..., 2:] = 10 ** (-4 * boxes[..., 2:])
+    found = [[pair(one, other) for other in array(boxes[0])] for one in array(boxes[0])]
+    same(pair_features(boxes)[0], np.array(found))
+
+
+def test_a_cell_with_a_better_neighbour_counts_a_thousandth() -> None:
+    likely = torch.rand(1, CELLS, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    same(built(detecting=False).peaks(likely)[0], peaks(array(likely[0])))
 
 
 def test_the_comparison_teaches_cells_nothing_of_their_boxes_and_logits() -> None:

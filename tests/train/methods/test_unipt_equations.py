@@ -20,8 +20,8 @@ from tests.train.equations import (
 from train.methods.unipt import JointInputs, JointUniPT, UniPT
 
 LEAST = 1e-7
-JOINT_LAYERS = (1, 3, 5)
-"""Of six: taps are the outputs of these, 0 would be the input."""
+JOINT_LAYERS = ((1, 3, 5), (1, 3))
+"""Of the encoder's six and the decoder's five: taps are their outputs, 0 would be the input."""
 
 
 def relu_attention(queries: Array, context: Array, seen: Array) -> Array:
@@ -110,6 +110,7 @@ def joint() -> JointUniPT:
         use_pretrained_backbone=False,
         backbone_config=backbone,
         d_model=16,
+        decoder_layers=5,
         num_queries=5,
         encoder_ffn_dim=16,
         decoder_ffn_dim=16,
@@ -136,9 +137,8 @@ def frozen_taps(joint: JointUniPT, visual: Tensor, text: Tensor) -> tuple[list[A
         output_hidden_states=True,
     )
     chosen = [
-        [array(out.hidden_states[layer][0]) for layer in JOINT_LAYERS]
-        + [array(out.last_hidden_state[0])]
-        for out in (encoded, decoded)
+        [array(out.hidden_states[layer][0]) for layer in layers] + [array(out.last_hidden_state[0])]
+        for out, layers in zip((encoded, decoded), JOINT_LAYERS, strict=True)
     ]
     return chosen[0], chosen[1]
 
