@@ -4,7 +4,7 @@
 
 Every mutant is a process of its own, forked from one that has collected the tests; it changes the
 loaded module in memory, no file. A mutant is killed when a test fails, alive when all pass and
-`targets.EQUIVALENT` does not say why that must be so. Where the file has a module as it is now,
+`equivalent.json` does not say why that must be so. Where the file has a module as it is now,
 only those of its mutants are tried again that were alive; without the file all are. Exit code 1: a
 mutant is alive.
 """
@@ -79,7 +79,7 @@ class Examiner:
             raise pytest.UsageError(f"{self.path}: its tests fail without a fault")
         for mutant in mutants(source):
             self.row["mutants"] += 1
-            reason = EQUIVALENT.get((self.path, mutant.change))
+            reason = EQUIVALENT.get(self.path, {}).get(mutant.change)
             known_killed = self.tried is not None and mutant.change not in self.tried
             if reason is not None:
                 self.row["equivalent"][mutant.change] = reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -58,18 +59,23 @@ class Mutant(NamedTuple):
 
     line: int
     change: str
-    """The line, and after a bar the change, as "a + b -> a - b"."""
+    """The line, and after a bar the change, as "a + b -> a - b"; if it is the second such change of
+    the line, that it is."""
     source: str
 
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a source, in the order of its lines."""
     tree, lines = ast.parse(source), source.splitlines()
+    times: Counter[tuple[int, str]] = Counter()
     for parent, field, index in list(places(tree)):
         old = getattr(parent, field) if index is None else getattr(parent, field)[index]
         for new in others(old):
             put(parent, field, index, ast.fix_missing_locations(ast.copy_location(new, old)))
             change = f"{lines[old.lineno - 1].strip()} | {shown(old)} -> {shown(new)}"
+            times[old.lineno, change] += 1
+            if (number := times[old.lineno, change]) > 1:
+                change += f" ({number})"
             yield Mutant(old.lineno, change, ast.unparse(tree))
             put(parent, field, index, old)
 

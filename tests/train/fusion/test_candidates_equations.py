@@ -283,7 +283,7 @@ def asked(*, detecting: bool) -> tuple[Array, Tensor, Tensor, Tensor]:
 def lessons_for(cells: Array, text: Tensor) -> Lessons:
     """Two words of the first phrase, each with a cell that shows it."""
     words = text[0, [1, 3]] + 0.1 * normal(2, DIM, seed=7)
-    shown = torch.from_numpy(cells[[5, 40]]) + 0.2 * normal(2, DIM, seed=8)
+    shown = torch.from_numpy(cells[[5, 40]] - 0.6 * cells.mean(0)) + 0.2 * normal(2, DIM, seed=8)
     return Lessons(words, shown, 0.3 * normal(DIM, 8, seed=9), 0.3 * normal(8, DIM, seed=10))
 
 

@@ -55,6 +55,7 @@ def dypa(w: Weights, tokens: Array, prior: Array) -> Array:
 @pytest.mark.parametrize("width", [24, 96])  # below 32 the narrowest layer still has a channel
 def test_loca(cls_tokens: int, width: int) -> None:
     module = lively(LoCA(width, cls_tokens))
+    assert module.down.out_features == 12 * max(1, width // 32)  # 288 for the published 768
     tokens = normal(2, cls_tokens + 9, width)
     got = module(tokens)
     for row in range(2):
