@@ -25,6 +25,7 @@ from tests.train.equations import (
     softmax,
 )
 from train.fusion.candidates import CandidatesFusion, Comparison
+from train.fusion.layers import pairwise_iou
 from train.fusion.lessons import Lessons
 from train.fusion.match import pair_features
 
@@ -346,6 +347,20 @@ def test_pairs_of_any_size_and_distance() -> None:
     boxes[..., 2:] = 10 ** (-4 * boxes[..., 2:])
     found = [[pair(one, other) for other in array(boxes[0])] for one in array(boxes[0])]
     same(pair_features(boxes)[0], np.array(found))
+    overlaps = [[iou(one, other) for other in array(boxes[0])] for one in array(boxes[0])]
+    same(pairwise_iou(boxes)[0].reshape(12, 12), np.array(overlaps))
+
+
+def test_nothing_taught_changes_nothing() -> None:
+    fusion, (cells, more, text, mask) = built(detecting=True), asked(detecting=True)
+    nothing = CandidatesFusion.nothing_taught(DIM)
+    assert [tuple(part.shape) for part in nothing] == [(1, DIM), (1, DIM), (DIM, 8), (8, DIM)]
+    assert not any(part.any() for part in nothing)
+    visual = torch.cat([fusion.prepare(torch.from_numpy(cells)[None]), more], -1)
+    lessons = Lessons(*(part.double() for part in nothing))
+    plain = flat(fusion(visual, text, mask))
+    for name, value in flat(fusion(visual, text, mask, lessons)).items():
+        same(value, array(plain[name]))
 
 
 def test_a_cell_with_a_better_neighbour_counts_a_thousandth() -> None:
