@@ -276,6 +276,7 @@ def built(*, detecting: bool) -> CandidatesFusion:
 def asked(*, detecting: bool) -> tuple[Array, Tensor, Tensor, Tensor]:
     """Cells as the side network gives them, visual tokens without them, words, mask."""
     text = normal(2, 5, DIM, seed=2)
+    text[1, 4] = text[0, 3]  # a taught word in the padding, see `lessons_for`
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     more = torch.cat(seen_things(), -1) if detecting else torch.zeros(1, CELLS, 0).double()
     return array(normal(CELLS, DIM)), more, text, mask
