@@ -24,7 +24,7 @@ from tests.train.equations import (
     sigmoid,
     softmax,
 )
-from train.fusion.candidates import CandidatesFusion, Comparison
+from train.fusion.candidates import CandidatesFusion, Comparison, Matches
 from train.fusion.layers import pairwise_iou
 from train.fusion.lessons import Lessons
 from train.fusion.match import pair_features
@@ -367,6 +367,14 @@ def test_nothing_taught_changes_nothing() -> None:
 def test_a_cell_with_a_better_neighbour_counts_a_thousandth() -> None:
     likely = torch.rand(1, CELLS, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     same(built(detecting=False).peaks(likely)[0], peaks(array(likely[0])))
+
+
+def test_the_likeliest_cells_are_chosen_also_where_all_are_unlikely() -> None:
+    named, context = normal(2, 1, CELLS, seed=6) - 4
+    none = torch.zeros(1, 0)
+    chosen = built(detecting=False).choose(Matches(none, named, context, none, none))
+    for cells, logits, count in zip(chosen, (named, context), (BEST, CONTEXTS), strict=True):
+        assert cells[0].tolist() == top(peaks(sigmoid(array(logits[0]))), count).tolist()
 
 
 def test_the_comparison_teaches_cells_nothing_of_their_boxes_and_logits() -> None:
