@@ -19,7 +19,7 @@ TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,499 labelled photos (VOC 2
 	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly check bench faults fuzz results model docs lock audit sbom clean
+.PHONY: help demo test nightly check bench faults fuzz mutants results model docs lock audit sbom clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -51,6 +51,9 @@ faults: $(VENV)/test.stamp ## Ask 12,000 generated faults; writes benchmarks/res
 fuzz: $(VENV)/fuzz.stamp ## Fuzz the parsers of foreign bytes, a minute each; findings in build/fuzz
 	@for target in manifest form frames; do \
 		$(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
+
+mutants: $(VENV)/test.stamp ## Put a fault into methods and fusions, one at a time; tests must find each
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants --json benchmarks/results/mutants.json
 
 results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
 	@$(BIN)/python benchmarks/latency.py

@@ -66,6 +66,20 @@ def paper_table(found: dict[str, Any]) -> str:
     return table(["case", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
 
 
+KINDS = ("mutants", "killed", "equivalent_mutants")
+
+
+def mutant_table(found: dict[str, Any]) -> str:
+    """Faults that were put into each module, and what the tests made of them."""
+    rows = [
+        [f"`{path}`", *(str(row[name]) for name in KINDS), str(len(row["alive"]))]
+        for path, row in found["modules"].items()
+    ]
+    head = ["mutants", "killed", "equivalent", "alive"]
+    rows.append(["all", *(str(found["totals"][name]) for name in head)])
+    return table(["module", *head], rows) + "\n\n" + measured(found)
+
+
 def measured(found: dict[str, Any]) -> str:
     """On what."""
     settings = ", ".join(f"{k} {v}" for k, v in found.get("settings", {}).items())
@@ -97,10 +111,12 @@ def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Write both."""
+    """Write them."""
     methods = json.loads((RESULTS / "methods.json").read_text())
     papers = json.loads((RESULTS / "paper_sizes.json").read_text())
     page = replaced(PAGE.read_text(), "accuracy", accuracy_table(methods))
+    mutants = json.loads((RESULTS / "mutants.json").read_text())
+    page = replaced(page, "mutants", mutant_table(mutants))
     PAGE.write_text(replaced(page, "papers", paper_table(papers)))
     draw(methods["methods"], papers["cases"])
     print(f"{PAGE}\n{PICTURE}")

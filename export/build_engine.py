@@ -23,6 +23,7 @@ if not __package__:  # run as a script: this folder is first on the path, its pa
 from export.targets import TARGETS, Target  # noqa: E402
 from sdk.backends.tensorrt.library import load_library  # noqa: E402
 from sdk.errors import GroundingError  # noqa: E402
+from train.locations import add_location_flags, given_locations  # noqa: E402
 
 
 class UsageError(Exception):
@@ -67,6 +68,7 @@ def build_parser(targets: Collection[str]) -> argparse.ArgumentParser:
         help="validation photos to measure on, 0 = all; fewer are for quick tries",
     )
     parser.add_argument("--vocab", type=Path, help="BERT vocabulary (default: the shipped one)")
+    add_location_flags(parser)
     parser.add_argument("--licence", default="unspecified", help="of the weights, for the manifest")
     parser.add_argument("--training-data", default="unspecified", help="for the manifest")
     parser.add_argument(
@@ -140,6 +142,7 @@ def main(argv: list[str] | None = None) -> int:
             eval_photos=args.eval_photos,
             licence=args.licence,
             training_data=args.training_data,
+            locations=given_locations(args),
         )
         inputs = Inputs(plan)
     except (CheckpointError, DataError, GroundingError, ValueError, OSError) as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.samples import Samples
@@ -51,6 +51,8 @@ class Plan:
     eval_photos: int
     licence: str
     training_data: str
+    locations: Mapping[str, str] = field(default_factory=dict)
+    """Of the checkpoint's encoders, see `train.locations`."""
 
     def candidates(self) -> list[tuple[str, str, str]]:
         """(graph, precision, recipe) of every file that is tried beside FP32."""
@@ -87,7 +89,7 @@ class Inputs:
         contrastive = [q for q in contrastive if q[1]]
         self.questions = captions + spread(contrastive, plan.eval_photos)
         """What reduced forms are judged by."""
-        self.model, self.config = load_model(plan.checkpoint)
+        self.model, self.config = load_model(plan.checkpoint, plan.locations)
         check_exportable(self.config, plan.checkpoint)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)

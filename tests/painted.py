@@ -37,7 +37,7 @@ def captioned(folder: Path, left: str, right: str) -> Photo:
     return Photo(paint(folder / "captioned.png", ("red", LEFT), ("blue", RIGHT)), said)
 
 
-def maker(photos: list[Photo], *, images: bool = True, **changes: float) -> BatchMaker:
+def maker(photos: list[Photo], *, images: bool = True, **changes: float | bool) -> BatchMaker:
     settings = {"phrases_per_photo": 4, "negatives": 0.0, "seed": 0} | changes
     return BatchMaker(PLAIN, photos, with_images=images, augment=images, **settings)  # type: ignore[arg-type]
 

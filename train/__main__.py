@@ -1,4 +1,4 @@
-"""`python -m train`: train a side network on frozen encoders."""
+"""`python -m train`: train a side network on frozen encoders, or as a paper does (--recipe)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import os
 import sys
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -25,12 +26,14 @@ from train.data.readers import data_root, read_expressions
 from train.data.samples import DataError
 from train.data.training import training_photos
 from train.interrupt import Interrupted
+from train.length import fitted, notes
 from train.plots import plot_run
+from train.recipes import RECIPES
 from train.trainer import Trainer
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every field of `TrainConfig` is a flag; its docstring is the help."""
+    """Every field of `TrainConfig` is a flag, whose docstring is the help; absent if not given."""
     parser = argparse.ArgumentParser(
         prog="python -m train",
         description=__doc__,
@@ -40,6 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/m2ist"), help="folder of the run")
     parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB, help="BERT vocabulary")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = all cores")
+    parser.add_argument(
+        "--recipe",
+        choices=sorted(RECIPES),
+        help="a paper's settings in place of the defaults below, see docs/methods.md; flags win",
+    )
     hints = get_type_hints(TrainConfig)
     helps = field_docs()
     for field in dataclasses.fields(TrainConfig):
@@ -47,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
         if hints[field.name] is bool:
             options = {"action": argparse.BooleanOptionalAction}
         flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, default=field.default, help=helps[field.name], **options)
+        text = f"{helps[field.name]} (default: {field.default})".replace("%", "%%")
+        parser.add_argument(flag, default=argparse.SUPPRESS, help=text, **options)
     return parser
 
 
@@ -63,12 +72,13 @@ def field_docs() -> dict[str, str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0; 2 or, where a signal ended the run, 130 with one line of what to do."""
-    args = vars(build_parser().parse_args(argv))
-    data, out, vocab, threads = (args.pop(k) for k in ("data", "out", "vocab", "threads"))
+    given = vars(build_parser().parse_args(argv))
+    data, out, vocab, threads = (given.pop(k) for k in ("data", "out", "vocab", "threads"))
+    recipe = RECIPES.get(given.pop("recipe"), {})
     if threads:
         torch.set_num_threads(threads)
     try:
-        config = TrainConfig(**args)
+        config = TrainConfig(**(recipe | given))
         root = data_root(data)
         photos = training_photos(
             root,
@@ -76,6 +86,10 @@ def main(argv: list[str] | None = None) -> int:
             detection_photos=config.detection_photos,
             pseudo_labels=config.pseudo_labels,
         )
+        processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
+        config = fitted(config, recipe.keys() | given.keys(), photos, processes)
+        if os.environ.get("RANK", "0") == "0":
+            print(*notes(config, photos, processes), sep="\n", flush=True)
         trainer = Trainer(config, photos, read_expressions(root, "val"), vocab, out)
         trained = sum(p.numel() for p in trainer.params.values())
         total = sum(p.numel() for p in trainer.model.parameters())

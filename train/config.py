@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from train.fast_math import FAST_MATH
-from train.fusion import CANDIDATES, FUSIONS
+from train.fusion import CANDIDATES, FUSIONS, TRANSVG
+from train.losses import LOSSES
 from train.methods import INSIDE_METHODS, METHODS, VARIANTS
 
 
@@ -28,6 +29,8 @@ class TrainConfig:
     """Of mapper: "self" (the text encoder's own output), or a CLIP text tower by folder or name."""
     fusion: str = "candidates"
     """candidates (the best cells, and a detector's boxes, are compared) or transvg."""
+    loss: str = "all"
+    """all terms that the fusion has, or box: L1 and GIoU alone, of transvg, as published."""
     vision: str = "compact"
     """Vision encoder: "compact", or DINOv2, CLIP, SigLIP or DETR by folder or hub name."""
     unfreeze_vision: bool = False
@@ -60,21 +63,30 @@ class TrainConfig:
     """Batches whose gradients are added up for one optimiser step."""
     augment: bool = False
     """Mirror, crop, join and degrade photos; a frozen encoder's features cannot be kept then."""
+    wording: bool = True
+    """Now and then paraphrase a phrase, or mistype it."""
+    pairs: bool = False
+    """Batches of photos with one phrase each, every phrase of the data once in a pass; nothing is
+    drawn, made or borrowed."""
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
-    """Phrases made or borrowed that name nothing in the photo, on average, at most 2; none where
-    the data has null boxes for the photo."""
+    """Phrases made or borrowed that name nothing in the photo, on average, at most 2. Null boxes of
+    the data are always drawn, and nothing beside them."""
     lr: float = 7e-4
     """Peak learning rate of everything outside the encoders."""
+    side_lr: float = 0.0
+    """The same of m2ist's and unipt's networks beside the encoders alone; 0 = that of --lr."""
     encoder_lr: float = 3e-4
     """Peak learning rate inside the encoders: their own weights, a second neck, or adapters."""
     weight_decay: float = 0.02
     """AdamW's decoupled weight decay."""
     warmup_steps: int = 200
     """Steps of linear warm-up before the cosine."""
+    lr_drop: int = 0
+    """Passes after each of which the rates fall to a tenth, in place of the cosine; 0 = cosine."""
     clip: float = 1.0
-    """Largest gradient norm."""
+    """Largest gradient norm; 0 = any."""
     ema: float = 0.998
     """Decay of the averaged weights that are evaluated and exported."""
     detection_photos: int = 3500
@@ -85,6 +97,9 @@ class TrainConfig:
     """Use only this many caption photos (a quick try); 0 = all."""
     seed: int = 0
     """Seed of initialisation, order, phrases and augmentation."""
+    track: str = runtime("")
+    """Curves also to this tracker of accelerate's, as tensorboard or wandb, where it is installed;
+    empty = to files of the run alone."""
     eval_every: int = runtime(0)
     """Steps between two validations within a pass; 0 = only at the end of each pass."""
     cache_features: bool = runtime(True)
@@ -101,6 +116,7 @@ class TrainConfig:
         for name, known in (
             ("variant", VARIANTS),
             ("fusion", FUSIONS),
+            ("loss", LOSSES),
             ("fast_math", FAST_MATH),
         ):
             if getattr(self, name) not in known:
@@ -111,7 +127,8 @@ class TrainConfig:
         for name in (*positive, "phrases_per_photo", "accumulate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected a positive number")
-        for name in ("steps", "warmup_steps", "detection_photos", "limit", "eval_every"):
+        counts = ("steps", "warmup_steps", "detection_photos", "limit", "eval_every", "lr_drop")
+        for name in (*counts, "side_lr", "clip", "ema"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name.replace('_', '-')}: expected 0 or more")
         if self.dim % 8:
@@ -126,6 +143,8 @@ class TrainConfig:
         ):
             flag = "--activation-checkpointing" if self.activation_checkpointing else "--fusion"
             raise ValueError(f"{flag}: unipt_joint has a fusion of its own; leave it out")
+        if self.loss != "all" and self.fusion != TRANSVG:
+            raise ValueError(f"--loss: {self.loss} is for --fusion transvg, got {self.fusion}")
         if not 0 <= self.negatives <= 2:
             raise ValueError(f"--negatives: expected a number from 0 to 2, got {self.negatives}")
 

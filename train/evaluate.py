@@ -3,6 +3,9 @@
 Prints Acc@0.5 on the validation split (single-box phrases, all phrases with union boxes, per kind,
 with a distractor), on contrastive expressions of held-back photos, and what absent things
 score. `benchmarks/accuracy.py` adds what a worse picture or another wording costs.
+
+With --checkpoint it asks the model of a training run, in PyTorch and without an export; its scores
+are not calibrated. With --split it asks another split of data of one's own, as testA.jsonl.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 
 from sdk import Grounder, GroundingError
 from sdk._internal.files import replace_file
+from sdk.grounder import DEFAULT_BUNDLE
 from train.data.places import area
 from train.data.readers import data_root
 from train.data.samples import DataError
@@ -28,14 +32,19 @@ from train.evaluator import (
     bundle_predict,
     evaluate,
 )
+from train.locations import add_location_flags, given_locations
 from train.metrics import auroc, expected_calibration_error, percent_below, reliability
 from train.questions import (
+    VAL,
     absent_questions,
     caption_questions,
     contrastive_questions,
     has_distractor,
     is_prominent,
 )
+
+UNCALIBRATED = 0.5
+"""The threshold of a checkpoint, which has none: its score is a probability as it was trained."""
 
 
 def section(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -57,13 +66,13 @@ def by_area(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float]]:
 
 
 def report(
-    predict: Predict, threshold: float, root: Path, *, progress: bool = True
+    predict: Predict, threshold: float, root: Path, *, split: str = VAL, progress: bool = True
 ) -> dict[str, Any]:
     """All figures but robustness as JSON types; accuracies in percent."""
-    captioned = caption_questions(root)
+    captioned = caption_questions(root, split)
     captions = evaluate(predict, captioned, progress=progress)
     contrast = evaluate(predict, contrastive_questions(root), progress=progress)
-    absent = evaluate(predict, absent_questions(root), progress=progress)
+    absent = evaluate(predict, absent_questions(root, split), progress=progress)
     single = [o for o in captions if o.expression.single]
     few = [o for o in contrast if o.expression.num_instances <= 3]
     # One absent phrase per captioned photo is the mix that the calibration is for.
@@ -99,19 +108,19 @@ def write_json(path: Path, figures: dict[str, Any]) -> None:
 
 
 SECTIONS = {
-    "val_single_box": "validation, single-box phrases",
+    "val_single_box": "{split}, single-box phrases",
     "val_distractor": "of these, with a distractor of the same kind",
-    "val_all_union": "validation, all phrases (union boxes)",
+    "val_all_union": "{split}, all phrases (union boxes)",
     "contrastive_two_or_three": "contrastive, two or three instances",
     "contrastive_four_or_more": "contrastive, four or more instances",
     "contrastive_prominent": "contrastive, as RefCOCOg chose (2-4, from 5% of the photo)",
 }
 
 
-def print_report(figures: dict[str, Any]) -> None:
+def print_report(figures: dict[str, Any], split: str = VAL) -> None:
     """A table for people."""
-    for name, title in SECTIONS.items():
-        rows = figures[name]
+    for name, form in SECTIONS.items():
+        rows, title = figures[name], form.format(split="validation" if split == VAL else split)
         print(f"{title:60s} Acc@0.5 {rows['accuracy']:5.1f}  ({rows['phrases']} phrases)")
         for kind, row in rows["by_kind"].items():
             print(f"    {kind:56s}         {row['accuracy']:5.1f}  ({row['phrases']})")
@@ -130,23 +139,44 @@ def print_report(figures: dict[str, Any]) -> None:
     )
 
 
+def asked_model(args: argparse.Namespace) -> tuple[Predict, float]:
+    """The model that the flags name, and from which score on it says that something is there."""
+    if args.checkpoint:
+        from train.checkpoint import CheckpointError  # a bundle is evaluated without PyTorch
+        from train.inference import checkpoint_predict
+
+        try:
+            predict = checkpoint_predict(args.checkpoint, args.vocab, given_locations(args))
+        except CheckpointError as error:
+            raise DataError(f"--checkpoint: {error}") from error
+        return predict, UNCALIBRATED
+    grounder = Grounder.load(args.bundle, device=args.device, precision=args.precision)
+    return bundle_predict(grounder), grounder.manifest.threshold
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.evaluate", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
-    parser.add_argument("--bundle", help="bundle folder; the shipped default if left out")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--bundle", help="bundle folder; the shipped default if left out")
+    asked.add_argument("--checkpoint", type=Path, help="of a run of `python -m train`")
+    parser.add_argument("--split", default=VAL, help="of data of one's own, as testA, testB")
+    parser.add_argument(
+        "--vocab", type=Path, default=DEFAULT_BUNDLE / "vocab.txt", help="of --checkpoint"
+    )
+    add_location_flags(parser)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args(argv)
     try:
         root = data_root(args.data)
-        grounder = Grounder.load(args.bundle, device=args.device, precision=args.precision)
-        figures = report(bundle_predict(grounder), grounder.manifest.threshold, root)
-        print_report(figures)
+        figures = report(*asked_model(args), root, split=args.split)
+        print_report(figures, args.split)
         if args.json:
             write_json(args.json, figures)
-    except (DataError, GroundingError, OSError) as error:
+    except (DataError, GroundingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,16 +25,21 @@ from train.methods.lora import fold_lora
 from train.model import GroundingModel
 
 
-def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
+def load_model(
+    checkpoint: Path, locations: Mapping[str, str] | None = None
+) -> tuple[GroundingModel, TrainConfig]:
     """The model with the averaged weights of a training run, in eval mode.
 
-    An encoder that trained is in the checkpoint; a frozen one is loaded from its own file.
+    An encoder that trained is in the checkpoint; a frozen one is loaded from its own file, where
+    the checkpoint says or where `locations` does, see `train.locations`.
 
     Raises:
         CheckpointError: no checkpoint, or one that does not fit its own settings.
         ValueError, OSError: an encoder's weights cannot be had.
     """
     groups, config, state = load_checkpoint(checkpoint)
+    moved: dict[str, Any] = dict(locations or {})
+    config = dataclasses.replace(config, **moved)
     weights = "random" if config.trains_vision else config.vision_weights
     model = build_model(dataclasses.replace(config, vision_weights=weights))
     check_frozen(frozen_sha256(model), state, checkpoint)
@@ -42,13 +48,15 @@ def load_model(checkpoint: Path) -> tuple[GroundingModel, TrainConfig]:
     return model.eval(), config
 
 
-def checkpoint_predict(checkpoint: Path, vocab: Path) -> Predict:
+def checkpoint_predict(
+    checkpoint: Path, vocab: Path, locations: Mapping[str, str] | None = None
+) -> Predict:
     """A `Predict` in FP32 on the CPU; scores are the sigmoid of the best logit, not calibrated.
 
     Raises:
         CheckpointError, ValueError, OSError: see `load_model`, or not the vocabulary it has.
     """
-    model, config = load_model(checkpoint)
+    model, config = load_model(checkpoint, locations)
     check_vocab(model, vocab)
     tokens = TextTokens(WordPieceTokenizer.from_file(vocab, MAX_TOKENS))
     preprocess = preprocess_for(config)

@@ -1,7 +1,8 @@
-"""AdamW with a rate of its own for what is pretrained: encoders and a second neck."""
+"""AdamW with rates of their own for what is pretrained, and for networks beside the encoders."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -10,15 +11,22 @@ from torch import nn
 from train.checkpoint import ENCODER_PREFIXES
 from train.config import TrainConfig
 
+PRETRAINED = (*ENCODER_PREFIXES, "second_neck.")
+"""What `encoder_lr` is for."""
+SIDE = re.compile(r"method\.(?!(?:vision\.|text\.)?project[._])")
+"""How names of networks beside the encoders begin: their projections to the fusion are the rest."""
+
 
 def build_optimizer(params: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
     """AdamW of what trains, by name; a rate of 0 until `set_rate`."""
-    pretrained = (*ENCODER_PREFIXES, "second_neck.")
-    encoders = [p for n, p in params.items() if n.startswith(pretrained)]
-    rest = [p for n, p in params.items() if not n.startswith(pretrained)]
-    groups = [{"params": rest, "peak": config.lr}, {"params": encoders, "peak": config.encoder_lr}]
-    groups = [g for g in groups if g["params"]]
-    return torch.optim.AdamW(groups, lr=0.0, weight_decay=config.weight_decay)
+    peaks = {"rest": config.lr, "side": config.side_lr, "encoders": config.encoder_lr}
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in peaks}
+    for name, parameter in params.items():
+        beside = config.side_lr > 0 and SIDE.match(name)
+        kind = "encoders" if name.startswith(PRETRAINED) else "side" if beside else "rest"
+        groups[kind].append(parameter)
+    found = [{"params": g, "peak": peaks[name]} for name, g in groups.items() if g]
+    return torch.optim.AdamW(found, lr=0.0, weight_decay=config.weight_decay)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:

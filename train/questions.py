@@ -13,13 +13,31 @@ from sdk.geometry.boxes import iou_xyxy
 from train.data import generated
 from train.data.own import has_own
 from train.data.places import area
-from train.data.samples import Asked, Expression, Photo
+from train.data.samples import Asked, DataError, Expression, Photo
 from train.yardsticks.lists import ABSENT, CAPTIONS, CONTRASTIVE, COUNTS, NAMED, frozen_questions
 
+VAL = "val"
 
-def caption_questions(root: Path) -> Asked:
-    """Every caption phrase of the validation photos."""
-    return generated.captions(root) if has_own(root) else frozen_questions(root, CAPTIONS)
+
+def caption_questions(root: Path, split: str = VAL) -> Asked:
+    """Every caption phrase of the validation photos, or of another split of one's own data.
+
+    Raises:
+        DataError: no such split.
+    """
+    if has_own(root, "train", VAL, split):
+        return generated.captions(root, split)
+    check_split(split)
+    return frozen_questions(root, CAPTIONS)
+
+
+def check_split(split: str) -> None:
+    """Raises DataError for a split that has no questions: the frozen lists are of one alone."""
+    if split != VAL:
+        raise DataError(
+            f"--split: expected {VAL}, or the name of a file as {split}.jsonl in the data folder, "
+            f"got {split!r}"
+        )
 
 
 def contrastive_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
@@ -32,13 +50,14 @@ def contrastive_questions(root: Path, *, yardstick_photos: bool = True) -> Asked
     return frozen_questions(root, CONTRASTIVE, yardstick_photos=yardstick_photos)
 
 
-def absent_questions(root: Path, *, yardstick_photos: bool = True) -> Asked:
+def absent_questions(root: Path, split: str = VAL, *, yardstick_photos: bool = True) -> Asked:
     """What is not there, on all these photos.
 
     Without `yardstick_photos` to calibrate on, see `frozen_questions`.
     """
-    if has_own(root):
-        return generated.absent(root)
+    if has_own(root, "train", VAL, split):
+        return generated.absent(root, split)
+    check_split(split)
     return frozen_questions(root, ABSENT, yardstick_photos=yardstick_photos)
 
 

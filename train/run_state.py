@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,13 +18,18 @@ from train.checkpoint import (
     save_checkpoint,
 )
 from train.config import TrainConfig
+from train.locations import ENCODER_LOCATIONS
 from train.runlog import ACCURACY, LOSS
 
 if TYPE_CHECKING:
     from train.trainer import Trainer
 
-CHECKPOINT = "checkpoint.safetensors"
-"""The file in a run's folder."""
+CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
+"""The files in a run's folder: the last state, and the averaged weights that validated best."""
+LENGTH = ("epochs", "steps")
+"""Settings that a run may go on with changed, also after its end."""
+SHARES = ("batch_photos", "accumulate")
+"""And these, where another number of processes shares the photos."""
 
 
 def without_starting_files(config: TrainConfig) -> TrainConfig:
@@ -46,25 +52,89 @@ def save_run(run: Trainer) -> None:
         "step": run.step,
         "moments_since": run.moments_since,
         "processes": run.world,
-        "photos": len(run.batches.photos),
+        "photos": run.items,
         "frozen_sha256": run.frozen_sha256,
     }
     save_checkpoint(run.checkpoint, groups, run.config, state)
 
 
+def save_best(run: Trainer, accuracy: float) -> None:
+    """Write the averaged weights, to export or to start from, with what they reached."""
+    state = {"step": run.step, "frozen_sha256": run.frozen_sha256, "accuracy": accuracy}
+    save_checkpoint(run.out / BEST, {"average": run.average}, run.config, state)
+
+
+def check_resumable(run: Trainer) -> None:
+    """Whether the run can be written and, where it has a checkpoint, go on from it.
+
+    Encoders may lie elsewhere: whether they are the same is seen when they are loaded.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged, or of a run with other settings or photos, or
+            has more steps than are asked for.
+        OSError: the folder cannot be written.
+    """
+    run.out.mkdir(parents=True, exist_ok=True)
+    if not run.checkpoint.is_file():
+        return
+    path, (_, config, state) = run.checkpoint, load_checkpoint(run.checkpoint)
+    free = [*ENCODER_LOCATIONS, *LENGTH, *(SHARES if processes(state) != run.world else ())]
+    if dataclasses.replace(config, **{n: getattr(run.config, n) for n in free}) != run.config:
+        raise CheckpointError(
+            f"{path} was made with other settings; give another --out, or delete it"
+        )
+    if (photos := state.get("photos", run.items)) != run.items:  # earlier versions name none
+        raise CheckpointError(
+            f"{path}: expected a run with {photos} photos, this one has {run.items}: its steps "
+            "would be other photos; give another --out"
+        )
+    if (step := Position(run, config, state)(state["step"])) > run.total_steps:
+        raise CheckpointError(
+            f"{path} has {step} steps, more than the {run.total_steps} asked for: raise --epochs "
+            "or --steps to go on, or give another --out"
+        )
+
+
+def processes(state: Mapping[str, Any]) -> int:
+    """How many shared the photos."""
+    return int(state.get("processes", 1))
+
+
+class Position:
+    """A step of the run that wrote a checkpoint -> the step of this run that has seen as much.
+
+    They differ where another number of processes shares the photos: a pass has other steps then. A
+    run of a number of `steps` keeps them.
+    """
+
+    def __init__(self, run: Trainer, config: TrainConfig, state: Mapping[str, Any]) -> None:
+        self._mine = run.config.batch_photos * run.world
+        self._theirs = config.batch_photos * processes(state)
+        self._photos = run.items
+        self.moves = self._mine != self._theirs and not run.config.steps
+
+    def __call__(self, step: int) -> int:
+        if not self.moves:
+            return step
+        passes, within = divmod(step, self._photos // self._theirs)
+        mine = self._photos // self._mine
+        return passes * mine + min(within * self._theirs // self._mine, mine)
+
+
 def resume_run(run: Trainer) -> None:
     """Continue at the step of the run's checkpoint; at step 0 where there is none.
 
+    See `check_resumable`, which comes before.
+
     Raises:
-        CheckpointError: the checkpoint is damaged, or of a run with other settings, encoders,
-            photos or processes.
+        CheckpointError: the checkpoint is of other frozen encoders.
     """
     if run.checkpoint.is_file():
         _load_state(run)
     run.accelerator.wait_for_everyone()
     if run.accelerator.is_main_process:
         run.log.take_back(run.step)
-        for name in (CHECKPOINT, LOSS, ACCURACY):
+        for name in (CHECKPOINT, BEST, LOSS, ACCURACY):
             for left in run.out.glob(f"{name}.*{TEMPORARY}"):
                 left.unlink()  # of a process that was killed while it wrote
 
@@ -72,19 +142,7 @@ def resume_run(run: Trainer) -> None:
 def _load_state(run: Trainer) -> None:
     path = run.checkpoint
     groups, config, state = load_checkpoint(path)
-    if config != run.config:
-        raise CheckpointError(
-            f"{path} was made with other settings; give another --out, or delete it"
-        )
     check_frozen(run.frozen_sha256, state, path)
-    photos = len(run.batches.photos)
-    for name, own in (("processes", run.world), ("photos", photos)):
-        # Checkpoints of earlier versions name no photos.
-        if (other := state.get(name, 1 if name == "processes" else own)) != own:
-            raise CheckpointError(
-                f"{path}: expected a run with {other} {name}, this one has {own}: its steps would "
-                f"be other photos; start it with as many {name}, or give another --out"
-            )
     load_parameters(run.model, groups["model"])
     for name, value in run.average.items():
         value.copy_(groups["average"][name])
@@ -94,6 +152,10 @@ def _load_state(run: Trainer) -> None:
         # AdamW keeps its step on the CPU, its moments as the parameter lies in memory.
         own_moment = value if kind == "step" else torch.empty_like(p).copy_(value)
         run.optimizer.state[p][kind] = own_moment
-    run.step = run.saved_step = int(state["step"])
-    run.moments_since = int(state.get("moments_since", 0))
+    here = Position(run, config, state)
+    run.step = run.saved_step = here(state["step"])
+    run.moments_since = here(state.get("moments_since", 0))
+    if here.moves and run.accelerator.is_main_process:
+        run.log.take_back(state["step"])
+        run.log.renumber(here)
     run.accelerator.step = run.step  # where the accumulation of gradients stands

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sdk._internal.files import replace_file
@@ -31,6 +32,22 @@ class RunLog:
         path = self._folder / name
         rows = path.read_text().splitlines()[1:] if path.is_file() else []
         return any(_step(row) == step for row in rows)
+
+    def values(self, name: str, column: str) -> list[float]:
+        """A column of a file, without what is no number; empty where there is no file."""
+        path = self._folder / name
+        if not path.is_file():
+            return []
+        header, *rows = (line.split(",") for line in path.read_text().splitlines())
+        found = [float(row[header.index(column)]) for row in rows]
+        return [value for value in found if not math.isnan(value)]
+
+    def renumber(self, change: Callable[[int], int]) -> None:
+        """Give every row the step that `change` makes of its own."""
+        for name, text in self.read().items():
+            header, *rows = text.splitlines()
+            moved = [f"{change(_step(row))},{row.split(',', 1)[1]}" for row in rows]
+            replace_file(self._folder / name, "\n".join([header, *moved, ""]).encode())
 
     def take_back(self, step: int) -> None:
         """Drop the rows after `step`."""

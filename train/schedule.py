@@ -18,6 +18,11 @@ def warm_cosine(step: int, steps: int, warm_up: int) -> float:
     return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def falling(step: int, steps: int) -> float:
+    """Share of the peak at `step` of 1, 2, ...: a tenth of it after each `steps`."""
+    return float(0.1 ** ((step - 1) // steps))
+
+
 def rewarm(step: int, since: int) -> float:
     """Share of the learning rate, rising linearly, where AdamW's moments are new since a step.
 

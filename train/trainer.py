@@ -7,6 +7,7 @@ accumulation are accelerate's: `torchrun --nproc_per_node 4 -m train ...` trains
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import islice
@@ -22,7 +23,7 @@ from sdk.bundle.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.checkpoint import frozen_sha256, load_start
 from train.config import TrainConfig
-from train.data.dataset import Batch, BatchMaker, PhotoStore
+from train.data.dataset import Batch, BatchMaker, PhotoStore, batch_items
 from train.data.samples import Photo
 from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
@@ -30,9 +31,17 @@ from train.fusion.candidates import CandidatesFusion
 from train.interrupt import Interrupted, on_signal
 from train.losses.objective import objective
 from train.optimizer import build_optimizer, set_rate
-from train.run_state import CHECKPOINT, resume_run, save_run, without_starting_files
+from train.run_state import (
+    CHECKPOINT,
+    check_resumable,
+    resume_run,
+    save_best,
+    save_run,
+    without_starting_files,
+)
 from train.runlog import ACCURACY, LOSS, RunLog
-from train.schedule import rewarm, warm_cosine
+from train.schedule import falling, rewarm, warm_cosine
+from train.tracking import PROJECT, tracker
 from train.validation import validate
 
 CHECKPOINT_EVERY = 50
@@ -64,9 +73,21 @@ class Trainer:
             cpu=not torch.accelerator.is_available(),
             gradient_accumulation_steps=config.accumulate,
             kwargs_handlers=[InitProcessGroupKwargs(timeout=LONGEST_WAIT)],
+            log_with=tracker(config.track),
+            project_dir=out,
         )
         self.device = self.accelerator.device
         self.world, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        self.items = len(batch_items(train_photos, pairs=config.pairs))
+        self.per_epoch = self.items // (config.batch_photos * self.world)
+        if not self.per_epoch:
+            raise ValueError(
+                f"--batch-photos: expected at most the {self.items // self.world} training "
+                f"{'pairs' if config.pairs else 'photos'} of a process, got {config.batch_photos}"
+            )
+        self.total_steps = config.steps or self.per_epoch * config.epochs
+        # What can be known to be wrong is said before anything is loaded or computed.
+        check_resumable(self)
         self.preprocess = preprocess_for(config)
         initial = without_starting_files(config) if self.checkpoint.is_file() else config
         self.model = build_model(initial)
@@ -102,14 +123,9 @@ class Trainer:
             with_images=self.cached_vision is None,
             augment=config.augment,
             several=isinstance(self.model.fusion, CandidatesFusion),
+            pairs=config.pairs,
+            wording=config.wording,
         )
-        self.per_epoch = self.batches.batches_per_epoch(config.batch_photos, self.world)
-        if not self.per_epoch:
-            raise ValueError(
-                f"--batch-photos: expected at most the {len(train_photos) // self.world} training "
-                f"photos of a process, got {config.batch_photos}"
-            )
-        self.total_steps = config.steps or self.per_epoch * config.epochs
         self.store = PhotoStore()
         self.log = RunLog(out)
         if initial.side_weights:
@@ -123,6 +139,8 @@ class Trainer:
         self._reached: float | None = None
         self.signalled = False
         resume_run(self)
+        if config.track:
+            self.accelerator.init_trackers(PROJECT, config.to_dict())
 
     @property
     def checkpoint(self) -> Path:
@@ -147,6 +165,8 @@ class Trainer:
                 self._log_accuracy()
             while self.step < self.total_steps:
                 self._train_pass()
+            for each in self.accelerator.trackers:
+                each.finish()
             return validate(self)[0] if self._reached is None else self._reached
 
     def _train_pass(self) -> None:
@@ -170,6 +190,7 @@ class Trainer:
             bar.set_postfix({k: f"{v:.3f}" for k, v in terms.items()}, refresh=False)
             if self.step % LOG_EVERY == 0 and main:
                 self.log.add(LOSS, {"step": self.step, **terms})
+                self.accelerator.log({f"loss/{k}": v for k, v in terms.items()}, self.step)
             # A signal to one process is one to all: they stop at the same step.
             leaves = leaves or self.accelerator.check_trigger()
             validates = self._validates()
@@ -195,6 +216,9 @@ class Trainer:
         if self.accelerator.is_main_process:
             row = {"step": self.step, "accuracy": self._reached, "phrases": phrases}
             self.log.add(ACCURACY, row)
+            self.accelerator.log({"validation/accuracy": self._reached}, self.step)
+            if self._reached >= max(self.log.values(ACCURACY, "accuracy"), default=math.inf):
+                save_best(self, self._reached)
             passes, within = divmod(self.step, self.per_epoch)
             name = f"step {self.step}" if within else f"epoch {passes}"
             tqdm.write(f"{name}: Acc@0.5 {self._reached:.1f}")
@@ -208,14 +232,17 @@ class Trainer:
         self.step += 1
         # For dropout, which a resumed run repeats and no two processes share.
         torch.manual_seed(self.config.seed + self.step * self.world + self.rank)
-        rate = warm_cosine(self.step, self.total_steps, self.config.warmup_steps)
+        if self.config.lr_drop:
+            rate = falling(self.step, self.config.lr_drop * self.per_epoch)
+        else:
+            rate = warm_cosine(self.step, self.total_steps, self.config.warmup_steps)
         rate *= rewarm(self.step, self.moments_since)
         set_rate(self.optimizer, rate)
         self.model.train()
         with self.accelerator.accumulate(self.network):
             terms = self.loss(batch)
             self.accelerator.backward(terms["total"])
-            if self.accelerator.sync_gradients:
+            if self.accelerator.sync_gradients and self.config.clip:
                 self.accelerator.clip_grad_norm_(list(self.params.values()), self.config.clip)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -229,7 +256,7 @@ class Trainer:
         photos = batch.images if self.cached_vision is None else self.cached_vision(batch.photos)
         inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
         answers = self.network(*inputs, self.fast_math)
-        return objective(answers, batch, self.model.fusion.centers)
+        return objective(answers, batch, self.model.fusion.centers, self.config.loss)
 
     @torch.no_grad()
     def _update_average(self) -> None:

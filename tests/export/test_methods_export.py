@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from export.build_engine import main
 from export.graphs import export_graphs
 from export.parity import TOLERANCE, Case, check_parity, deviation, make_cases
 from sdk import Grounder
-from sdk.bundle.contract import FUSION, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
+from sdk.bundle.contract import FUSION, IMAGE, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
 from sdk.bundle.manifest import Manifest
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
 from tests.tiny_clip import tiny_clip
@@ -62,9 +63,24 @@ def trained_cases(folder: Path, **changes: Any) -> list[Case]:
     return make_cases(model, images, encoded)
 
 
+def check_phrase_free(path: Path) -> None:
+    """The vision graph is fed the image and nothing else, and draws nothing at random.
+
+    What it says of a frame is then the same before and after any phrase.
+    """
+    graph = onnx.load(path).graph
+    assert [tensor.name for tensor in graph.input] == [IMAGE]
+    known = {IMAGE, *(tensor.name for tensor in graph.initializer)}
+    for node in graph.node:
+        assert "Random" not in node.op_type
+        assert {name for name in node.input if name} <= known, node.name
+        known |= set(node.output)
+
+
 def check(files: dict[str, Path], cases: list[Case]) -> None:
     """Graphs equal the model, and the model answers to photo and phrase."""
     assert check_parity(files, cases, SIZE_WH).keys() == TOLERANCE.keys()
+    check_phrase_free(files[VISION.name])
     shapes = {case.inputs[TEXT_TOKENS].shape[:2] for case in cases if case.graph == FUSION.name}
     assert shapes == {(1, 3), (1, 32), (3, 32)}  # one phrase, a long one, several padded
     for graph, output in ((VISION, VISUAL_TOKENS), (TEXT, TEXT_TOKENS), (FUSION, LOGITS)):

@@ -58,3 +58,9 @@ def test_two_processes_share_the_photos_and_gather_the_metric(tmp_path: Path) ->
     assert state["step"] == int(two["step"])
     for name, value in groups["model"].items():
         assert value.isfinite().all(), name
+    launch(tmp_path, processes=1, epochs=2, out="two")  # goes on alone
+    first, second = rows(tmp_path / "two" / "accuracy.csv")
+    assert (first["step"], first["accuracy"]) == (one["step"], two["accuracy"])
+    assert int(second["step"]) == 2 * int(one["step"])
+    best = max(float(first["accuracy"]), float(second["accuracy"]))
+    assert load_checkpoint(tmp_path / "two" / "best.safetensors")[2]["accuracy"] == best

@@ -217,14 +217,6 @@ def test_fewer_photos_than_a_batch_are_refused(tmp_path: Path) -> None:
         trainer(tmp_path, "run", batch_photos=100)
 
 
-def test_a_run_does_not_continue_in_another_number_of_processes(tmp_path: Path) -> None:
-    run = trainer(tmp_path, "run")
-    run.world = 2
-    run.save()
-    with pytest.raises(CheckpointError, match="2 processes, this one has 1"):
-        trainer(tmp_path, "run")
-
-
 @pytest.mark.parametrize(
     ("changes", "vision", "text"),
     [

@@ -16,10 +16,20 @@ from numpy.typing import NDArray
 
 from train.data.samples import Box, Photo
 
-_SIDES = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmost": "leftmost"}
-_SIDE_WORDS = re.compile(r"\b(leftmost|rightmost|left|right)\b", re.IGNORECASE)
+_PAIRS = (
+    *(("left", "right"), ("leftmost", "rightmost"), ("leftside", "rightside")),
+    *(("lefthand", "righthand"), ("leftest", "rightest"), ("lft", "rt")),
+)
+"""With the shorthand of RefCOCO."""
+_SIDES = {**dict(_PAIRS), **{right: left for left, right in _PAIRS}, "lt": "rt", "rgt": "lft"}
+_NO_SIDE = (
+    r"right(?=\s+(?:behind|beside|beneath|next|under|underneath|below|above|over|before|after|"
+    r"between|by|in\s+front|at\s+the\s+(?:top|bottom|front|back|edge))\b)"
+)
+""" "Right behind the car" is no side: it means just behind it, also in the mirror."""
+_SIDE_WORDS = re.compile(rf"\b(?!{_NO_SIDE})({'|'.join(_SIDES)})\b", re.IGNORECASE)
 _PLACE_WORDS = re.compile(
-    r"\b(left|right|leftmost|rightmost|middle|center|centre|top|bottom|first|second|third|fourth|"
+    rf"\b({'|'.join(_SIDES)}|middle|center|centre|top|bottom|first|second|third|fourth|"
     r"fifth|big\w*|small\w*|large\w*)\b",
     re.IGNORECASE,
 )

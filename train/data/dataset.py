@@ -91,6 +91,8 @@ class BatchMaker:
     Every random choice comes from (seed, epoch, photo), so an interrupted run resumes with the
     batches it would have had. `with_images=False` leaves pixels out: the vision features of the
     plain photo are kept elsewhere. With `several`, phrases that mean several things are drawn too.
+    With `pairs` the photos are those of `batch_items`, and nothing is drawn. Without `wording` each
+    phrase is as the data has it.
     """
 
     def __init__(
@@ -104,15 +106,19 @@ class BatchMaker:
         with_images: bool,
         augment: bool,
         several: bool = False,
+        pairs: bool = False,
+        wording: bool = True,
     ) -> None:
         self.preprocess = preprocess
-        self.photos = list(photos)
+        self.photos = batch_items(photos, pairs=pairs)
         self.phrases_per_photo = phrases_per_photo
         self.negatives = negatives
         self.seed = seed
         self.with_images = with_images
         self.augment = augment
         self.several = several
+        self.pairs = pairs
+        self.wording = wording
         self._foreign = ForeignPhrases(photos)
         self._frequency = Counter(i.label for photo in photos for i in photo.instances)
         self._partners = mosaic.Partners(photos)
@@ -141,7 +147,8 @@ class BatchMaker:
         asked: list[Expression] = []
         instances: list[Sequence[Box]] = []
         for index, photo in enumerate(photos):
-            rng = random.Random(f"{self.seed}/{epoch}/{photo.path.name}")
+            phrase = f"/{photo.expressions[0].text}" if self.pairs else ""
+            rng = random.Random(f"{self.seed}/{epoch}/{photo.path.name}{phrase}")
             if self.augment:
                 tensor, chosen, photo = self._augmented(photo, rng)
                 images.append(tensor)
@@ -152,7 +159,7 @@ class BatchMaker:
             if index == len(photos) - 1 and not asked and not chosen:
                 chosen = [NOTHING]
             asked += chosen
-            texts += [vary(expression.text, rng) for expression in chosen]
+            texts += [vary(e.text, rng) if self.wording else e.text for e in chosen]
             photo_of += [index] * len(chosen)
             instances += [instances_of(expression, photo) for expression in chosen]
         answers, is_answer = pad_boxes([e.boxes for e in asked])
@@ -183,6 +190,8 @@ class BatchMaker:
         contrastive and one is a label; of its captions a third are whole expressions. What the data
         says to be absent is always drawn, what is made or borrowed as `negatives` says.
         """
+        if self.pairs:
+            return list(photo.expressions)
         captions = [e for e in photo.expressions if e.single or (self.several and e.boxes)]
         made = expressions_for(photo, rng, several=self.several)
         made.sort(key=lambda e: rng.random() * self._frequency[e.label])  # rare classes first
@@ -252,6 +261,21 @@ class BatchMaker:
         if rng.random() < DEGRADED:
             image = degrade(image, rng)
         return self.preprocess.tensor(image), chosen, photo
+
+
+def batch_items(photos: Sequence[Photo], *, pairs: bool) -> list[Photo]:
+    """What batches are made of: the photos, or with `pairs` one for each of their expressions.
+
+    Expressions of several boxes are in no pair: they have no single box to learn.
+    """
+    if not pairs:
+        return list(photos)
+    return [
+        replace(photo, expressions=(expression,))
+        for photo in photos
+        for expression in photo.expressions
+        if len(expression.boxes) < 2
+    ]
 
 
 def instances_of(expression: Expression, photo: Photo) -> Sequence[Box]:

@@ -7,16 +7,17 @@ from pathlib import Path
 
 from train.data.expressions import expressions_for
 from train.data.negatives import ForeignPhrases, absent_phrases
-from train.data.readers import read_detection, read_expressions
+from train.data.own import read_own
+from train.data.readers import read_detection
 from train.data.samples import Asked, Expression, Photo
 
 SEED = 0
 """Of everything that is drawn."""
 
 
-def captions(root: Path) -> Asked:
+def captions(root: Path, split: str) -> Asked:
     """Every phrase with a box."""
-    photos = read_expressions(root, "val")
+    photos = read_own(root, split)
     return [(p, [e for e in p.expressions if e.boxes]) for p in photos]
 
 
@@ -30,9 +31,9 @@ def named(root: Path) -> Asked:
     return [(p, [e for e in found if e.num_instances == 1]) for p, found in _labelled(root)]
 
 
-def absent(root: Path) -> Asked:
+def absent(root: Path, split: str) -> Asked:
     """What is not there: as the data says, else one phrase of another photo or an absent class."""
-    photos = read_expressions(root, "val")
+    photos = read_own(root, split)
     foreign = ForeignPhrases(photos)
     asked = []
     for photo in [*photos, *read_detection(root, "val")]:

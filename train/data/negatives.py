@@ -2,7 +2,8 @@
 
 Captions do not list everything, so a borrowed phrase may be true by chance. Only kinds that a
 caption rarely leaves out are borrowed, never one that shares a word with what was said, and never a
-person where there are people.
+person where there are people. Referring expressions (RefCOCO's kind) describe one thing and not the
+picture, so they are neither lent nor is anything made up beside them but what labels prove.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from train.data.expressions import absent_expression, untrue_expression
-from train.data.samples import Expression, Photo
+from train.data.samples import Expression, Photo, is_described
 from train.data.swaps import swapped_expression
 
 BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing", "people"})
@@ -44,9 +45,9 @@ class ForeignPhrases:
     def draw(self, photo: Photo, rng: random.Random, tries: int = 5) -> Expression | None:
         """An expression absent from `photo`, or None after `tries` unlucky draws.
 
-        A photo without captions gets none: nobody said what it shows.
+        A photo that nobody described gets none.
         """
-        if not photo.expressions:
+        if not is_described(photo):
             return None
         said = frozenset().union(*(content_words(e.text) for e in photo.expressions))
         people = any(e.kind == "people" for e in photo.expressions)

@@ -4,6 +4,9 @@
 
 `image` is relative to the file, `box` is xyxy in pixels of the image as it is shown (after its EXIF
 orientation), null where the thing is not in the picture. Lines of one image need not be together.
+A line may have a `kind`, by which accuracies are told apart. "referring", as `train.data.convert`
+writes it of RefCOCO, says that the lines of an image name only some of what is visible: training
+makes up nothing that is absent then, see `negatives.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ from typing import Any
 from sdk.errors import FrameError, PhraseError
 from sdk.inputs.frames import as_bgr
 from sdk.inputs.phrases import as_phrases
-from train.data.samples import Box, DataError, Expression, Photo, read_jsonl
+from train.data.samples import REFERRING, Box, DataError, Expression, Photo, read_jsonl
+
+OTHER = "other"
+"""The kind of a line that says none."""
 
 
-def has_own(root: Path) -> bool:
-    """True if `root` holds data of this form."""
-    return any((root / f"{split}.jsonl").is_file() for split in ("train", "val"))
+def has_own(root: Path, *splits: str) -> bool:
+    """True if `root` holds one of the splits, by default train or val, in this form."""
+    return any((root / f"{split}.jsonl").is_file() for split in splits or ("train", "val"))
 
 
 def read_own(root: Path, split: str) -> list[Photo]:
@@ -45,8 +51,11 @@ def read_own(root: Path, split: str) -> list[Photo]:
         except (FrameError, PhraseError) as error:
             raise DataError(f"{where}: {error}") from error
         box = None if record["box"] is None else pixel_box(record["box"], sizes[image], where)
+        kind = record.get("kind", OTHER)
+        if not isinstance(kind, str) or not kind:
+            raise DataError(f"{where}: expected a kind like {REFERRING!r}, got {kind!r}")
         boxes = () if box is None else (box,)
-        expressions.setdefault(image, []).append(Expression(phrase, boxes))
+        expressions.setdefault(image, []).append(Expression(phrase, boxes, kind))
     if not any(e.boxes for found in expressions.values() for e in found):
         raise DataError(f"{path}: expected at least one line with a box, got {len(sizes)} photos")
     return [Photo(image, tuple(found)) for image, found in expressions.items()]

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
+REFERRING = "referring"
+"""Kind of an expression that singles out one thing and says nothing of what else is visible."""
 
 
 class DataError(Exception):
@@ -59,6 +61,11 @@ class Photo:
     expressions: tuple[Expression, ...] = ()
     instances: tuple[Instance, ...] = ()
     known_labels: frozenset[str] = frozenset()
+
+
+def is_described(photo: Photo) -> bool:
+    """Whether somebody said what the photo shows; referring expressions tell single things."""
+    return bool(photo.expressions) and all(e.kind != REFERRING for e in photo.expressions)
 
 
 Asked = list[tuple[Photo, list[Expression]]]

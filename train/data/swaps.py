@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES, alike
 from train.data.nouns import noun_for
-from train.data.samples import Expression, Photo
+from train.data.samples import Expression, Photo, is_described
 from train.data.spatial import UNTRUE
 
 COLOURS = tuple(name for name in NAMES if name not in ("grey", "pink", "purple"))
@@ -76,7 +76,7 @@ def swapped_expression(photo: Photo, rng: random.Random) -> Expression | None:
 
 def swaps(photo: Photo, rng: random.Random) -> Iterator[str]:
     """One swap of each kind that the photo allows."""
-    if photo.expressions:
+    if is_described(photo):
         said = said_words(photo)
         texts = [e.text for e in photo.expressions if e.boxes]
         for pattern, options in (

@@ -83,6 +83,23 @@ def grounding_loss(
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
+def box_loss(boxes: Tensor, logits: Tensor, target: Tensor, present: Tensor) -> dict[str, Tensor]:
+    """TransVG's (Deng et al., arXiv:2104.08541): L1, summed over the box, and 1 - GIoU, 1 to 1.
+
+    Args:
+        boxes: (P, 1, 4) cxcywh. logits: (P, 1). target: (P, 4) cxcywh. present: (P,) bool; the mean
+            is over these phrases.
+    """
+    found, shares = boxes[:, 0], present / present.sum().clamp(min=1)
+    _, giou = iou_and_giou(to_xyxy(found), to_xyxy(target))
+    terms = {
+        "l1": (shares * (found - target).abs().sum(-1)).sum(),
+        "giou": (shares * (1 - giou)).sum(),
+    }
+    # The score has no part in it; processes that share gradients expect one of every parameter.
+    return terms | {"total": terms["l1"] + terms["giou"] + 0 * logits.sum()}
+
+
 def instance_loss(
     boxes: Tensor, logits: Tensor, instances: Tensor, real: Tensor, centers: Tensor
 ) -> Tensor:

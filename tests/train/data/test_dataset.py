@@ -1,5 +1,6 @@
 """Batches: which phrases are asked of which photo, and of what is not there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sdk.geometry.boxes import cxcywh_to_xyxy
 from tests.painted import EPOCHS, captioned, maker, paint, same
 from train.data import dataset
 from train.data.dataset import MOST_CONTRAST_WITH_CAPTIONS, Batch
-from train.data.samples import Box, Expression, Instance, Photo
+from train.data.samples import REFERRING, Box, Expression, Instance, Photo
 
 
 def dogs_and_a_cat(dogs: int) -> Photo:
@@ -110,6 +111,20 @@ def test_null_boxes_of_the_data_are_asked_and_nothing_is_borrowed(negatives: flo
     for epoch in range(EPOCHS):
         batch = make.batch(photos[:1], epoch)
         assert batch.present.tolist() == [True, False, False], batch.texts
+
+
+def test_of_referring_expressions_nothing_is_lent_or_made_absent() -> None:
+    box = ((0.1, 0.1, 0.5, 0.5),)
+    told = Photo(Path("told.jpg"), (Expression("a man in a red shirt", box, REFERRING),))
+    kite = Photo(Path("kite.jpg"), (Expression("a kite", box),))
+    make = maker([told, kite], images=False, negatives=2.0)
+    plain = replace(told, expressions=(Expression("a man in a red shirt", box),))
+    for epoch in range(EPOCHS):
+        batch = make.batch([told, kite], epoch)
+        assert batch.present[batch.photo_of == 0].all()
+        assert not any("man" in t for t, at in zip(batch.texts, batch.photo_of, strict=True) if at)
+    described = maker([plain, kite], images=False, negatives=2.0)
+    assert not all(described.batch([plain, kite], e).present.all() for e in range(EPOCHS))
 
 
 def test_every_phrase_belongs_to_its_photo() -> None:

@@ -158,6 +158,26 @@ def test_flip_swaps_whole_words_only(text: str, mirrored: str) -> None:
     assert swap_sides(mirrored) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "mirrored"),
+    [
+        ("lft guy", "rt guy"),
+        ("guy on rt side", "guy on lft side"),
+        ("Leftside kid", "Rightside kid"),
+        ("righthand cup", "lefthand cup"),
+        ("the man right behind the car", "the man right behind the car"),
+        ("right next to left dog", "right next to right dog"),
+        ("the girl right in front of the tv", "the girl right in front of the tv"),
+        ("the right in red", "the left in red"),
+        ("right horse", "left horse"),
+    ],
+)
+def test_flip_knows_shorthand_and_right_that_is_no_side(text: str, mirrored: str) -> None:
+    assert swap_sides(text) == mirrored
+    assert swap_sides(mirrored) == text
+    assert is_relative(text)
+
+
 def test_relative_phrases_are_whole_words_too() -> None:
     assert is_relative("the bigger dog") and is_relative("top shelf")
     assert not is_relative("a laptop") and not is_relative("bright lights")

@@ -76,6 +76,12 @@ def test_null_says_that_it_is_not_there(tmp_path: Path) -> None:
     assert [e.text for e in absent] == ["a dog"]
 
 
+def test_a_kind_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, "train", line() | {"kind": "referring"}, line("b.png"))
+    first, second = read_expressions(tmp_path, "train")
+    assert (first.expressions[0].kind, second.expressions[0].kind) == ("referring", "other")
+
+
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
@@ -83,6 +89,7 @@ def test_null_says_that_it_is_not_there(tmp_path: Path) -> None:
         (line(image="c.png"), "c.png"),
         (line(phrase="  "), "letter or digit"),
         (line(phrase=7), "string"),
+        (line() | {"kind": 3}, "kind"),
         (line(box=(1, 2, 3)), "x1, y1, x2, y2"),
         (line(box=(20, 5, 4, 10)), "x1 < x2"),
         (line(box=(4, 5, 20, 21)), "40x20"),

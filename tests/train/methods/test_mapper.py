@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.tiny import IMAGE_SIZE, tiny_model, tiny_vision_weights
 from tests.tiny_encoders import tiny_net
-from tests.tiny_frozen import LAYERS, PIXELS, frozen_dinov2, randomised, two_phrases
+from tests.tiny_frozen import PIXELS, frozen_dinov2, randomised, two_phrases
+from tests.train.equations import Weights, array
+from tests.train.methods.test_mapper_equations import loca
 from train.build import load_compact
 from train.encoders.transformer import DetrEncoder, ViT
 from train.encoders.vision import CompactVision, frozen
@@ -42,41 +43,6 @@ def test_the_adapted_layers_end_the_thirds_and_none_is_taken_twice() -> None:
     assert [thirds(count) for count in (1, 2, 3, 6)] == [[0], [0, 1], [0, 1, 2], [1, 3, 5]]
 
 
-def loca_by_hand(loca: LoCA, tokens: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The formula of one photo, (K + N, C) -> (K + N, C), without a convolution of PyTorch's."""
-    p = {name: t.detach().double().numpy() for name, t in loca.state_dict().items()}
-    relu = lambda x: np.maximum(x, 0)  # noqa: E731
-
-    def conv_bn_relu(image: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-        kernel = p[f"{name}.0.weight"]
-        reach = kernel.shape[-1] // 2
-        padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)))
-        out = np.zeros((*image.shape[:2], len(kernel))) + p[f"{name}.0.bias"]
-        for y, x in np.ndindex(*image.shape[:2]):
-            for dy, dx in np.ndindex(*kernel.shape[2:]):
-                out[y, x] += kernel[:, :, dy, dx] @ padded[y + dy, x + dx]
-        normed = (out - p[f"{name}.1.running_mean"]) / np.sqrt(p[f"{name}.1.running_var"] + 1e-3)
-        return relu(normed * p[f"{name}.1.weight"] + p[f"{name}.1.bias"])
-
-    narrow = relu(tokens @ p["down.weight"].T + p["down.bias"])
-    cls, patches = narrow[: loca.cls_tokens], narrow[loca.cls_tokens :]
-    side = int(len(patches) ** 0.5)
-    image = patches.reshape(side, side, -1)
-    wide = conv_bn_relu(image, "wide")
-    local = conv_bn_relu(conv_bn_relu(image, "local.0"), "local.1")
-    mixed = np.concatenate([wide, local], -1).reshape(side * side, -1)
-    return (np.concatenate([cls, mixed]) + narrow) @ p["up.weight"].T + p["up.bias"]
-
-
-@pytest.mark.parametrize("cls_tokens", [0, 1])
-def test_loca_is_the_published_formula(cls_tokens: int) -> None:
-    loca = randomised(LoCA(64, cls_tokens))
-    assert isinstance(loca, LoCA)
-    tokens = torch.randn(2, cls_tokens + 9, 64, generator=torch.Generator().manual_seed(2))
-    by_hand = np.stack([loca_by_hand(loca, photo) for photo in tokens.double().numpy()])
-    np.testing.assert_allclose(loca(tokens).detach().numpy(), by_hand, rtol=1e-3, atol=1e-3)
-
-
 @pytest.mark.parametrize("kind", ["compact", "dinov2"])
 def test_localised_vision_starts_as_it_was_and_every_adapter_changes_it(
     kind: str, tmp_path: Path
@@ -97,20 +63,6 @@ def test_localised_vision_starts_as_it_was_and_every_adapter_changes_it(
             adapter.up.weight.zero_()
 
 
-def test_loca_sits_beside_the_feed_forward_of_a_vit_inside_its_layer_scale() -> None:
-    vision = frozen(ViT(frozen_dinov2()))
-    localise_vision(vision)
-    randomised(vision.loca)
-    hidden, _ = vision.run(torch.randn(1, 3, PIXELS, PIXELS))
-    for adapter, index in zip(vision.loca, thirds(LAYERS), strict=True):
-        layer, x = vision.net.encoder.layer[index], hidden[index]
-        x = x + layer.layer_scale1(layer.attention(layer.norm1(x)))
-        n2, mlp = layer.norm2(x), layer.mlp
-        feed_forward = mlp.fc2(mlp.activation(mlp.fc1(n2)))
-        want = x + layer.layer_scale2(feed_forward + 0.2 * adapter(n2))
-        torch.testing.assert_close(hidden[index + 1], want, rtol=1e-4, atol=1e-4)
-
-
 def test_loca_sits_beside_the_last_block_of_each_stage_of_the_compact_encoder(
     tmp_path: Path,
 ) -> None:
@@ -123,7 +75,7 @@ def test_loca_sits_beside_the_last_block_of_each_stage_of_the_compact_encoder(
     with torch.no_grad():
         vision.features(image)
     for (x, out), (block, _), adapter in zip(seen, vision.stages, vision.loca, strict=True):
-        changes = [loca_by_hand(adapter, m.flatten(1).T.double().numpy()).T for m in x]
+        changes = [loca(Weights(adapter), array(m.flatten(1).T), 0).T for m in x]
         change = torch.from_numpy(np.stack(changes)).float().reshape(out.shape)
         want = block.forward(x) + 0.2 * change
         largest = float(want.abs().max())

@@ -1,0 +1,64 @@
+"""How long a run is, and what is said of it before it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Sequence
+
+from train.config import TrainConfig
+from train.data.dataset import batch_items
+from train.data.samples import Photo, is_described
+from train.methods.mapper.prior import PRIOR_SELF
+
+LEAST_STEPS = 200
+"""Fewer steps teach a side network little."""
+
+
+def steps_of(config: TrainConfig, photos: Sequence[Photo], processes: int) -> int:
+    """Optimiser steps of a whole run, before accumulation."""
+    items = len(batch_items(photos, pairs=config.pairs))
+    return config.steps or config.epochs * (items // (config.batch_photos * processes))
+
+
+def fitted(
+    config: TrainConfig, given: Collection[str], photos: Sequence[Photo], processes: int
+) -> TrainConfig:
+    """The settings with defaults that suit few photos, where `given` does not name them.
+
+    No batch is larger than what there is, and there are so many passes that a run has LEAST_STEPS.
+    """
+    items = len(batch_items(photos, pairs=config.pairs))
+    if "batch_photos" not in given and 0 < items < config.batch_photos * processes:
+        config = dataclasses.replace(config, batch_photos=max(1, items // processes))
+    steps = steps_of(config, photos, processes)
+    if 0 < steps < LEAST_STEPS and not {"epochs", "steps"} & set(given):
+        passes = math.ceil(config.epochs * LEAST_STEPS / steps)
+        config = dataclasses.replace(config, epochs=passes)
+    return config
+
+
+def notes(config: TrainConfig, photos: Sequence[Photo], processes: int) -> list[str]:
+    """Lines to say before the run: its length, and what it will not learn."""
+    steps = steps_of(config, photos, processes)
+    length = f"{steps:,} steps" if config.steps else f"{config.epochs} passes, {steps:,} steps"
+    lines = [f"{len(photos):,} photos, batches of {config.batch_photos}: {length} in all"]
+    if steps < LEAST_STEPS:
+        lines.append(
+            f"warning: fewer than {LEAST_STEPS} steps teach little; leave out --epochs and --steps "
+            "for more of them"
+        )
+    if config.method == "mapper" and config.prior != PRIOR_SELF:
+        lines.append(
+            f"note: no bundle can be built with the prior {config.prior}, see docs/methods.md"
+        )
+    absent = any(not e.boxes for photo in photos for e in photo.expressions)
+    knows = any(is_described(photo) or photo.known_labels for photo in photos)
+    if config.loss == "box":
+        lines.append("note: the score does not train with --loss box, boxes alone do")
+    elif not absent and (not config.negatives or not knows):
+        lines.append(
+            "note: no phrase is absent (null boxes, or --negatives on photos that are described): "
+            "the score will not tell what is there from what is not"
+        )
+    return lines
