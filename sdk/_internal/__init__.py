@@ -1,1 +1,1 @@
-"""Helpers that the rooms of sdk share and nobody else imports."""
+"""Helpers that this repository shares and nobody else imports: they change without notice."""
