@@ -34,6 +34,7 @@ def default(rtx: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_default_bundle(default: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in default.iterdir()}
     vision, text, fusion = compile_bundle(DEFAULT_BUNDLE, library="tensorrt-rtx", folder=default)
