@@ -75,9 +75,9 @@ def run(args: argparse.Namespace) -> None:
     save(args.json, record)
 
 
-def different_frames() -> list[bytes]:
+def different_frames(size_wh: tuple[int, int] = FRAME_WH) -> list[bytes]:
     """JPEGs of one photo, each shifted a little further: no two have the same bytes."""
-    photo = cv2.resize(as_bgr(ROOT / "apps/assets/astronaut.jpg"), FRAME_WH)
+    photo = cv2.resize(as_bgr(ROOT / "apps/assets/astronaut.jpg"), size_wh)
     shifted = (np.roll(photo, 4 * step, axis=1) for step in range(FRAMES))
     return [cv2.imencode(".jpg", frame)[1].tobytes() for frame in shifted]
 

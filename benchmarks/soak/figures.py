@@ -1,0 +1,114 @@
+"""From samples to figures, what is wrong with them, and the plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.record import percentiles
+from benchmarks.soak.stream import Changes, Sample, Soaked
+
+ROOT = Path(__file__).parents[2]
+WARM_UP = 0.2
+"""Of the samples: by then every cache has been full."""
+MOST_MIB = 5.0
+HELD = ("mib", "threads", "handles")
+
+
+def figures(soaked: Soaked, rounds: Sequence[Mapping[str, Any]], lost: int) -> dict[str, Any]:
+    """What a run comes to. Growth is from the first quarter after the warm-up to the last one."""
+    assert soaked.end is not None
+    samples = soaked.samples
+    warm = samples[int(WARM_UP * len(samples)) :]
+    quarter = max(1, len(warm) // 4)
+    held = {}
+    for name in HELD:
+        values = [float(getattr(sample, name)) for sample in warm]
+        first, last = np.median(values[:quarter]), np.median(values[-quarter:])
+        held[name] = {
+            "first": round(float(first), 2),
+            "last": round(float(last), 2),
+            "growth": round(float(last - first), 2),
+            "most": max(values),
+            "after_the_end": getattr(soaked.end, name),
+        }
+    asked = sum(one["requests"] for one in rounds)
+    worst = max(rounds, key=lambda one: one["milliseconds"]["p99"])
+    return {
+        "seconds": soaked.seconds,
+        "frames": samples[-1].frame,
+        "results": soaked.results,
+        "camera_lost": lost,
+        "phrases_changed": soaked.phrases,
+        "precision_switched": soaked.precisions,
+        "latency_ms": percentiles(soaked.latency_ms, (50, 95, 99)),
+        "http": {
+            "requests": asked,
+            "refused": sum(one["refused"] for one in rounds),
+            "median_ms": float(np.median([one["milliseconds"]["p50"] for one in rounds])),
+            "worst_p99_ms": worst["milliseconds"]["p99"],
+        },
+        "held": held,
+        "samples": [list(sample) for sample in samples],
+    }
+
+
+def flaws(bundles: Mapping[str, Mapping[str, Any]], changes: Changes) -> list[str]:
+    """What should not be, a line each."""
+    wrong = []
+    for name, run in bundles.items():
+        limits = {"mib": MOST_MIB, "threads": 0.0, "handles": 0.0}
+        for held, most in limits.items():
+            growth = run["held"][held]["growth"]
+            if growth > most:
+                wrong.append(f"{name}: {held} grow by {growth:g} after the warm-up")
+        if run["http"]["refused"]:
+            wrong.append(f"{name}: {run['http']['refused']} requests were refused")
+        for what, expected in (
+            ("camera_lost", changes.losses),
+            ("phrases_changed", changes.phrases),
+            ("precision_switched", changes.precisions),
+        ):
+            if run[what] < expected:
+                wrong.append(f"{name}: {what} {run[what]}, expected {expected}")
+    return wrong
+
+
+def line(name: str, run: Mapping[str, Any]) -> str:
+    """One bundle's figures to print."""
+    growth = ", ".join(f"{what} {run['held'][what]['growth']:+g}" for what in HELD)
+    latency, http = run["latency_ms"], run["http"]
+    return (
+        f"{name}: {run['frames']:,} frames in {run['seconds']:g} s, camera lost "
+        f"{run['camera_lost']}, phrases {run['phrases_changed']}, precision "
+        f"{run['precision_switched']}; growth: {growth}; stream p50 {latency['p50']:.1f}, p99 "
+        f"{latency['p99']:.1f} ms; {http['requests']} requests, median {http['median_ms']:.1f} ms"
+    )
+
+
+def plot(bundles: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Memory above, threads and handles below, a column a bundle."""
+    figure, axes = plt.subplots(
+        2, len(bundles), figsize=(5 * len(bundles), 5), squeeze=False, layout="constrained"
+    )
+    for (name, run), (top, bottom) in zip(bundles.items(), axes.T, strict=True):
+        samples = [Sample(*values) for values in run["samples"]]
+        frames = [sample.frame for sample in samples]
+        top.plot(frames, [sample.mib for sample in samples])
+        top.set(title=f"{name} bundle", ylabel="resident MiB", ylim=(0, None))
+        for held in ("threads", "handles"):
+            bottom.plot(frames, [getattr(sample, held) for sample in samples], label=held)
+        bottom.set(xlabel="frames", ylim=(0, None))
+        bottom.legend()
+        for axis in (top, bottom):
+            axis.axvline(WARM_UP * frames[-1], color="grey", linestyle=":")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
