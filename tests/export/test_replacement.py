@@ -13,7 +13,7 @@ from sdk import BundleError, Grounder
 from sdk.bundle.manifest import Manifest, sha256_file
 from tests.tiny_bundle import write_tiny_bundle
 
-REPLACEMENTS = 100
+REPLACEMENTS = 40
 
 
 @pytest.fixture

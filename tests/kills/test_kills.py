@@ -10,7 +10,6 @@ import pytest
 
 from tests.faults.case import expect
 
-pytest.importorskip("psutil", reason="comes with the extra `train`")
 if sys.platform == "win32":
     pytest.skip("no SIGKILL on Windows", allow_module_level=True)
 
