@@ -5,11 +5,12 @@ something half-written would have been loaded, or a run did not go on.
 """
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.record import save
-from tests.kills.run import run_kills
+from tests.kills.run import Tally, run_kills
 from tests.kills.targets import TARGETS
 from train.provenance import describe
 
@@ -20,15 +21,20 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="of each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--programs", nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--at-a-time", type=int, default=1, metavar="N", help="programs")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
-    tallies = {}
-    print(f"{'':14}{'kills':>8}{'finished':>10}{'wrong':>8}")
-    for name in args.programs:
-        tally = tallies[name] = run_kills(TARGETS[name], args.kills, args.seed)
+
+    def killed(name: str) -> Tally:
+        tally = run_kills(TARGETS[name], args.kills, args.seed)
         print(f"{name:14}{tally.kills:>8}{tally.finished:>10}{len(tally.wrong):>8}", flush=True)
         for wrong in tally.wrong[:20]:
-            print(f"    {wrong}")
+            print(f"    {wrong}", flush=True)
+        return tally
+
+    print(f"{'':14}{'kills':>8}{'finished':>10}{'wrong':>8}", flush=True)
+    with ThreadPoolExecutor(args.at_a_time) as pool:
+        tallies = dict(zip(args.programs, pool.map(killed, args.programs), strict=True))
     if args.json:
         programs = {name: asdict(tally) for name, tally in tallies.items()}
         save(args.json, {"machine": describe(), "seed": args.seed, "programs": programs})

@@ -53,7 +53,7 @@ class Tally:
     finished: int = 0
     """Runs that came to their end on what killed ones had left."""
     seconds: float = 0.0
-    """That a run without kills takes."""
+    """That a run without kills takes, the last one."""
     wrong: list[str] = field(default_factory=list)
 
     def hold(self, when: str, look: Callable[[], None]) -> None:
@@ -79,6 +79,7 @@ def run_kills(prepare: Prepare, kills: int, seed: int) -> Tally:
         place.mkdir()
         target.begin(out)
         while tally.kills < kills or chain:
+            began = time.perf_counter()
             process = _start(target, out)
             if tally.kills < kills and chain < LONGEST_CHAIN:
                 process.join(rng.uniform(0, LATEST * tally.seconds))
@@ -88,6 +89,9 @@ def run_kills(prepare: Prepare, kills: int, seed: int) -> Tally:
                 tally.hold(f"after kill {tally.kills}", lambda: target.check(out))
                 continue
             tally.hold(f"going on after kill {tally.kills}", lambda: _finish(process))  # noqa: B023
+            seconds = round(time.perf_counter() - began, 2)
+            # Machines get busy and idle again; one that went on had less to do.
+            tally.seconds = max(tally.seconds, seconds) if chain else seconds
             tally.hold("at the end", lambda: target.compare(out, whole))
             chain, tally.finished = 0, tally.finished + 1
             shutil.rmtree(place)

@@ -25,7 +25,7 @@ from train.checkpoint import load_checkpoint
 from train.run_state import CHECKPOINT
 
 PICTURES = 12
-REPLACEMENTS = 40
+REPLACEMENTS = 20
 
 
 @dataclass(frozen=True)
