@@ -27,7 +27,14 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.attackers import ATTACKS  # noqa: E402
 from benchmarks.record import save  # noqa: E402
-from benchmarks.server import WARM_UP, different_frames, line, load, serving  # noqa: E402
+from benchmarks.server import (  # noqa: E402
+    WARM_UP,
+    different_frames,
+    line,
+    load,
+    load_average,
+    serving,
+)
 from train.provenance import describe  # noqa: E402
 
 CLIENTS = 16
@@ -45,6 +52,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/attack.json")
     args = parser.parse_args()
     pictures, parts = different_frames(SIZE_WH), {}
+    record: dict[str, Any] = {"machine": describe(), "load_average_before": load_average()}
     with serving(
         ["--device", "cpu", *(["--bundle", args.bundle] if args.bundle else [])]
     ) as server:
@@ -60,8 +68,7 @@ def main() -> int:
         print(f"{kind:12}", dict(counts))
     slowest = parts["attacked"]["milliseconds"]["p100"] / 1000
     refused = sum(part["refused"] for part in parts.values())
-    record = {"machine": describe(), "picture_wh": SIZE_WH, "attackers": got, "clients": parts}
-    save(args.json, record)
+    save(args.json, {**record, "picture_wh": SIZE_WH, "attackers": got, "clients": parts})
     print(f"slowest of the small requests: {slowest:.2f} s; refused or lost: {refused}")
     return int(refused > 0 or slowest >= MOST_SECONDS)
 

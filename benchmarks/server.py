@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     frames = different_frames()
     record: dict[str, Any] = {
         "machine": describe(),
-        "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load_average_before": load_average(),
         "frame_wh": FRAME_WH,
         "loads": {},
     }
@@ -74,6 +74,11 @@ def run(args: argparse.Namespace) -> None:
                 record["loads"][f"{name}, {clients} clients"] = result
                 print(line(name, clients, result), flush=True)
     save(args.json, record)
+
+
+def load_average() -> float | None:
+    """Processes that ran or waited for a core in the last minute; None where nobody counts them."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def different_frames(size_wh: tuple[int, int] = FRAME_WH) -> list[bytes]:

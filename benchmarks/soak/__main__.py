@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import save
+from benchmarks.server import load_average
 from benchmarks.soak.beside import run_beside
 from benchmarks.soak.figures import ROOT, figures, flaws, line, plot
 from benchmarks.soak.stream import Changes, Run
@@ -44,6 +45,7 @@ def main() -> int:
     add("--plot", type=Path, default=ROOT / "docs/images/soak.png")
     args = parser.parse_args()
     changes = Changes(args.losses, args.phrases, args.precisions)
+    busy = load_average()
     with tempfile.TemporaryDirectory() as folder:
         tiny = write_tiny_bundle(Path(folder) / "bundle")
         runs = {
@@ -64,6 +66,7 @@ def main() -> int:
         args.json,
         {
             "machine": describe(),
+            "load_average_before": busy,
             "changes": asdict(changes),
             "clients": args.clients,
             "bundles": bundles,
