@@ -1,5 +1,6 @@
 """Kills a program at random moments, looks at what it left, and starts it again."""
 
+import math
 import multiprocessing
 import os
 import random
@@ -63,9 +64,13 @@ class Tally:
             self.wrong.append(f"{when}: {type(error).__name__}: {error}"[:300])
 
 
-def run_kills(prepare: Prepare, kills: int, seed: int) -> Tally:
-    """Kill what `prepare` makes `kills` times; the same seed takes the same moments."""
+def run_kills(prepare: Prepare, kills: int, seed: int, minutes: float = math.inf) -> Tally:
+    """Kill what `prepare` makes `kills` times, or until the minutes are over.
+
+    The same seed takes the same moments, as parts of a whole run.
+    """
     rng, tally = random.Random(f"{seed}/{prepare.__qualname__}"), Tally()
+    last = time.perf_counter() + 60 * minutes
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         target = prepare(folder)
@@ -78,12 +83,12 @@ def run_kills(prepare: Prepare, kills: int, seed: int) -> Tally:
         chain = 0
         place.mkdir()
         target.begin(out)
-        while tally.kills < kills or chain:
+        while (more := tally.kills < kills and time.perf_counter() < last) or chain:
             began = time.perf_counter()
             process = _start(target, out)
-            if tally.kills < kills and chain < LONGEST_CHAIN:
+            if more and chain < LONGEST_CHAIN:
                 process.join(rng.uniform(0, LATEST * tally.seconds))
-            if tally.kills < kills and chain < LONGEST_CHAIN and process.is_alive():
+            if more and chain < LONGEST_CHAIN and process.is_alive():
                 chain, tally.kills = chain + 1, tally.kills + 1
                 tally.hold(f"at kill {tally.kills}", lambda: _kill(process))  # noqa: B023
                 tally.hold(f"after kill {tally.kills}", lambda: target.check(out))
