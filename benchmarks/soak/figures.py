@@ -16,8 +16,8 @@ from benchmarks.record import percentiles
 from benchmarks.soak.stream import Changes, Sample, Soaked
 
 ROOT = Path(__file__).parents[2]
-WARM_UP = 0.2
-"""Of the samples: by then every cache has been full."""
+WARM_UP = 0.4
+"""Of the samples: by then the phrases that each grounder keeps are as many as it may."""
 MOST_MIB = 5.0
 HELD = ("mib", "threads", "handles")
 

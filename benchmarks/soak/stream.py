@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ class Run:
     fps: float
     size_wh: tuple[int, int]
     changes: Changes
+    reload: bool
+    """Whether a bundle is loaded anew for each switch; else once for each precision."""
 
 
 class Sample(NamedTuple):
@@ -98,7 +101,10 @@ def soak(run: Run, camera: str, parent: Connection) -> None:
 
 def _stream(run: Run, camera: str, soaked: Soaked, sample: Callable[[int], Sample]) -> None:
     """Follow the camera, and change what there is to change when its frame has come."""
-    grounder = _load(run, "fp32")
+    load = partial(_load, run)
+    if not run.reload:
+        load = cache(load)
+    grounder = load("fp32")
     precisions = itertools.cycle(sorted(grounder.manifest.precisions))
     groups = itertools.cycle(_groups(PHRASES))
     with grounder.stream(camera, PHRASES[0], policy="newest") as stream:
@@ -110,7 +116,7 @@ def _stream(run: Run, camera: str, soaked: Soaked, sample: Callable[[int], Sampl
             while len(soaked.samples) < _due(got.number, run.frames, SAMPLES):
                 soaked.samples.append(sample(got.number))
             if soaked.precisions < _due(got.number, run.frames, run.changes.precisions):
-                stream.grounder = _load(run, next(precisions))
+                stream.grounder = load(next(precisions))
                 soaked.precisions += 1
             while soaked.phrases < _due(got.number, run.frames, run.changes.phrases):
                 stream.phrases = next(groups)
