@@ -15,6 +15,7 @@ Exits with 1 where memory, threads or file handles grow after the warm-up, or a 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -34,9 +35,9 @@ def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     add = parser.add_argument
-    add("--frames", type=int, default=96_000, help="for the tiny bundle (default: %(default)s)")
+    add("--frames", type=int, default=96_000, help="for the tiny bundle; 0 leaves it out")
     add("--fps", type=float, default=400, help="of its camera (default: %(default)s)")
-    add("--default-frames", type=int, default=4_000, help="for the shipped bundle")
+    add("--default-frames", type=int, default=4_000, help="for the shipped bundle; 0: the same")
     add("--default-fps", type=float, default=25, help="of its camera")
     add("--losses", type=int, default=50, help="of the camera, for each bundle")
     add("--phrases", type=int, default=1000, help="changes, for each bundle")
@@ -47,7 +48,6 @@ def main() -> int:
     add("--plot", type=Path, default=ROOT / "docs/images/soak.png")
     args = parser.parse_args()
     changes = Changes(args.losses, args.phrases, args.precisions)
-    busy = load_average()
     with tempfile.TemporaryDirectory() as folder:
         tiny = write_tiny_bundle(Path(folder) / "bundle")
         runs = {
@@ -62,24 +62,21 @@ def main() -> int:
             ),
         }
         bundles: dict[str, Any] = {}
+        if args.json.exists():  # of a bundle that is left out now
+            bundles = json.loads(args.json.read_text(encoding="utf-8"))["bundles"]
         for name, run in runs.items():
+            busy = load_average()
             if run.frames:
                 soaked, http, lost = run_beside(run, args.clients, args.requests)
-                settings = {"frames": run.frames, "camera_fps": run.fps, "size_wh": run.size_wh}
-                bundles[name] = {"settings": settings, **figures(soaked, http, lost)}
+                bundles[name] = {
+                    "machine": describe(),
+                    "load_average_before": busy,
+                    "settings": {**asdict(run), "bundle": name, "clients": args.clients},
+                    **figures(soaked, http, lost),
+                }
                 print(line(name, bundles[name]), flush=True)
-    wrong = flaws(bundles, changes)
-    save(
-        args.json,
-        {
-            "machine": describe(),
-            "load_average_before": busy,
-            "changes": asdict(changes),
-            "clients": args.clients,
-            "bundles": bundles,
-            "wrong": wrong,
-        },
-    )
+    wrong = flaws(bundles)
+    save(args.json, {"bundles": bundles, "wrong": wrong})
     plot(bundles, args.plot)
     print(*wrong, sep="\n")
     return int(bool(wrong))

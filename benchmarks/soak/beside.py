@@ -12,8 +12,6 @@ from benchmarks.soak.stream import Run, Soaked, soak
 from sdk.errors import GroundingError
 from tests.cameras import address, network_camera
 
-ROUNDS = 50
-"""In which the clients ask, with a pause after each."""
 START_SECONDS, HANG_SECONDS = 120.0, 1800.0
 
 
@@ -27,7 +25,10 @@ def run_beside(run: Run, clients: int, requests: int) -> tuple[Soaked, list[dict
     # Each connection ends after so many; the last one has what is left.
     frames = run.frames // (run.changes.losses + 1) + 1
     context = multiprocessing.get_context("spawn")
-    with network_camera(frames, jpeg=lambda n: pictures[n % len(pictures)], fps=run.fps) as camera:
+    lost = threading.Semaphore(0)
+    with network_camera(
+        frames, lost.release, lambda number: pictures[number % len(pictures)], run.fps
+    ) as camera:
         ours, theirs = context.Pipe()
         process = context.Process(target=soak, args=(run, address(camera), theirs), daemon=True)
         process.start()
@@ -37,19 +38,29 @@ def run_beside(run: Run, clients: int, requests: int) -> tuple[Soaked, list[dict
             over = threading.Event()
             rounds: list[dict[str, Any]] = []
             asking = threading.Thread(
-                target=_ask, args=(server, pictures, clients, requests, run, over, rounds)
+                target=_ask,
+                args=(
+                    server,
+                    pictures,
+                    clients,
+                    requests // run.changes.losses,
+                    lost,
+                    over,
+                    rounds,
+                ),
             )
             asking.start()
             _received(ours, HANG_SECONDS)
-            lost = camera.connections - 1
+            losses = camera.connections - 1
             over.set()
+            lost.release()
             asking.join()
             ours.send(None)
             soaked = _received(ours, START_SECONDS)
         finally:
             process.kill()
             process.join()
-    return soaked, rounds, lost
+    return soaked, rounds, losses
 
 
 def _ask(
@@ -57,15 +68,13 @@ def _ask(
     pictures: Sequence[bytes],
     clients: int,
     requests: int,
-    run: Run,
+    lost: threading.Semaphore,
     over: threading.Event,
     rounds: list[dict[str, Any]],
 ) -> None:
-    """Rounds of requests, spread over the time that the frames take at least."""
-    pause = run.frames / run.fps / ROUNDS
-    while len(rounds) < ROUNDS and not over.is_set():
-        rounds.append(load(server, pictures, clients, requests // ROUNDS, HANG_SECONDS))
-        over.wait(max(0.0, pause - rounds[-1]["seconds"]))
+    """A round of requests each time that the camera is lost."""
+    while lost.acquire() and not over.is_set():
+        rounds.append(load(server, pictures, clients, requests, HANG_SECONDS))
 
 
 def _received(pipe: Any, seconds: float) -> Any:
