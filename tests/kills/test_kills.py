@@ -16,10 +16,11 @@ if sys.platform == "win32":
 from tests.kills.run import run_kills
 from tests.kills.targets import TARGETS
 
-KILLS = {"build_engine": 2, "replacement": 6, "compile": 2, "batch": 2, "train": 3}
+KILLS = {"replacement": 6, "compile": 2, "batch": 2, "train": 3}
+"""A build takes too long here; tests/export/test_build_engine.py kills one."""
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", KILLS)
 def test_nothing_half_written_is_loaded_and_the_next_run_goes_on(name: str) -> None:
     if name == "compile" and not find_spec("tensorrt_rtx"):
         pytest.skip("TensorRT-RTX is not installed")
