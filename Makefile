@@ -19,7 +19,7 @@ TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,499 labelled photos (VOC 2
 	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test nightly check bench faults fuzz mutants results model docs lock audit sbom clean
+.PHONY: help demo test nightly check bench faults fuzz mutants kills soak results model docs lock audit sbom clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -54,6 +54,13 @@ fuzz: $(VENV)/fuzz.stamp ## Fuzz the parsers of foreign bytes, a minute each; fi
 
 mutants: $(VENV)/test.stamp ## Put a fault into methods and fusions, one at a time; tests must find each
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants --json benchmarks/results/mutants.json
+
+kills: $(VENV)/test.stamp ## Kill five programs a hundred times each; writes benchmarks/results/kills.json
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --json benchmarks/results/kills.json
+
+soak: $(VENV)/test.stamp ## 100,000 frames with everything changing, and a server under attack, both with figures
+	@$(BIN)/python -m benchmarks.soak
+	@$(BIN)/python benchmarks/attack.py
 
 results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
 	@$(BIN)/python benchmarks/latency.py

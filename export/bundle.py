@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ from train.config import TrainConfig
 GraphPaths = Mapping[str, Mapping[str, Path]]
 """Graph name -> precision -> ONNX file."""
 
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
+
 
 @contextmanager
 def staging(out: Path) -> Iterator[Path]:
@@ -28,17 +31,32 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, out: Path) -> None:
-    """Rename the finished `folder`, inside `staging`, to `out`; an old `out` goes with the rest."""
+    """Put the finished `folder`, inside `staging`, in the place of `out`, which goes with the rest.
+
+    On Linux at every moment one of the two is there. Elsewhere, and on file systems that cannot
+    exchange, a process that is killed between two renames leaves the old one in the staging folder.
+    """
     folder.chmod(0o755)
-    old = folder.with_name(f"{folder.name}-old")
-    if out.exists():
-        os.replace(out, old)
-    try:
+    if not out.exists():
         os.replace(folder, out)
-    except OSError:
-        if old.exists():
+    elif not _exchanged(folder, out):
+        old = folder.with_name(f"{folder.name}-old")
+        os.replace(out, old)
+        try:
+            os.replace(folder, out)
+        except OSError:
             os.replace(old, out)
-        raise
+            raise
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2  # of glibc from 2.28 on, and musl
+    except (AttributeError, OSError, TypeError):
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    return bool(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
 
 
 def write_bundle(

@@ -27,6 +27,7 @@ from sdk.bundle.contract import (
 )
 from sdk.bundle.known_words import KnownWords
 from sdk.bundle.manifest import Manifest
+from sdk.bundle.replacement import unreplaced
 from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import BundleNotFoundError, ClosedError, DeviceError
@@ -107,7 +108,8 @@ class Grounder(Closing):
             engines: folder that `grounder compile --engines` wrote, None for the bundle's own.
 
         Raises:
-            BundleError: the bundle is missing, damaged or made for another version.
+            BundleError: the bundle is missing, damaged, made for another version, or was replaced
+                meanwhile.
             DeviceError: the device or the number of threads cannot be used here.
             DependencyError: a package that the device needs is missing.
             PrecisionError: the bundle does not carry the precision.
@@ -119,19 +121,20 @@ class Grounder(Closing):
         folder = DEFAULT_BUNDLE
         if bundle is not None:
             folder = as_path("bundle", bundle, error=BundleNotFoundError)
-        manifest = Manifest.load(folder)
-        name = manifest.resolve_precision(precision, device)
-        files = manifest.graph_files(name)
-        spec = manifest.tokenizer
-        manifest.verify(folder, [*spec.files, *(file.file for file in files.values())])
-        speller = known_words = None
-        if spec.words_file:
-            lists = folder / spec.words_file, folder / spec.vocab_file
-            known_words = KnownWords.from_files(*lists)
-            speller = Speller.from_files(*lists) if spelling else None
-        tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
-        compiled = None if engines is None else as_path("engines", engines)
-        sessions = open_bundle(folder, manifest, name, device, threads, compiled)
+        with unreplaced(folder):
+            manifest = Manifest.load(folder)
+            name = manifest.resolve_precision(precision, device)
+            files = manifest.graph_files(name)
+            spec = manifest.tokenizer
+            manifest.verify(folder, [*spec.files, *(file.file for file in files.values())])
+            speller = known_words = None
+            if spec.words_file:
+                lists = folder / spec.words_file, folder / spec.vocab_file
+                known_words = KnownWords.from_files(*lists)
+                speller = Speller.from_files(*lists) if spelling else None
+            tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
+            compiled = None if engines is None else as_path("engines", engines)
+            sessions = open_bundle(folder, manifest, name, device, threads, compiled)
         return cls(manifest, tokenizer, sessions, name, speller, known_words)
 
     @overload

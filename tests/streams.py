@@ -1,9 +1,7 @@
 """Frames that can be told apart, sources of them, and graphs that fail, for tests of streams."""
 
-import http.server
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from sdk import BackendError
 from sdk.backends.session import Session
+from tests.cameras import numbered
 from tests.waiting import WAIT
 
 PHRASES = ["the dog", "a man in a red shirt", "cat"]
@@ -26,11 +25,6 @@ def no_threads_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = streaming_threads()
     yield
     assert streaming_threads() - before == set()
-
-
-def numbered(number: int) -> NDArray[np.uint8]:
-    """A frame whose grey is its number."""
-    return np.full((48, 64, 3), number, np.uint8)
 
 
 def number_of(frame: NDArray[np.uint8]) -> int:
@@ -82,41 +76,3 @@ class Waits(FailsLater):
             return super().run(inputs)
         assert self.may_go_on.wait(WAIT)
         return self._session.run(inputs)
-
-
-class _Camera(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for number in range(self.server.frames):  # type: ignore[attr-defined]
-            _, jpeg = cv2.imencode(".jpg", numbered(10 * number % 250))
-            header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            self.wfile.write(header.encode() + jpeg.tobytes() + b"\r\n")
-        self.wfile.write(b"--frame\r\n")
-        self.server.after()  # type: ignore[attr-defined]
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def handle(self) -> None:
-        self.server.connections += 1  # type: ignore[attr-defined]
-        with suppress(OSError):  # the reader has gone
-            super().handle()
-
-
-@contextmanager
-def network_camera(
-    frames: int, after: Callable[[], object] = lambda: None
-) -> Iterator[http.server.ThreadingHTTPServer]:
-    """Motion JPEG, as fast as it is read; it does `after` before the connection ends."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera) as server:
-        server.connections = 0  # type: ignore[attr-defined]
-        server.frames, server.after = frames, after  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-def address(server: http.server.ThreadingHTTPServer) -> str:
-    return f"http://127.0.0.1:{server.server_port}/a.mjpg"

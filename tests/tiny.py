@@ -106,6 +106,29 @@ def tiny_config(folder: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(**(settings | changes))
 
 
+def tiny_training(folder: Path, epochs: int) -> list[str]:
+    """Arguments of a run of six steps a pass on `tiny_data`; it writes its state every second step.
+
+    `--out` is left to the caller.
+    """
+    config = tiny_config(folder)
+    flags = {
+        "--data": folder / "data",
+        "--vocab": folder / "text-encoder" / "vocab.txt",
+        "--vision-weights": config.vision_weights,
+        "--text": config.text,
+        "--image-size": config.image_size,
+        "--dim": config.dim,
+        "--layers": config.layers,
+        "--fast-math": "off",
+        "--threads": 1,
+        "--batch-photos": 2,
+        "--eval-every": 2,
+        "--epochs": epochs,
+    }
+    return [str(part) for pair in flags.items() for part in pair]
+
+
 def tiny_model(folder: Path, **changes: Any) -> GroundingModel:
     """A model with random weights everywhere: no layer is left at its zero start."""
     model = build_model(tiny_config(folder, **changes))

@@ -129,7 +129,9 @@ class WorkFolder:
             raise GroundingError(f"cannot write {self._out}: {error}") from error
 
     def remove(self) -> None:
-        """Once the result is there."""
+        """Once the result is there. The parts go first: without run.json they would fit any run."""
+        for part in self.path.glob("*.jsonl"):
+            part.unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _lines(self, parts: Sequence[Part]) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, cast
@@ -41,8 +42,9 @@ class Connection(H11Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way."""
-        return self.cycle is not None and not self.cycle.response_complete
+        """Whether a whole request has come and is being answered."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.more_body and not cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -51,7 +53,10 @@ class Connection(H11Protocol):
         for bound, crowd in self._crowds():
             idle = [one for one in crowd if one is not self and not one.busy]
             if len(crowd) > bound and idle:
-                min(idle, key=lambda one: one._since).transport.abort()
+                share = Counter(one.network for one in crowd)
+                # The oldest of who has most: who opens many pushes out nobody else's.
+                victim = min(idle, key=lambda one: (-share[one.network], one._since))
+                victim.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:

@@ -17,8 +17,8 @@ class Limits:
     """
 
     connections: int = 128
-    """Open connections, of all clients. Beyond it the oldest that has no request under way is
-    closed, and further requests but those for /healthz are refused."""
+    """Open connections, of all clients. Beyond it the oldest without a whole request, of the client
+    that has most, is closed, and further requests but those for /healthz are refused."""
     connections_per_client: int = 32
     """The same for each client address; for IPv6, for each network of 64 bits."""
     seconds: float = 10.0

@@ -15,7 +15,13 @@ import pytest
 import torch
 
 from sdk._internal.files import TEMPORARY
-from tests.tiny import tiny_config, tiny_data, tiny_text_encoder, tiny_vision_weights
+from tests.tiny import (
+    tiny_config,
+    tiny_data,
+    tiny_text_encoder,
+    tiny_training,
+    tiny_vision_weights,
+)
 from tests.waiting import WAIT
 from train import session, validation
 from train.__main__ import main as train
@@ -58,27 +64,6 @@ def tiny_trainer(folder: Path, out: str, **changes: object) -> Trainer:
     return Trainer(config, photos, read_flickr30k(root, "val"), vocab, folder / out)
 
 
-def command(folder: Path, out: str, epochs: int) -> list[str]:
-    """Arguments of a run of six steps a pass that writes its state after every second step."""
-    config = tiny_config(folder)
-    flags = {
-        "--data": folder / "data",
-        "--out": folder / out,
-        "--vocab": folder / "text-encoder" / "vocab.txt",
-        "--vision-weights": config.vision_weights,
-        "--text": config.text,
-        "--image-size": config.image_size,
-        "--dim": config.dim,
-        "--layers": config.layers,
-        "--fast-math": "off",
-        "--threads": 1,
-        "--batch-photos": 2,
-        "--eval-every": 2,
-        "--epochs": epochs,
-    }
-    return [str(part) for pair in flags.items() for part in pair]
-
-
 def train_saying(arguments: list[str], said: Path) -> None:
     """`python -m train` in a process of its own; what it prints goes into a file."""
     with said.open("w") as file, redirect_stdout(file), redirect_stderr(file):
@@ -87,7 +72,7 @@ def train_saying(arguments: list[str], said: Path) -> None:
 
 
 def start(context: ForkServerContext, folder: Path, out: str, epochs: int) -> ForkServerProcess:
-    arguments = command(folder, out, epochs)
+    arguments = [*tiny_training(folder, epochs), "--out", str(folder / out)]
     said = folder / f"{out}.txt"
     process = context.Process(target=train_saying, args=(arguments, said), daemon=True)
     process.start()

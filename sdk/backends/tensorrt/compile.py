@@ -97,7 +97,9 @@ def compile_bundle(
                     workspace_bytes=workspace_bytes,
                     progress=_named(graph, progress),
                 )
-                found = cache.store(key, plan, round(time.perf_counter() - start, 3))
+                seconds = round(time.perf_counter() - start, 3)
+                manifest.verify(bundle, [file.file])  # still the graph that the key names
+                found = cache.store(key, plan, seconds)
             except EngineUnsupportedError as error:
                 found = cache.refuse(key, _reason(error, bundle / file.file))
             cached = False

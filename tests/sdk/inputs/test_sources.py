@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from sdk import DependencyError, FrameError, SourceError
 from sdk.inputs.sources import open_source
+from tests.cameras import address, network_camera
 from tests.paths import ROOT
-from tests.streams import address, network_camera, streaming_threads, write_video
+from tests.streams import streaming_threads, write_video
 from tests.waiting import WAIT, run_process
 
 WIDTH, HEIGHT, STEP = 64, 48, 8

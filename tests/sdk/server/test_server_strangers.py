@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
@@ -94,6 +95,21 @@ def test_silent_connections_keep_nobody_out(server: str, frame: NDArray[np.uint8
             if number % 2:
                 client.sendall(b"POST /v1/ground HTTP/1.1\r\nHost: 127.0")
         assert httpx.get(f"{server}/healthz", timeout=30).status_code == 200
+        assert ask(server, png(frame), ["cat"]).status_code == 200
+
+
+def test_half_sent_requests_keep_nobody_out(server: str, frame: NDArray[np.uint8]) -> None:
+    """Of one's own address; and of so many others that they could have all the connections."""
+    head = b"POST /v1/ground HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\nContent-Type: "
+    half = head + form("utf-8")["Content-Type"].encode() + b"\r\n\r\n--x"
+    port = int(server.rpartition(":")[2])
+    with ExitStack() as stack:
+        for number in range(200):
+            source = f"127.0.0.{1 + number % 10}" if sys.platform == "linux" else "127.0.0.1"
+            client = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
+            stack.enter_context(client).sendall(half)
+            if number % 50 == 0:  # answered meanwhile, too
+                assert httpx.get(f"{server}/healthz", timeout=30).status_code == 200
         assert ask(server, png(frame), ["cat"]).status_code == 200
 
 

@@ -18,16 +18,9 @@ from numpy.typing import NDArray
 
 from sdk import Grounder, GroundingError, PhraseError, SourceError, StreamEnded
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from tests.cameras import address, network_camera, numbered
 from tests.paths import ROOT
-from tests.streams import (
-    PHRASES,
-    address,
-    network_camera,
-    number_of,
-    numbered,
-    streaming_threads,
-    write_video,
-)
+from tests.streams import PHRASES, number_of, streaming_threads, write_video
 from tests.waiting import WAIT, run_process
 
 pytest_plugins = ["tests.streams"]

@@ -15,7 +15,8 @@ from sdk import Grounder, GroundingError, PhraseError
 from sdk.backends.session import Session
 from sdk.bundle.manifest import Manifest, sha256_file
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
-from tests.streams import PHRASES, numbered
+from tests.cameras import numbered
+from tests.streams import PHRASES
 
 pytest_plugins = ["tests.streams"]
 pytestmark = pytest.mark.usefixtures("no_threads_left")

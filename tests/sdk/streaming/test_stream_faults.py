@@ -21,15 +21,8 @@ import sdk.inputs.video
 import sdk.streaming.capture
 from sdk import BackendError, FrameError, Grounder, SourceError, StreamEnded
 from sdk.streaming.stream import StreamResult
-from tests.streams import (
-    FailsLater,
-    address,
-    network_camera,
-    number_of,
-    numbered,
-    streaming_threads,
-    write_video,
-)
+from tests.cameras import address, network_camera, numbered
+from tests.streams import FailsLater, number_of, streaming_threads, write_video
 from tests.waiting import WAIT
 
 pytest_plugins = ["tests.streams"]

@@ -15,15 +15,8 @@ from numpy.typing import NDArray
 from sdk import Grounder, SourceError, StreamOverflowError
 from sdk.backends.session import Session
 from sdk.inputs.sources import open_source
-from tests.streams import (
-    PHRASES,
-    Waits,
-    address,
-    network_camera,
-    number_of,
-    numbered,
-    streaming_threads,
-)
+from tests.cameras import address, network_camera, numbered
+from tests.streams import PHRASES, Waits, number_of, streaming_threads
 from tests.waiting import WAIT
 
 pytest_plugins = ["tests.streams"]

@@ -1,0 +1,66 @@
+"""A bundle that is replaced while others load it."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from export.bundle import publish, staging
+from sdk import BundleError, Grounder
+from sdk.bundle.manifest import Manifest, sha256_file
+from tests.tiny_bundle import write_tiny_bundle
+
+REPLACEMENTS = 40
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> tuple[Path, Path]:
+    """Two that differ in the text graph, which both keep in a file of the same name."""
+    first = write_tiny_bundle(tmp_path / "first")
+    second = Path(shutil.copytree(first, tmp_path / "second"))
+    shutil.copy(second / "text.int8.onnx", second / "text.onnx")
+    manifest = Manifest.load(second)
+    file = replace(manifest.graphs["text"]["int8"], file="text.onnx")
+    graphs = {**manifest.graphs, "text": {**manifest.graphs["text"], "fp32": file}}
+    replace(manifest, name="second", graphs=graphs).save(second)
+    return first, second
+
+
+@pytest.fixture
+def replaced(bundles: tuple[Path, Path], tmp_path: Path) -> Iterator[Path]:
+    """A bundle that another thread replaces by the other one, again and again."""
+    out = Path(shutil.copytree(bundles[0], tmp_path / "out"))
+
+    def run() -> None:
+        for number in range(REPLACEMENTS):
+            with staging(out) as folder:
+                publish(shutil.copytree(bundles[number % 2], folder / "bundle"), out)
+
+    thread = threading.Thread(target=run, name="replacing")
+    thread.start()
+    yield out
+    thread.join()
+    assert list(tmp_path.glob(".out-*")) == []
+
+
+def test_what_loads_is_one_bundle_or_the_other(
+    bundles: tuple[Path, Path], replaced: Path, frame: object
+) -> None:
+    expected = {}
+    for path in bundles:
+        with Grounder.load(path, device="cpu", threads=1) as grounder:
+            expected[grounder.info.name] = grounder.ground(frame, "the dog")
+    assert expected["tiny"] != expected["second"]
+    loaded = 0
+    while any(thread.name == "replacing" for thread in threading.enumerate()):
+        try:
+            with Grounder.load(replaced, device="cpu", threads=1) as grounder:
+                assert grounder.ground(frame, "the dog") == expected[grounder.info.name]
+                loaded += 1
+        except BundleError:  # replaced meanwhile
+            pass
+    assert loaded
+    assert sha256_file(replaced / "text.onnx") == sha256_file(bundles[1] / "text.onnx")
