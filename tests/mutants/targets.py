@@ -19,6 +19,7 @@ TESTS: dict[str, list[str]] = {
         *MAPPER,
         f"{METHODS}/test_mapper.py",
         f"{METHODS}/test_mapper_text.py",
+        f"{METHODS}/test_mapper_prior.py",
     ],
     "train/methods/mapper/prior.py": [f"{METHODS}/test_mapper_prior.py"],
     "train/methods/unipt/model.py": [
