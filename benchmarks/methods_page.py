@@ -66,13 +66,13 @@ def paper_table(found: dict[str, Any]) -> str:
     return table(["case", *HEAD, *SHARES], rows) + "\n\n" + measured(found)
 
 
-KINDS = ("mutants", "killed", "equivalent_mutants")
+LISTS = ("equivalent", "alive")
 
 
 def mutant_table(found: dict[str, Any]) -> str:
     """Faults that were put into each module, and what the tests made of them."""
     rows = [
-        [f"`{path}`", *(str(row[name]) for name in KINDS), str(len(row["alive"]))]
+        [f"`{path}`", str(row["mutants"]), str(row["killed"]), *(str(len(row[n])) for n in LISTS)]
         for path, row in found["modules"].items()
     ]
     head = ["mutants", "killed", "equivalent", "alive"]

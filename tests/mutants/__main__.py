@@ -18,7 +18,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +28,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from sdk._internal.files import replace_file
-from tests.mutants.operators import mutants
+from tests.mutants.operators import Mutant, mutants
 from tests.mutants.planting import plant
 from tests.mutants.targets import EQUIVALENT, TESTS
 from tests.paths import ROOT
@@ -38,29 +38,24 @@ LIMIT_S = 300
 """A mutant that takes longer is killed: some never end."""
 
 
-class Examiner:
-    """A pytest plugin: in place of running the tests once, it runs them for every mutant.
+class Trial:
+    """A pytest plugin: in place of running the tests once, it runs them for each of some mutants."""
 
-    Args:
-        path: of the module. alive: changes that are tried; None = all, the others were killed.
-    """
-
-    def __init__(self, path: str, alive: Collection[str] | None) -> None:
-        self.path, self.tried = path, alive
-        self.row: dict[str, Any] = {"mutants": 0, "killed": 0, "equivalent": {}, "alive": []}
+    def __init__(self, path: str, tried: Sequence[Mutant]) -> None:
+        self.path, self.tried = path, tried
+        self.alive: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        source = (ROOT / self.path).read_text()
         parts = Path(self.path).with_suffix("").parts
         module = import_module(".".join(p for p in parts if p != "__init__"))
 
-        def survives(changed: str) -> bool:
+        def survives(source: str) -> bool:
             def judge() -> None:
                 sink = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(sink, 1)
                 os.dup2(sink, 2)
-                plant(module, changed)
+                plant(module, source)
                 for item, later in zip(session.items, [*session.items[1:], None], strict=True):
                     if any(r.failed for r in runtestprotocol(item, log=False, nextitem=later)):
                         os._exit(1)
@@ -75,18 +70,11 @@ class Examiner:
             return process.exitcode == 0
 
         gc.freeze()  # or a collection would copy all that the processes share
-        if not survives(source):
+        if not survives((ROOT / self.path).read_text()):
             raise pytest.UsageError(f"{self.path}: its tests fail without a fault")
-        for mutant in mutants(source):
-            self.row["mutants"] += 1
-            reason = EQUIVALENT.get(self.path, {}).get(mutant.change)
-            known_killed = self.tried is not None and mutant.change not in self.tried
-            if reason is not None:
-                self.row["equivalent"][mutant.change] = reason
-            elif known_killed or not survives(mutant.source):
-                self.row["killed"] += 1
-            else:
-                self.row["alive"].append(mutant.change)
+        for mutant in self.tried:
+            if survives(mutant.source):
+                self.alive.append(mutant.change)
                 where = f"{self.path}:{mutant.line}"
                 print(f"\nalive: {where}: {mutant.change}", file=sys.__stderr__, flush=True)
         return True
@@ -98,17 +86,22 @@ def examine(path: str, before: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         before: its row of an earlier run, or nothing.
     """
-    same = before.get("sha256") == fingerprint(path)
-    if same and not before["alive"]:
-        return dict(before)
-    start, examiner = time.monotonic(), Examiner(path, before["alive"] if same else None)
+    start, found = time.monotonic(), list(mutants((ROOT / path).read_text()))
+    reasons = EQUIVALENT.get(path, {})
+    equivalent = [mutant.change for mutant in found if mutant.change in reasons]
+    known = before.get("sha256") == fingerprint(path)
+    tried = [m for m in found if not known or m.change in before["alive"]]
+    trial = Trial(path, [m for m in tried if m.change not in reasons])
     options = ["-q", "--no-header", "--no-summary", "-s", "-p", "no:cacheprovider"]
-    code = pytest.main([*options, *TESTS[path]], plugins=[examiner])
-    if code:
+    if trial.tried and (code := pytest.main([*options, *TESTS[path]], plugins=[trial])):
         raise SystemExit(f"{path}: pytest ended with {code!r}")
-    row = examiner.row
-    row["equivalent_mutants"] = row["mutants"] - row["killed"] - len(row["alive"])
-    row["sha256"] = fingerprint(path)
+    row = {
+        "mutants": len(found),
+        "killed": len(found) - len(equivalent) - len(trial.alive),
+        "equivalent": {change: reasons[change] for change in equivalent},
+        "alive": trial.alive,
+        "sha256": fingerprint(path),
+    }
     counts = ", ".join(f"{count} {name}" for name, count in totals([row]).items())
     print(f"{path}: {counts}, {time.monotonic() - start:.0f} s", flush=True)
     return row
@@ -125,7 +118,7 @@ def totals(rows: Collection[Mapping[str, Any]]) -> dict[str, int]:
     return {
         "mutants": sum(row["mutants"] for row in rows),
         "killed": sum(row["killed"] for row in rows),
-        "equivalent": sum(row["equivalent_mutants"] for row in rows),
+        "equivalent": sum(len(row["equivalent"]) for row in rows),
         "alive": sum(len(row["alive"]) for row in rows),
     }
 
