@@ -39,7 +39,7 @@ LIMIT_S = 300
 
 
 class Trial:
-    """A pytest plugin: in place of running the tests once, it runs them for each of some mutants."""
+    """A pytest plugin: it runs the tests for each of some mutants, in place of once."""
 
     def __init__(self, path: str, tried: Sequence[Mutant]) -> None:
         self.path, self.tried = path, tried
