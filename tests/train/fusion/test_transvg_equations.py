@@ -14,7 +14,7 @@ from tests.train.equations import (
     same,
     sigmoid,
 )
-from train.fusion.transvg import TransVGFusion
+from train.fusion.transvg import PostNormLayer, TransVGFusion
 
 DIM, VISUAL, WORDS, HEADS = 16, 9, 6, 8
 
@@ -55,6 +55,16 @@ def test_the_whole_forward_pass() -> None:
         box = sigmoid(w.mlp(tokens[:1], "box", 0, 2, 4))
         same(answers.boxes[row], box)
         same(answers.logits[row], w.linear(tokens[:1], "score")[:, 0])
+
+
+@torch.no_grad()
+def test_dropout_is_on_what_attention_reads_and_on_what_the_feed_forward_adds() -> None:
+    built = lively(PostNormLayer(DIM)).train()
+    built.dropout.p = 1.0  # nothing is left of either
+    tokens, positions = normal(1, 5, DIM), normal(1, 5, DIM, seed=2)
+    w = Weights(built)
+    expected = w.norm(w.norm(array(tokens[0]), "norm_attention"), "norm_ffn")
+    same(built(tokens, positions, torch.zeros(1, 5, dtype=torch.bool), 5)[0], expected)
 
 
 def test_the_start_is_the_published_one() -> None:
