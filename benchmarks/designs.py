@@ -2,9 +2,9 @@
 
     python benchmarks/designs.py b=runs/b c=runs/c d=runs/d --steps 250 250 150 --minutes 13
 
-Reads `loss.csv` of the runs up to the given steps, times the vision graph of a frozen detector with
-and without a second neck in turn, and writes `benchmarks/results/designs.json` and a plot. An
-encoder that trains has the graph of a frozen one.
+Reads `loss.csv` of the runs up to the given steps, of which each of a run counts as equally long.
+Times the vision graph of a frozen detector with and without a second neck in turn, and writes
+`benchmarks/results/designs.json` and a plot. An encoder that trains has the graph of a frozen one.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, required=True, help="that each trained")
     parser.add_argument("--threads", type=int, help="CPU threads of the timed graphs")
     args = parser.parse_args(argv)
+    if len(args.steps) != len(args.runs) or not all("=" in run for run in args.runs):
+        parser.error("expected NAME=FOLDER for each run, and as many --steps")
     runs = [tuple(run.split("=", 1)) for run in args.runs]
     curves = {
         name: curve(Path(folder), steps, args.minutes)

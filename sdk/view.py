@@ -29,8 +29,8 @@ from sdk.results import Grounding, Place
 
 STATED_SHARE = 0.4
 """Of the threshold for further instances, where the phrase says how many there are: as many are
-given at most. Of the shares tried it gives the highest F1 on the captions' phrases with a number. A
-number that is wrong gets a second thing more often."""
+given at most. Of 0.3 to 0.75 it gives the highest F1 on the validation captions' phrases with a
+number, on the half of the photos that thresholds are fitted on."""
 
 
 class Bundle(Protocol):

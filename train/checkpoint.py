@@ -94,19 +94,23 @@ def check_frozen(frozen: str, state: Mapping[str, Any], path: Path) -> None:
 def load_start(model: GroundingModel, path: Path, fusion: str) -> None:
     """Start side network and fusion from the averaged weights of a checkpoint.
 
-    What the file lacks of the fusion starts anew: its parts grow. All of it does where the
-    checkpoint has another than `fusion`.
+    Parts of the fusion that the file lacks keep their random start, and so does all of it where the
+    file has another kind of fusion.
+
+    Args:
+        path: the checkpoint to start from.
+        fusion: the kind that `model` has, see `TrainConfig.fusion`.
 
     Raises:
         CheckpointError: see `load_checkpoint` and `load_parameters`.
     """
-    groups, other, _ = load_checkpoint(path)
+    groups, config, _ = load_checkpoint(path)
     values = {name: value.float() for name, value in groups["average"].items()}
-    if other.fusion != fusion:
+    if config.fusion != fusion:
         values = {n: v for n, v in values.items() if not n.startswith("fusion.")}
-    own = model.adapter_state().items()
-    anew = {name: value.detach() for name, value in own if name.startswith("fusion.")}
-    load_parameters(model, anew | values, only_matching=True)
+    state = model.adapter_state().items()
+    random = {name: value.detach() for name, value in state if name.startswith("fusion.")}
+    load_parameters(model, random | values, only_matching=True)
 
 
 @torch.no_grad()

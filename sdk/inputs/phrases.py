@@ -12,7 +12,23 @@ from sdk.errors import PhraseError
 
 MAX_CHARACTERS = 1000
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_STATED = re.compile(rf"(?:(?:all|the|these|those) )*({'|'.join(_NUMBERS)}|both|[1-9]|10) ", re.I)
+_STATED = re.compile(
+    rf"(?:(?:all|the|these|those)\s+)*({'|'.join(_NUMBERS)}|both|[1-9]|10)\s+(\w+)", re.I
+)
+_UNITS = {
+    "foot",
+    "inch",
+    "lane",
+    "metre",
+    "meter",
+    "piece",
+    "seat",
+    "story",
+    "way",
+    "wheel",
+    "year",
+}
+"""After a number these make one word with it: "the two year old boy" is one."""
 
 
 class EncodedPhrase(NamedTuple):
@@ -28,10 +44,11 @@ class EncodedPhrase(NamedTuple):
 def stated_number(phrase: str) -> int | None:
     """How many things a phrase says that it means, 1 to 10: 2 for "the two dogs"; None for "dogs".
 
-    Only a number in front is one of things: not in "the second dog" or "a two-story house".
+    Only a number in front is one of things: not in "the second dog" or "a two-story house". Of
+    things that are listed ("one man and two dogs") none is read.
     """
     found = _STATED.match(phrase.strip())
-    if found is None:
+    if found is None or found[2].lower() in _UNITS or re.search(r"\band\b", phrase, re.I):
         return None
     word = found[1].lower()
     if word == "both":

@@ -31,6 +31,10 @@ CAT = ROOT / "apps" / "assets" / "cat.jpg"
         ("the dog on two legs", None),
         ("11 chairs", None),
         ("everyone here", None),
+        ("two\tdogs", 2),
+        ("two year old boy", None),
+        ("the 4 wheel drive", None),
+        ("one man and two dogs", None),
     ],
 )
 def test_a_number_in_front_is_one_of_things(phrase: str, number: int | None) -> None:

@@ -101,6 +101,7 @@ def compile_bundle(
                 manifest.verify(bundle, [file.file])  # still the graph that the key names
                 found = cache.store(key, plan, seconds)
             except EngineUnsupportedError as error:
+                manifest.verify(bundle, [file.file])
                 found = cache.refuse(key, _reason(error, bundle / file.file))
             cached = False
         results.append(_result(found, cached))

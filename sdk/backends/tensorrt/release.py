@@ -22,7 +22,17 @@ def releasing(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BaseException as error:
-            traceback.clear_frames(error.__traceback__)
+            _clear_frames(error)
             raise
+        finally:
+            del args, kwargs  # this frame is one of the exception's, too
 
     return called
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Forget the local variables of the frames of an exception, and of those it came from."""
+    left: BaseException | None = error
+    while left is not None:
+        traceback.clear_frames(left.__traceback__)
+        left = left.__cause__ or left.__context__
