@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from train.build import build_model
 from train.checkpoint import CheckpointError, load_checkpoint, load_start, save_checkpoint
@@ -16,8 +17,11 @@ DEFAULT = WEIGHTS / "default_checkpoint.safetensors"
 
 
 @pytest.fixture
-def model() -> GroundingModel:
-    return build_model(TrainConfig())
+def model(tmp_path: Path) -> GroundingModel:
+    """The default, whose frozen text encoder has random weights: MiniLM may not be installed."""
+    size = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12}
+    BertModel(BertConfig(vocab_size=8, intermediate_size=64, **size)).save_pretrained(tmp_path)
+    return build_model(TrainConfig(text=str(tmp_path)))
 
 
 @pytest.mark.parametrize("path", [START, DEFAULT], ids=lambda path: path.stem)
