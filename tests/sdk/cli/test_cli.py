@@ -157,7 +157,7 @@ def test_an_error_is_one_line_and_exit_code_2(
 def test_version_and_a_command_line_without_command() -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sdk.cli import main; main()"
     version = run_process([sys.executable, "-c", code, "--version"])
-    assert version.stdout.decode() == f"grounder {sdk.__version__}\n"
+    assert version.stdout == f"grounder {sdk.__version__}\n"
     assert run_process([sys.executable, "-c", code]).returncode == 2
 
 
