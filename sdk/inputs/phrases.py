@@ -15,7 +15,19 @@ _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nin
 _STATED = re.compile(
     rf"(?:(?:all|the|these|those)\s+)*({'|'.join(_NUMBERS)}|both|[1-9]|10)\s+(\w+)", re.I
 )
-_UNITS = frozenset("foot inch lane meter metre piece seat story way wheel year".split())
+_UNITS = {
+    "foot",
+    "inch",
+    "lane",
+    "metre",
+    "meter",
+    "piece",
+    "seat",
+    "story",
+    "way",
+    "wheel",
+    "year",
+}
 """After a number these make one word with it: "the two year old boy" is one."""
 
 
