@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from train.data.colours import colours_named
 from train.data.degrade import degrade
 from train.data.expressions import expressions_for
 from train.data.negatives import ForeignPhrases, absent_phrases
+from train.data.nouns import last_word
 from train.data.relations import RELATION
 from train.data.samples import Box, Expression, Photo
 from train.data.wording import vary
@@ -121,6 +123,7 @@ class BatchMaker:
         self.wording = wording
         self._foreign = ForeignPhrases(photos)
         self._frequency = Counter(i.label for photo in photos for i in photo.instances)
+        self._nouns = Counter(last_word(e.text) for photo in photos for e in photo.expressions)
         self._partners = mosaic.Partners(photos)
         self._store = PhotoStore()
 
@@ -187,8 +190,9 @@ class BatchMaker:
         """At most `phrases_per_photo` expressions, and some that are absent.
 
         Contrast comes first where a photo has labels only. Of a photo with captions up to two are
-        contrastive and one is a label; of its captions a third are whole expressions. What the data
-        says to be absent is always drawn, what is made or borrowed as `negatives` says.
+        contrastive and one is a label; of its captions a third are whole expressions, and rare
+        nouns come before "man" and "dog". What the data says to be absent is always drawn, what is
+        made or borrowed as `negatives` says.
         """
         if self.pairs:
             return list(photo.expressions)
@@ -205,7 +209,8 @@ class BatchMaker:
             chosen += rng.sample(whole, min(len(whole), (room + 1) // 3))
             room = self.phrases_per_photo - len(chosen)
             bare = [e for e in captions if e.kind != RELATION]
-            chosen += rng.sample(bare, min(room, len(bare)))
+            bare.sort(key=lambda e: rng.random() * math.sqrt(self._nouns[last_word(e.text)]))
+            chosen += bare[:room]
         else:
             chosen = (contrast + labels[:MOST_SINGLE])[: self.phrases_per_photo]
         said = [e for e in photo.expressions if not e.boxes]

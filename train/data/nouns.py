@@ -39,6 +39,11 @@ SYNONYMS = {
 }
 
 
+def last_word(phrase: str) -> str:
+    """The noun of a noun phrase: "a red helmet" -> "helmet"."""
+    return phrase.lower().rpartition(" ")[2]
+
+
 def noun_for(label: str, rng: random.Random) -> str:
     """A word for the class: its own name most of the time, else a synonym."""
     options = SYNONYMS.get(label, (label,))
