@@ -13,11 +13,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from sdk.bundle.contract import FUSION, GRAPHS, TAUGHT_PER_CALL, TEXT, VISION, GraphSpec
+from sdk.bundle.contract import FUSION, GRAPHS, TEXT, VISION, GraphSpec
 from train.build import MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
 from train.fusion.base import Answers
-from train.fusion.candidates import Comparison
+from train.fusion.candidates import CandidatesFusion, Comparison
 from train.model import GroundingModel
 
 OPSET = 20
@@ -62,7 +62,7 @@ def export_graphs(model: GroundingModel, config: TrainConfig, folder: Path) -> d
                 inputs,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=graph.input_names[: len(inputs)],
+                input_names=graph.input_names,
                 output_names=output_names(model, graph),
                 dynamic_shapes=(dynamic,),
                 verbose=False,
@@ -76,7 +76,7 @@ def export_graphs(model: GroundingModel, config: TrainConfig, folder: Path) -> d
 
 def output_names(model: GroundingModel, graph: GraphSpec) -> list[str]:
     """Of the graph's outputs those that the model gives."""
-    everything = graph is not FUSION or bool(model.nothing_taught())
+    everything = graph is not FUSION or isinstance(model.fusion, CandidatesFusion)
     return [t.name for t in graph.outputs if everything or not t.optional]
 
 
@@ -96,11 +96,8 @@ def _example(
     visual = torch.zeros(1, *model.visual_shape)
     text = torch.zeros(count, length, model.dim)
     mask = torch.ones(count, length, dtype=torch.long)
-    inputs = (visual, text, mask, *model.nothing_taught())
-    words = {0: torch.export.Dim("M", min=1, max=TAUGHT_PER_CALL)}
-    dynamic: tuple[dict[int, Any], ...]
-    dynamic = ({}, {0: phrases, 1: tokens}, {0: phrases, 1: tokens}, words, words, {}, {})
-    return inputs, dynamic[: len(inputs)]
+    asked = {0: phrases, 1: tokens}
+    return (visual, text, mask), ({}, asked, asked)
 
 
 def stripped(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -16,15 +16,11 @@ from sdk.backends.select import open_session
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
     ATTENTION_MASK,
-    DELTA_DOWN,
-    DELTA_UP,
     FUSION,
     IMAGE,
     INPUT_IDS,
     LOGITS,
     MEMBER_LOGITS,
-    TAUGHT_CELLS,
-    TAUGHT_WORDS,
     TEXT,
     TEXT_TOKENS,
     VISION,
@@ -75,14 +71,10 @@ def make_cases(
         )
     tokens = [case.expected[TEXT_TOKENS][0] for case in texts]
     fusions: list[Case] = []
-    taught = [tensor.name for tensor in FUSION.inputs if tensor.optional]
-    lessons = {name: t.numpy() for name, t in zip(taught, model.nothing_taught(), strict=False)}
     for vision in visions:
         for group in ([tokens[0]], [tokens[-1]], tokens):
             inputs = {VISUAL_TOKENS: vision.expected[VISUAL_TOKENS], **padded(group)}
-            fusions.append(_case(model, FUSION, inputs | lessons))
-    if lessons:
-        fusions.append(_case(model, FUSION, fusions[-1].inputs | some_lessons(fusions[-1].inputs)))
+            fusions.append(_case(model, FUSION, inputs))
     return [*visions, *texts, *fusions]
 
 
@@ -92,20 +84,8 @@ def padded(tokens: Sequence[NDArray[Any]]) -> Arrays:
     return {TEXT_TOKENS: text, ATTENTION_MASK: mask}
 
 
-def some_lessons(inputs: Arrays) -> Arrays:
-    """Lessons that change an answer: two words of the last phrase, seen in two cells."""
-    width = inputs[TEXT_TOKENS].shape[-1]
-    rng = np.random.default_rng(0)
-    return {
-        TAUGHT_WORDS: inputs[TEXT_TOKENS][-1, 1:3],
-        TAUGHT_CELLS: inputs[VISUAL_TOKENS][0, :2, :width],
-        DELTA_DOWN: rng.normal(0, 0.1, inputs[DELTA_DOWN].shape).astype(np.float32),
-        DELTA_UP: rng.normal(0, 0.1, inputs[DELTA_UP].shape).astype(np.float32),
-    }
-
-
 def _case(model: GroundingModel, graph: GraphSpec, inputs: Arrays) -> Case:
-    given = [torch.from_numpy(inputs[name]) for name in graph.input_names if name in inputs]
+    given = [torch.from_numpy(inputs[name]) for name in graph.input_names]
     outputs = part_of(model, graph.name)(*given)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     names = output_names(model, graph)

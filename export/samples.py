@@ -21,7 +21,6 @@ from sdk.bundle.contract import (
     VISION,
     VISUAL_TOKENS,
 )
-from sdk.bundle.lessons import nothing_taught
 from sdk.bundle.preprocess import Preprocess
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.inputs.frames import as_bgr
@@ -61,12 +60,10 @@ class Samples:
         else:
             vision = open_session(files[VISION.name], "cpu")
             text = open_session(files[TEXT.name], "cpu")
-            lessons = nothing_taught(open_session(files[graph], "cpu").inputs)
             for photo in bar:
                 words = text.run(self._phrase(photo))
                 visual = vision.run({IMAGE: self._image(photo)})
-                asked = padded(list(words[TEXT_TOKENS])) | lessons
-                yield {VISUAL_TOKENS: visual[VISUAL_TOKENS], **asked}
+                yield {VISUAL_TOKENS: visual[VISUAL_TOKENS], **padded(list(words[TEXT_TOKENS]))}
 
     def _image(self, photo: Photo) -> NDArray[np.float32]:
         return self.preprocess.tensor(as_bgr(photo.path))

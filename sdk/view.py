@@ -20,7 +20,6 @@ from sdk.bundle.contract import (
     TEXT_TOKENS,
     VISUAL_TOKENS,
 )
-from sdk.bundle.lessons import nothing_taught
 from sdk.bundle.manifest import Manifest
 from sdk.errors import BackendError, FrameError
 from sdk.geometry.decode import best_boxes, instances, next_best
@@ -118,7 +117,7 @@ class FrameView(Closing):
         fusion = self._grounder.sessions[FUSION.name]
         inputs: dict[str, NDArray[Any]] = {TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
         inputs[VISUAL_TOKENS] = self.visual_tokens
-        outputs = fusion.run(inputs | nothing_taught(fusion.inputs))
+        outputs = fusion.run(inputs)
         fractions, logits = best_boxes(outputs[BOXES], outputs[LOGITS])
         if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
             raise BackendError(

@@ -15,7 +15,6 @@ from train.fusion.base import Answers, Fusion
 from train.fusion.candidates import CandidatesFusion
 from train.fusion.colours import COLOURS
 from train.fusion.detections import DETECTIONS, DetectionHead
-from train.fusion.lessons import Lessons
 
 if TYPE_CHECKING:
     from train.methods import Method, Text, Vision
@@ -98,21 +97,9 @@ class GroundingModel(nn.Module):
         taps = self.text.taps(input_ids, attention_mask)
         return self.method.encode_text(taps, attention_mask.bool())
 
-    def fuse(
-        self, visual: Tensor, text: Tensor, attention_mask: Tensor, *lessons: Tensor
-    ) -> Answers:
-        """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> the fusion's answers.
-
-        `CandidatesFusion` takes `Lessons`.
-        """
-        more = (Lessons(*lessons),) if lessons else ()
-        return self.fusion(visual, text, attention_mask.bool(), *more)
-
-    def nothing_taught(self) -> tuple[Tensor, ...]:
-        """What `fuse` takes as lessons when there are none; empty where it takes none."""
-        if isinstance(self.fusion, CandidatesFusion):
-            return self.fusion.nothing_taught(self.dim)
-        return ()
+    def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> Answers:
+        """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> the fusion's answers."""
+        return self.fusion(visual, text, attention_mask.bool())
 
     def forward(
         self,

@@ -3,12 +3,10 @@
     image ──> VISION ──> visual_tokens ──┐
                                          ├──> FUSION ──> boxes, logits, member_logits
     input_ids ──> TEXT ──> text_tokens ──┘
-                            lessons ─────┘
 
 Nothing that VISION computes depends on the phrase: it runs once per frame, TEXT once per phrase.
 TEXT takes one phrase at a time, unpadded, so that a dynamically quantised graph cannot give a
 phrase another encoding because of its neighbours; phrases are padded to one length for FUSION.
-What was taught after the export enters FUSION as arrays, so that a lesson needs no new graph.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,10 +19,6 @@ VISUAL_TOKENS = "visual_tokens"
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
 TEXT_TOKENS = "text_tokens"
-TAUGHT_WORDS = "taught_words"
-TAUGHT_CELLS = "taught_cells"
-DELTA_DOWN = "delta_down"
-DELTA_UP = "delta_up"
 BOXES = "boxes"
 LOGITS = "logits"
 MEMBER_LOGITS = "member_logits"
@@ -35,9 +29,9 @@ class TensorSpec:
     """One input or output.
 
     `shape` holds sizes, or symbols for sizes: H, W network input; N visual tokens, Dv their width;
-    Dt width of the text tokens; K candidates per phrase; R rank of a lesson. A symbol is one size
-    in all graphs. P (phrases), L (text tokens) and M (taught words) change from call to call. A
-    graph may leave an `optional` tensor out.
+    Dt width of the text tokens; K candidates per phrase. A symbol is one size in all graphs. P
+    (phrases) and L (text tokens) change from call to call. A graph may leave an `optional` tensor
+    out.
     """
 
     name: str
@@ -85,10 +79,6 @@ FUSION = GraphSpec(
         TensorSpec(VISUAL_TOKENS, "float32", (1, "N", "Dv")),
         TensorSpec(TEXT_TOKENS, "float32", ("P", "L", "Dt")),
         TensorSpec(ATTENTION_MASK, "int64", ("P", "L")),
-        TensorSpec(TAUGHT_WORDS, "float32", ("M", "Dt"), optional=True),
-        TensorSpec(TAUGHT_CELLS, "float32", ("M", "Dt"), optional=True),
-        TensorSpec(DELTA_DOWN, "float32", ("Dt", "R"), optional=True),
-        TensorSpec(DELTA_UP, "float32", ("R", "Dt"), optional=True),
     ),
     outputs=(
         TensorSpec(BOXES, "float32", ("P", "K", 4)),
@@ -98,16 +88,12 @@ FUSION = GraphSpec(
 )
 """`attention_mask`: 0 = padding. `boxes`: cxcywh, fractions of the network input. `logits`: the
 candidate is the one that is meant; `member_logits`: it is one of those that are meant.
-`taught_words` and `taught_cells`: what a taught word looks like as text and in a picture;
-`delta_down` and `delta_up`: a low-rank addition to the candidates. All zeros = nothing is taught.
 """
 
 GRAPHS = (VISION, TEXT, FUSION)
-TAUGHT_PER_CALL = 256
-"""Most taught words of one call of FUSION."""
 PHRASES_PER_CALL = 32
 """Most phrases of one call of FUSION: bounds its memory, and what engines are compiled for."""
-DYNAMIC_SIZES = ("P", "L", "M")
+DYNAMIC_SIZES = ("P", "L")
 """Sizes that a graph must leave open."""
 
 

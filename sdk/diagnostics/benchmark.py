@@ -39,7 +39,6 @@ from sdk.bundle.contract import (
     VISION,
     VISUAL_TOKENS,
 )
-from sdk.bundle.lessons import nothing_taught
 from sdk.bundle.manifest import MANIFEST_NAME, Manifest, sha256_file
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.diagnostics.machine import machine
@@ -159,7 +158,6 @@ def _calls(
         tokens, mask = pad_tokens(encoded[:number])
         joint: dict[str, NDArray[Any]] = {TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
         joint[VISUAL_TOKENS] = visual_tokens
-        joint |= nothing_taught(fusion.inputs)
         yield f"fusion, {some_phrases(number)}", partial(fusion.run, joint)
 
     def ask(asked: Sequence[str]) -> object:

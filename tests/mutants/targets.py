@@ -44,7 +44,6 @@ TESTS: dict[str, list[str]] = {
     "train/fusion/colours.py": [*CANDIDATES, f"{FUSION}/test_fusion_colours.py"],
     "train/fusion/layers.py": CANDIDATES,
     "train/fusion/match.py": CANDIDATES,
-    "train/fusion/lessons.py": [*CANDIDATES, f"{FUSION}/test_candidates.py"],
     "train/fusion/base.py": [f"{FUSION}/test_base.py"],
     "train/fusion/__init__.py": [f"{METHODS}/test_built.py"],
 }

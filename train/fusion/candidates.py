@@ -16,7 +16,7 @@ that compares is computed on candidates, and what does not depend on the phrase 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,6 @@ from train.fusion.layers import (
     taken_of_frame,
     to_boxes,
 )
-from train.fusion.lessons import LESSON_RANK, Lessons
 from train.fusion.match import HEADS, PAIR_FEATURES, CompareLayer, MatchLayer, pair_features
 
 SCENE_LAYERS, MATCH_LAYERS, COMPARE_LAYERS = 2, 2, 2
@@ -131,18 +130,8 @@ class CandidatesFusion(Fusion):
             visual = run(layer, visual, checkpointing=self.activation_checkpointing)
         return torch.cat([visual, self.narrow(visual)], dim=-1)
 
-    @staticmethod
-    def nothing_taught(dim: int) -> Lessons:
-        """Lessons that change nothing."""
-        word, rank = torch.zeros(1, dim), torch.zeros(dim, LESSON_RANK)
-        return Lessons(word, word.clone(), rank, rank.t().clone())
-
     def forward(
-        self,
-        visual: Tensor | Sequence[Tensor],
-        text: Tensor,
-        text_mask: Tensor,
-        lessons: Lessons | None = None,
+        self, visual: Tensor | Sequence[Tensor], text: Tensor, text_mask: Tensor
     ) -> Comparison:
         """Visual tokens (1|P, N, Dv), text tokens (P, L, D) and their mask, True for words."""
         if isinstance(visual, Tensor):
@@ -154,10 +143,6 @@ class CandidatesFusion(Fusion):
             named = self.detections(others[0], text, text_mask, self.centers)
             painted = self.colours(others[1], text, text_mask)
         cells, matches = self.find(scene, named, painted, text, text_mask)
-        taught = None
-        if lessons is not None:
-            taught = lessons.hits(scene[..., : self.dim], text, text_mask)
-            matches = replace(matches, named=matches.named + taught)
         best, beside = self.choose(matches)
         chosen = torch.cat([best, named.cells, beside], dim=1)  # (P, K + contexts)
         boxes = torch.cat(
@@ -172,8 +157,6 @@ class CandidatesFusion(Fusion):
             more, weighed = self.weigh(named, painted, others[0], chosen, boxes)
             things = things + more
         things = self.compared(things, boxes, says, text, text_mask)
-        if lessons is not None:
-            things = things + things @ lessons.down @ lessons.up
         one, member = self.head(things).split([1, 1], dim=-1)
         # Is it here at all? One more logit from what is looked at, from the whole phrase, and from
         # whether the detector knows what is named and sees it.
@@ -182,8 +165,6 @@ class CandidatesFusion(Fusion):
         present = self.presence(torch.cat([looked, text[:, 0], *known], dim=-1))
         count = one.shape[1]
         answered = chosen[:, :count]
-        if taught is not None:
-            present = present + taught.gather(1, answered)
         # The comparison adds to what match, detector and colours say: it need not learn that again.
         matched = present + self.match_weight * matches.named.detach().gather(1, answered)
         matched = matched + weighed[:, :count]

@@ -10,7 +10,7 @@ from sdk.backends.tensorrt.builder import Progress, Sizes, build_engine
 from sdk.backends.tensorrt.cache import EngineCache
 from sdk.backends.tensorrt.engine import Engine, EngineKey, Refusal
 from sdk.backends.tensorrt.library import Library, Target, load_library
-from sdk.bundle.contract import GRAPHS, PHRASES_PER_CALL, TAUGHT_PER_CALL
+from sdk.bundle.contract import GRAPHS, PHRASES_PER_CALL
 from sdk.bundle.manifest import Manifest
 from sdk.errors import (
     EngineCorruptError,
@@ -142,7 +142,6 @@ def profiles_for(graph: str, manifest: Manifest) -> Mapping[str, Sizes]:
     tokens, image = manifest.tokenizer.max_tokens, manifest.preprocess
     sizes = {
         "P": (1, 1, PHRASES_PER_CALL),
-        "M": (1, 1, TAUGHT_PER_CALL),
         "L": (2, min(_TYPICAL_TOKENS, tokens), tokens),
         "H": (image.height,) * 3,
         "W": (image.width,) * 3,

@@ -8,7 +8,7 @@ import pytest
 from sdk.backends.tensorrt.compile import compile_bundle, engine_for, profiles_for
 from sdk.backends.tensorrt.engine import Engine, Refusal
 from sdk.backends.tensorrt.library import Library
-from sdk.bundle.contract import PHRASES_PER_CALL, TAUGHT_PER_CALL
+from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
 from sdk.errors import (
     BundleCorruptError,
@@ -159,5 +159,4 @@ def test_sizes_come_from_the_manifest(tiny_bundle: Path) -> None:
     manifest = Manifest.load(tiny_bundle)
     assert profiles_for("vision", manifest) == {"H": (32, 32, 32), "W": (48, 48, 48)}
     assert profiles_for("text", manifest) == {"L": (2, 8, 24)}
-    phrases, taught = (1, 1, PHRASES_PER_CALL), (1, 1, TAUGHT_PER_CALL)
-    assert profiles_for("fusion", manifest) == {"P": phrases, "M": taught, "L": (2, 8, 24)}
+    assert profiles_for("fusion", manifest) == {"P": (1, 1, PHRASES_PER_CALL), "L": (2, 8, 24)}

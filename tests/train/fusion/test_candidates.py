@@ -1,4 +1,4 @@
-"""The candidates fusion: what it answers with, what it is told, what a lesson changes."""
+"""The candidates fusion: what it answers with, and what it is told."""
 
 from pathlib import Path
 
@@ -6,14 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdk.bundle.contract import FUSION
-from sdk.bundle.lessons import nothing_taught
 from tests.train.fusion.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.train.test_train import steps, trainer
 from train.fusion.candidates import CandidatesFusion, Comparison, Matches, start_evidence
 from train.fusion.colours import COLOURS
 from train.fusion.detections import DETECTIONS
-from train.fusion.lessons import Lessons, unit
 from train.fusion.match import pair_features
 from train.losses.candidates import meant_terms
 
@@ -66,18 +63,6 @@ def test_a_phrase_is_answered_the_same_alone_and_in_company() -> None:
 
 
 @torch.no_grad()
-def test_lessons_of_zeros_change_nothing_and_others_do() -> None:
-    fusion, (visual, text, mask) = build(), inputs()
-    empty = fusion.nothing_taught(DIM)
-    plain, taught = fusion(visual, text, mask), fusion(visual, text, mask, empty)
-    for ours, theirs in zip(shipped(taught), shipped(plain), strict=True):
-        torch.testing.assert_close(ours, theirs)
-    words = text[:1, 0]
-    lesson = empty._replace(words=words, cells=visual[0, 3:4, :DIM])
-    assert fusion(visual, text, mask, lesson).logits[0].max() > plain.logits[0].max()
-
-
-@torch.no_grad()
 def test_a_detected_box_of_a_class_that_is_named_is_trusted_more() -> None:
     fusion, (visual, text, mask) = build(), inputs()
     cells = fusion.counts[0]
@@ -107,29 +92,6 @@ def test_at_the_start_a_missing_colour_and_a_rival_cost_a_candidate() -> None:
     assert logit(0.0, 1.0, 0.0, 0.0, 0.0) < -2
     assert logit(0.0, 0.0, 0.1, 0.9, 1.0) < -0.5  # "the dog", where a cat is seen
     assert logit(0.0, 0.0, 0.9, 0.1, 1.0) == logit(0.0, 0.0, 0.0, 0.9, 0.0) == 0
-
-
-def test_the_contract_names_what_the_fusion_takes() -> None:
-    names = [tensor.name for tensor in FUSION.inputs if tensor.optional]
-    assert len(names) == len(Lessons._fields)
-    zeros = nothing_taught(FUSION.inputs)
-    assert list(zeros) == names and not any(z.any() for z in zeros.values())
-
-
-def test_a_taught_word_is_found_where_its_picture_is() -> None:
-    cells, word = torch.eye(4)[None], torch.tensor([[0.0, 0.0, 1.0, 0.0]])
-    lessons = Lessons(word, cells[0, 1:2], torch.zeros(4, 2), torch.zeros(2, 4))
-    hits = lessons.hits(cells, word[None], torch.ones(1, 1, dtype=torch.bool))
-    assert hits.argmax() == 1 and (hits > 0).sum() == 1
-    unsaid = lessons.hits(
-        cells, torch.tensor([[[1.0, 0, 0, 0]]]), torch.ones(1, 1, dtype=torch.bool)
-    )
-    assert not unsaid.any()
-
-
-def test_zeros_have_no_direction() -> None:
-    assert not unit(torch.zeros(2, 3)).any()
-    torch.testing.assert_close(unit(torch.tensor([[3.0, 4.0]])), torch.tensor([[0.6, 0.8]]))
 
 
 def test_pairs_say_how_boxes_lie_to_each_other() -> None:

@@ -26,7 +26,6 @@ from tests.train.equations import (
 )
 from train.fusion.candidates import CandidatesFusion, Comparison, Matches
 from train.fusion.layers import pairwise_iou
-from train.fusion.lessons import Lessons
 from train.fusion.match import pair_features
 
 DIM, GRID, HEADS = 24, 8, 4  # the size of a head is no other size
@@ -170,18 +169,7 @@ def peaks(likely: Array) -> Array:
     return np.where(likely == around.reshape(-1), likely, 1e-3 * likely)
 
 
-def taught_hits(lessons: Lessons, cells: Array, text: Array) -> Array:
-    """8 times how far a cell's cosine is above 0.5 and a word's above 0.8, of the best lesson."""
-    unit = lambda x: x / np.sqrt((x**2).sum(-1, keepdims=True) + 1e-6)  # noqa: E731
-    alike = (unit(text) @ unit(array(lessons.words)).T).max(0)
-    said = np.maximum((alike - 0.8) / 0.2, 0)
-    shown = np.maximum((unit(cells) @ unit(array(lessons.cells)).T - 0.5) / 0.5, 0)
-    return 8 * (shown * said).max(1)
-
-
-def answered(
-    w: Weights, visual: Array, text: Array, lessons: Lessons | None, *, detecting: bool
-) -> dict[str, Array]:
+def answered(w: Weights, visual: Array, text: Array, *, detecting: bool) -> dict[str, Array]:
     """Everything that the fusion says of one phrase without padding."""
     scene = visual[:, : DIM + HALF]
     wide, cells = scene[:, :DIM], scene[:, DIM:]
@@ -200,8 +188,6 @@ def answered(
     left, upper, right, lower = sides.T
     middle = centers() + np.stack([right - left, lower - upper], -1) / 2
     boxes = np.concatenate([middle, np.stack([left + right, upper + lower], -1)], -1)
-    taught = np.zeros(CELLS) if lessons is None else taught_hits(lessons, wide, text)
-    named = named + taught
     best, beside = top(peaks(sigmoid(named)), BEST), top(peaks(sigmoid(context)), CONTEXTS)
     found = detected.cells if detected else np.zeros(0, int)
     chosen = np.array([*best, *found, *beside])
@@ -229,12 +215,10 @@ def answered(
         things = compare_layer(w.part(f"compare.{layer}"), things, bias, text)
     count = BEST + len(found)
     things = w.norm(things[:count], "norm_out")
-    if lessons is not None:
-        things = things + things @ array(lessons.down) @ array(lessons.up)
     one, member = w.mlp(things, "head", 0, 2).T
     looked = softmax(one) @ things
     present = w.mlp(np.array([*looked, *text[0], known, hits.max()]), "presence", 0, 2)
-    logits = present + taught[chosen[:count]] + weighed[:count]
+    logits = present + weighed[:count]
     logits = logits + w["match_weight"] * named[chosen[:count]]
     logits[BEST:] += w["detected_weight"] * known
     return {
@@ -276,17 +260,9 @@ def built(*, detecting: bool) -> CandidatesFusion:
 def asked(*, detecting: bool) -> tuple[Array, Tensor, Tensor, Tensor]:
     """Cells as the side network gives them, visual tokens without them, words, mask."""
     text = normal(2, 5, DIM, seed=2)
-    text[1, 4] = text[0, 3]  # a taught word in the padding, see `lessons_for`
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     more = torch.cat(seen_things(), -1) if detecting else torch.zeros(1, CELLS, 0).double()
     return array(normal(CELLS, DIM)), more, text, mask
-
-
-def lessons_for(cells: Array, text: Tensor) -> Lessons:
-    """Two words of the first phrase, each with a cell that shows it."""
-    words = text[0, [1, 3]] + 0.1 * normal(2, DIM, seed=7)
-    shown = torch.from_numpy(cells[[5, 40]] - 0.6 * cells.mean(0)) + 0.2 * normal(2, DIM, seed=8)
-    return Lessons(words, shown, 0.3 * normal(DIM, 8, seed=9), 0.3 * normal(8, DIM, seed=10))
 
 
 def flat(answer: Comparison) -> dict[str, Tensor]:
@@ -294,21 +270,19 @@ def flat(answer: Comparison) -> dict[str, Tensor]:
     return found | {f"matches.{name}": value for name, value in vars(answer.matches).items()}
 
 
-@pytest.mark.parametrize("taught", [False, True], ids=["plain", "taught"])
 @pytest.mark.parametrize("detecting", [True, False], ids=["detecting", "cells"])
-def test_the_whole_forward_pass(detecting: bool, taught: bool) -> None:
+def test_the_whole_forward_pass(detecting: bool) -> None:
     fusion, (cells, more, text, mask) = built(detecting=detecting), asked(detecting=detecting)
     w = Weights(fusion)
     scene = fusion.prepare(torch.from_numpy(cells)[None])
     same(scene[0], prepared(w, cells))
     visual = torch.cat([scene, more], -1)
-    lessons = lessons_for(array(scene[0, :, :DIM]), text) if taught else None
-    together = flat(fusion(visual, text, mask, lessons))
+    together = flat(fusion(visual, text, mask))
     parts = (scene, *more.split([more.shape[-1] - COLOURS, COLOURS], -1)) if detecting else (scene,)
-    apart = flat(fusion([part.expand(2, -1, -1) for part in parts], text, mask, lessons))
+    apart = flat(fusion([part.expand(2, -1, -1) for part in parts], text, mask))
     for row in range(2):
         words = array(text[row, : int(mask[row].sum())])
-        wanted = answered(w, array(visual[0]), words, lessons, detecting=detecting)
+        wanted = answered(w, array(visual[0]), words, detecting=detecting)
         assert wanted.keys() == together.keys()
         for name, value in wanted.items():
             same(together[name][row], value, 1e-8)
@@ -316,13 +290,9 @@ def test_the_whole_forward_pass(detecting: bool, taught: bool) -> None:
 
 
 def test_the_case_is_one_in_which_everything_matters() -> None:
-    """Boxes that cover each other, lessons that are said, candidates that differ."""
-    fusion, (cells, more, text, _) = built(detecting=True), asked(detecting=True)
+    """Boxes that cover each other, candidates that differ."""
+    fusion, (_, more, text, _) = built(detecting=True), asked(detecting=True)
     w = Weights(fusion)
-    scene = prepared(w, cells)
-    lessons = lessons_for(scene[:, :DIM], text)
-    taught = taught_hits(lessons, scene[:, :DIM], array(text[0]))
-    assert (taught > 1).sum() >= 2 and (taught == 0).sum() > 5
     seen = array(more[0, :, :-COLOURS]).reshape(CELLS, PLACES, CLASSES + 4)
     detected = Detected(w.part("detections"), seen, array(text[0]))
     assert 0.05 < detected.known < 0.99
@@ -350,18 +320,6 @@ def test_pairs_of_any_size_and_distance() -> None:
     same(pair_features(boxes)[0], np.array(found))
     overlaps = [[iou(one, other) for other in array(boxes[0])] for one in array(boxes[0])]
     same(pairwise_iou(boxes)[0].reshape(12, 12), np.array(overlaps))
-
-
-def test_nothing_taught_changes_nothing() -> None:
-    fusion, (cells, more, text, mask) = built(detecting=True), asked(detecting=True)
-    nothing = CandidatesFusion.nothing_taught(DIM)
-    assert [tuple(part.shape) for part in nothing] == [(1, DIM), (1, DIM), (DIM, 8), (8, DIM)]
-    assert not any(part.any() for part in nothing)
-    visual = torch.cat([fusion.prepare(torch.from_numpy(cells)[None]), more], -1)
-    lessons = Lessons(*(part.double() for part in nothing))
-    plain = flat(fusion(visual, text, mask))
-    for name, value in flat(fusion(visual, text, mask, lessons)).items():
-        same(value, array(plain[name]))
 
 
 def test_a_cell_with_a_better_neighbour_counts_a_thousandth() -> None:
