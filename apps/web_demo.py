@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     serve.add_arguments(parser)
     add_model_options(parser)
+    parser.set_defaults(teach=True)
     args = parser.parse_args(argv)
     return report_errors(lambda: run(args))
 

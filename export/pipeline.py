@@ -36,12 +36,14 @@ from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
 from export.quantize import STATIC, Calibrated, quantize
 from export.tables import as_json, print_engines, print_graphs, print_precisions
+from export.teaching import background_of
 from sdk import Grounder
 from sdk.backends.ort import physical_cores
 from sdk.backends.tensorrt.compile import CompiledGraph
 from sdk.bundle.calibration import IDENTITY, Calibration
 from sdk.bundle.contract import TEXT
-from sdk.bundle.manifest import Manifest
+from sdk.bundle.manifest import Manifest, sha256_file
+from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import preprocess_for
 from train.evaluate import report
 from train.evaluator import Outcome, accuracy, bundle_predict
@@ -67,6 +69,7 @@ def build(plan: Plan, inputs: Inputs) -> Manifest:
         _say("calibrating the scores")
         run.assemble()
         run.calibrate()
+        run.prepare_teaching()
         _say("measuring the precisions")
         run.measure()
         engines = run.compile()
@@ -196,6 +199,15 @@ class _Build:
             instance_threshold=instance_threshold,
             metrics=as_json({"calibration": figures, "instances": instance_figures}),
         )
+
+    def prepare_teaching(self) -> None:
+        """Add the file that names are taught with, where there is a detector to tell things by."""
+        if self.inputs.model.detector is None:
+            return
+        background_of(self.bundle, self.inputs.things, self.inputs.nouns).save(self.bundle)
+        sha256 = sha256_file(self.bundle / TEACHING_NAME)
+        files = {**self.manifest.files, TEACHING_NAME: sha256}
+        self._save(files=files, teaching_file=TEACHING_NAME)
 
     def _instance_rule(self, raw: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
         """What is fitted to the instances of raw outcomes."""

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from export.samples import Samples
 from export.targets import Target
+from export.teaching import common_nouns
 from sdk.backends.tensorrt.cache import ENGINES_FOLDER
 from sdk.bundle.known_words import WORD
 from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
 from sdk.bundle.tokenizer import WordPieceTokenizer
+from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import MAX_TOKENS, check_vocab, preprocess_for
 from train.config import TrainConfig
 from train.data.coco import COCO_CLASSES
 from train.data.nouns import SYNONYMS, plural
-from train.data.readers import read_expressions
+from train.data.readers import read_detection, read_expressions
 from train.data.samples import Photo, spread
 from train.inference import load_model
 from train.methods.mapper.prior import PRIOR_SELF
@@ -31,6 +33,8 @@ from train.questions import (
 
 VOCAB_NAME = "vocab.txt"
 WORDS_NAME = "words.txt"
+THINGS_PHOTOS = 64
+"""With phrases, and as many with labels, whose things names are told from when they are taught."""
 LEAST_USES = 3
 """Words that fewer training phrases hold are no better known than slips."""
 
@@ -75,6 +79,9 @@ class Inputs:
         check_replaceable(plan.out)
         photos = read_expressions(plan.data, "train")
         self.words = known_words(photos)
+        self.nouns = common_nouns(photos)
+        labelled = read_detection(plan.data, "train")
+        self.things = spread(photos, THINGS_PHOTOS) + spread(labelled, THINGS_PHOTOS)
         photos = spread(photos, plan.calibration_photos)
         captions = spread(caption_questions(plan.data), plan.eval_photos)
         named = [q for q in named_questions(plan.data) if q[1]]
@@ -126,7 +133,7 @@ def check_replaceable(out: Path) -> None:
     strangers = [
         path.name
         for path in (out.iterdir() if out.exists() else ())
-        if path.name not in (MANIFEST_NAME, VOCAB_NAME, WORDS_NAME, ENGINES_FOLDER)
+        if path.name not in (MANIFEST_NAME, VOCAB_NAME, WORDS_NAME, TEACHING_NAME, ENGINES_FOLDER)
         and path.suffix != ".onnx"
     ]
     if strangers:

@@ -34,6 +34,7 @@ from sdk.errors import (
     EngineUnsupportedError,
     FrameError,
     GroundingError,
+    LessonError,
     PhraseError,
     PrecisionError,
     SourceError,
@@ -45,6 +46,7 @@ from sdk.results import Grounding, Place
 if TYPE_CHECKING:
     from sdk.grounder import Grounder
     from sdk.inputs.frames import RGB
+    from sdk.lessons.lesson import Lesson
     from sdk.outputs.drawing import draw
     from sdk.streaming.stream import Stream, StreamResult
     from sdk.streaming.tracking import Tracking
@@ -77,6 +79,8 @@ __all__ = [
     "Grounder",
     "Grounding",
     "GroundingError",
+    "Lesson",
+    "LessonError",
     "PhraseError",
     "Place",
     "PrecisionError",
@@ -93,6 +97,7 @@ __all__ = [
 _HOMES = {
     "FrameView": "sdk.view",
     "Grounder": "sdk.grounder",
+    "Lesson": "sdk.lessons.lesson",
     "RGB": "sdk.inputs.frames",
     "Stream": "sdk.streaming.stream",
     "StreamResult": "sdk.streaming.stream",

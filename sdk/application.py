@@ -51,6 +51,13 @@ def add_model_options(parser: argparse.ArgumentParser, threads: int | None = Non
     """
     parser.add_argument("--bundle", metavar="FOLDER", help="model folder (default: the built-in)")
     add_runtime_options(parser, threads)
+    parser.add_argument(
+        "--delta",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="lesson that `grounder teach` wrote; may be repeated",
+    )
 
 
 def add_runtime_options(parser: argparse.ArgumentParser, threads: int | None = None) -> None:
@@ -87,6 +94,7 @@ def load_grounder(args: argparse.Namespace) -> "Grounder":
         precision=args.precision,
         threads=args.threads,
         engines=args.engines,
+        deltas=vars(args).get("delta", ()),
     )
 
 

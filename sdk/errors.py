@@ -60,6 +60,10 @@ class ArgumentError(GroundingError, ValueError):
     """A number is out of range or none, or a name is none of those that are possible."""
 
 
+class LessonError(GroundingError):
+    """A lesson cannot be learned, read, written or used with this bundle."""
+
+
 class DeviceError(GroundingError, ValueError):
     """The device is unknown or cannot be used here, or the number of threads cannot."""
 

@@ -9,15 +9,16 @@ per phrase (a bounded cache keeps its tokens), the fusion graph once per questio
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from sdk._internal.arguments import as_path, choice, whole
+from sdk._internal.arguments import as_path, whole
 from sdk._internal.closing import Closing
-from sdk.backends.select import DEVICES, open_bundle
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
+    FUSION,
     IMAGE,
     TEXT,
     VISION,
@@ -27,20 +28,24 @@ from sdk.bundle.contract import (
 )
 from sdk.bundle.known_words import KnownWords
 from sdk.bundle.manifest import Manifest
-from sdk.bundle.replacement import unreplaced
 from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from sdk.errors import BundleNotFoundError, ClosedError, DeviceError
+from sdk.errors import BundleNotFoundError, ClosedError
 from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
+from sdk.lessons.background import Background
+from sdk.lessons.lesson import Lesson
+from sdk.loading import open_parts
 from sdk.results import Grounding
 from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
-from sdk.text import phrase_encoder
+from sdk.teaching import Teaching
+from sdk.text import Encode, phrase_encoder
 from sdk.view import FrameView
 
+PHRASE_CACHE_SIZE = 256
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
 
@@ -64,6 +69,7 @@ class Grounder(Closing):
         precision: str,
         speller: Speller | None = None,
         known_words: KnownWords | None = None,
+        background: Background | None = None,
     ) -> None:
         """A grounder of what `load` has opened.
 
@@ -82,7 +88,10 @@ class Grounder(Closing):
         """What is loaded."""
         self._tokenizer = tokenizer
         encode = phrase_encoder(manifest, tokenizer, sessions[TEXT.name], speller, known_words)
-        self._loaded: _Loaded | None = _Loaded(dict(sessions), encode)
+        teaching = Teaching(manifest.source_checkpoint, sessions[FUSION.name], encode, background)
+        self._loaded: _Loaded | None = _Loaded(
+            dict(sessions), lru_cache(PHRASE_CACHE_SIZE)(encode), teaching
+        )
 
     @classmethod
     def load(
@@ -94,6 +103,7 @@ class Grounder(Closing):
         threads: int | None = None,
         spelling: bool = True,
         engines: str | os.PathLike[str] | None = None,
+        deltas: Sequence[str | os.PathLike[str]] = (),
     ) -> "Grounder":
         """Load a bundle folder, and check it against its hashes.
 
@@ -106,6 +116,7 @@ class Grounder(Closing):
             threads: CPU threads, None for one per physical core.
             spelling: read "teh dog" as "the dog", where the bundle has a word list.
             engines: folder that `grounder compile --engines` wrote, None for the bundle's own.
+            deltas: files of lessons to apply, see `teach`.
 
         Raises:
             BundleError: the bundle is missing, damaged, made for another version, or was replaced
@@ -113,29 +124,20 @@ class Grounder(Closing):
             DeviceError: the device or the number of threads cannot be used here.
             DependencyError: a package that the device needs is missing.
             PrecisionError: the bundle does not carry the precision.
-            ArgumentError: `engines` is no path.
+            ArgumentError: `engines` or one of `deltas` is no path.
+            LessonError: a lesson is missing, damaged, of another bundle, or given twice.
             BackendError: the runtime cannot load a graph.
             EngineError: for TensorRT, a graph has not been compiled, or cannot be.
         """
-        choice("device", device, DEVICES, error=DeviceError)
         folder = DEFAULT_BUNDLE
         if bundle is not None:
             folder = as_path("bundle", bundle, error=BundleNotFoundError)
-        with unreplaced(folder):
-            manifest = Manifest.load(folder)
-            name = manifest.resolve_precision(precision, device)
-            files = manifest.graph_files(name)
-            spec = manifest.tokenizer
-            manifest.verify(folder, [*spec.files, *(file.file for file in files.values())])
-            speller = known_words = None
-            if spec.words_file:
-                lists = folder / spec.words_file, folder / spec.vocab_file
-                known_words = KnownWords.from_files(*lists)
-                speller = Speller.from_files(*lists) if spelling else None
-            tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
-            compiled = None if engines is None else as_path("engines", engines)
-            sessions = open_bundle(folder, manifest, name, device, threads, compiled)
-        return cls(manifest, tokenizer, sessions, name, speller, known_words)
+        compiled = None if engines is None else as_path("engines", engines)
+        parts = open_parts(folder, device, precision, threads, compiled, spelling=spelling)
+        grounder = cls(*parts)
+        for delta in deltas:
+            grounder.apply(Lesson.load(as_path("deltas", delta)))
+        return grounder
 
     @overload
     def ground(  # type: ignore[overload-overlap]
@@ -218,8 +220,80 @@ class Grounder(Closing):
             BackendError: the runtime failed.
             ClosedError: the grounder has been closed.
         """
-        encode = self._held.encode
-        return [encode(phrase) for phrase in as_phrases(text)]
+        held = self._held
+        reading = held.teaching.reading
+        return [held.encode(phrase, *reading.of(phrase)) for phrase in as_phrases(text)]
+
+    def teach(
+        self,
+        name: str,
+        examples: Sequence[tuple[FrameLike, Sequence[float] | None]],
+        *,
+        even_if_worse: bool = False,
+    ) -> Lesson:
+        """Learn what a name means from a few examples, in seconds and without training.
+
+        From the next call on, also in streams that run, phrases with the name mean the thing: "the
+        zorbl next to the door". All other phrases are answered as before, to the last bit.
+
+        Args:
+            name: a word or a few, known or not: "pallet B7".
+            examples: frames, each with the box (left, top, right, bottom) of the thing in pixels,
+                or None where it is not in the frame: these teach what to refuse.
+            even_if_worse: take the lesson although it finds fewer of the examples, each left out in
+                turn, than the untaught name.
+
+        Returns:
+            The lesson, which `save` writes to a file for `load` and `apply`.
+
+        Raises:
+            LessonError: the bundle cannot be taught, or the lesson is worse; nothing changes.
+            ArgumentError: a box is none, or there is no box at all.
+            PhraseError: the name cannot be used.
+            FrameError: a frame cannot be used.
+            BackendError: the runtime failed.
+            ClosedError: the grounder has been closed.
+        """
+        return self._held.teaching.teach(self, name, examples, even_if_worse=even_if_worse)
+
+    def remember(self, name: str, frame: FrameLike, box: Sequence[float] | None) -> Lesson:
+        """As `teach`, of one example, at once. Called again with the name it learns of all.
+
+        Examples:
+            >>> grounder.remember("my mug", frame, (120, 80, 200, 190))
+            >>> grounder.ground(other_frame, "my mug")
+
+        Raises:
+            As `teach`; a lesson of few examples is taken as it is.
+        """
+        return self._held.teaching.remember(self, name, frame, box)
+
+    def apply(self, lesson: Lesson) -> None:
+        """Use a lesson that was taught before, see `sdk.Lesson.load`.
+
+        Raises:
+            LessonError: it is of another model, or its name is taught already.
+            ClosedError: the grounder has been closed.
+        """
+        self._held.teaching.apply(lesson)
+
+    def remove(self, name: str) -> None:
+        """Forget the lesson of a name.
+
+        Raises:
+            LessonError: the name is not taught.
+            ClosedError: the grounder has been closed.
+        """
+        self._held.teaching.remove(name)
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """What is taught.
+
+        Raises:
+            ClosedError: the grounder has been closed.
+        """
+        return self._held.teaching.lessons
 
     @property
     def sessions(self) -> dict[str, Session]:
@@ -300,4 +374,6 @@ class _Loaded(NamedTuple):
     """What a grounder holds until it is closed."""
 
     sessions: dict[str, Session]
-    encode: Callable[[str], EncodedPhrase]
+    encode: Encode
+    """With a cache."""
+    teaching: Teaching

@@ -1,7 +1,6 @@
 """The text pass: from a phrase to what the fusion graph takes of it."""
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,10 @@ from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import PhraseError
 from sdk.inputs.phrases import EncodedPhrase, stated_number
+from sdk.lessons.lesson import Lesson
 
-PHRASE_CACHE_SIZE = 256
+Encode = Callable[[str, str, Lesson | None], EncodedPhrase]
+"""A checked phrase, how it is read, and the lesson of what it looks for -> its encoding."""
 
 
 def phrase_encoder(
@@ -24,8 +25,8 @@ def phrase_encoder(
     graph: Session,
     speller: Speller | None,
     known_words: KnownWords | None,
-) -> Callable[[str], EncodedPhrase]:
-    """A function that encodes a checked phrase, or has it from the cache; for any thread.
+) -> Encode:
+    """A function that encodes a checked phrase; for any thread.
 
     No method: in a circle of references the graph would outlive its grounder.
 
@@ -33,10 +34,9 @@ def phrase_encoder(
         The function, which raises PhraseError and BackendError.
     """
 
-    @lru_cache(PHRASE_CACHE_SIZE)
-    def encode(phrase: str) -> EncodedPhrase:
+    def encode(phrase: str, read: str, lesson: Lesson | None) -> EncodedPhrase:
         """One phrase at a time, unpadded: see `sdk.bundle.contract`."""
-        read = speller.correct(phrase) if speller else phrase
+        read = speller.correct(read) if speller else read
         ids = tokenizer.encode(read)
         if all(token == tokenizer.unk_id for token in ids[1:-1]):
             raise PhraseError(
@@ -47,6 +47,6 @@ def phrase_encoder(
         inputs = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
         tokens: NDArray[np.float32] = graph.run(inputs)[TEXT_TOKENS][0]
         unknown = known_words.unknown(read) if known_words else Unknown((), head=False)
-        return EncodedPhrase(phrase, tokens, unknown, stated_number(read))
+        return EncodedPhrase(phrase, tokens, unknown, stated_number(read), lesson)
 
     return encode

@@ -117,7 +117,7 @@ class FrameView(Closing):
         fusion = self._grounder.sessions[FUSION.name]
         inputs: dict[str, NDArray[Any]] = {TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
         inputs[VISUAL_TOKENS] = self.visual_tokens
-        outputs = fusion.run(inputs)
+        outputs = self._as_taught(fusion.run(inputs), phrases)
         fractions, logits = best_boxes(outputs[BOXES], outputs[LOGITS])
         if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
             raise BackendError(
@@ -134,6 +134,25 @@ class FrameView(Closing):
             )
             for row, (phrase, box, logit) in enumerate(zip(phrases, fractions, logits, strict=True))
         ]
+
+    def _as_taught(
+        self, outputs: dict[str, NDArray[np.float32]], phrases: Sequence[EncodedPhrase]
+    ) -> dict[str, NDArray[np.float32]]:
+        """The outputs, with what lessons say of the candidates of taught names."""
+        if not any(phrase.lesson for phrase in phrases):
+            return outputs
+        manifest = self._grounder.manifest
+        outputs = {name: output.copy() for name, output in outputs.items()}
+        for row, phrase in enumerate(phrases):
+            if phrase.lesson is None:
+                continue
+            boxes, logits = outputs[BOXES][row], outputs[LOGITS][row]
+            told = phrase.lesson.logits(self.visual_tokens, boxes, logits)
+            logits[:] = manifest.calibration.beyond(manifest.threshold, told)
+            if MEMBER_LOGITS in outputs:
+                least = manifest.instance_threshold
+                outputs[MEMBER_LOGITS][row] = manifest.instance_calibration.beyond(least, told)
+        return outputs
 
     def _grounding(
         self,
@@ -179,6 +198,10 @@ class FrameView(Closing):
             Place((left, top, right, bottom), calibration.score(logit))
             for (left, top, right, bottom), logit in zip(boxes, logits.tolist(), strict=True)
         ]
+
+    def fractions(self, box: Sequence[float]) -> NDArray[np.float32]:
+        """A box in pixels of the frame, xyxy -> (4,) cxcywh, fractions of the network input."""
+        return self._grounder.manifest.preprocess.box_from_frame(box, self.size_wh)
 
     def close(self) -> None:
         """Let go of the visual tokens; optional, leaving the `with` block does it."""

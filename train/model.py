@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sdk.bundle.contract import COLOURS
 from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
 from train.fusion.base import Answers, Fusion
 from train.fusion.candidates import CandidatesFusion
-from train.fusion.colours import COLOURS
 from train.fusion.detections import DETECTIONS, DetectionHead
 
 if TYPE_CHECKING:

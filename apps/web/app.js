@@ -22,6 +22,8 @@ let video = null; // while the camera runs
 let asking = false;
 let outdated = false; // something changed while a request was under way
 let typing = 0;
+let taught = null; // the row whose phrase is taught: the one that was typed in last
+let pressed = null; // while a box is drawn: its first corner
 
 // Phrases
 
@@ -201,6 +203,7 @@ async function watch(camera) {
   while (video === camera) {
     await new Promise(requestAnimationFrame); // pauses in a hidden tab
     if (video !== camera) return;
+    if (isTeaching()) continue; // the picture is held
     picture = await shoot(camera, camera.videoWidth, camera.videoHeight);
     await askAbout(picture);
   }
@@ -225,6 +228,70 @@ function cameraTrouble(error) {
   };
   return reasons[error.name] ?? `The camera does not start: ${error.message}. Choose a picture instead.`;
 }
+
+// Teaching: a box around what the phrase means that was typed last
+
+async function learn(box) {
+  const name = phrase(taught ?? list.lastElementChild);
+  if (!name || !picture) return say("Choose a picture and type what the thing is called.");
+  const form = new FormData();
+  form.append("image", picture.blob, "frame.jpg");
+  form.append("name", name);
+  if (box) form.append("box", box.join(","));
+  try {
+    const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
+    const response = await fetch("v1/teach", { method: "POST", body: form, headers });
+    const answer = await response.json();
+    if (!response.ok) return say(answer.message);
+    say(`"${name}" is learned (boxes: ${answer.examples}, pictures without it: ${answer.absent}).`);
+  } catch {
+    return say("The server does not answer. Is it still running?");
+  }
+  if (video) askAbout(picture); // its loop waits
+  else ask();
+}
+
+function teaching(on) {
+  byId("teach").setAttribute("aria-pressed", String(on));
+  byId("absent").hidden = !on;
+  canvas.classList.toggle("teaching", on);
+  const name = phrase(taught ?? list.lastElementChild);
+  say(on ? `Draw a box around "${name}", in as many pictures as you like.` : "");
+}
+
+const isTeaching = () => canvas.classList.contains("teaching");
+
+// The corner where the mouse was pressed and where it is, in pixels of the picture.
+function drawn({ offsetX, offsetY }) {
+  const { width, height } = picture.image;
+  const zoom = width / canvas.clientWidth;
+  const [x, y] = [Math.max(0, Math.min(width, offsetX * zoom)), Math.max(0, Math.min(height, offsetY * zoom))];
+  pressed ??= [x, y];
+  return [Math.min(pressed[0], x), Math.min(pressed[1], y), Math.max(pressed[0], x), Math.max(pressed[1], y)];
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (!isTeaching() || !picture) return;
+  canvas.setPointerCapture(event.pointerId);
+  drawn(event);
+});
+canvas.addEventListener("pointermove", (event) => {
+  if (!pressed) return;
+  show();
+  drawBox(drawn(event), canvas.width / picture.image.width, "#fff", 2, 4);
+});
+canvas.addEventListener("pointerup", (event) => {
+  if (!pressed) return;
+  const box = drawn(event);
+  pressed = null;
+  if (Math.min(box[2] - box[0], box[3] - box[1]) > 4) learn(box);
+});
+byId("teach").addEventListener("click", () => teaching(!isTeaching()));
+byId("absent").addEventListener("click", () => learn(null));
+list.addEventListener("focusin", ({ target }) => {
+  taught = target.closest("li");
+  if (isTeaching()) teaching(true);
+});
 
 // Showing
 

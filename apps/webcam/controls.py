@@ -30,6 +30,7 @@ TOOLBAR = (
     Command("record", "R", "rR", "record a video with its boxes, or stop"),
     Command("precision", "P", "pP", "the bundle's next precision"),
     Command("tracking", "T", "tT", "carry boxes between groundings, or not"),
+    Command("teach", "L", "lL", "learn the last phrase: drag boxes around what it means"),
     Command("why", "W", "wW", "why phrases are not found; dashed: best guesses"),
     Command("help", "H", "hH?", "this help"),
     Command("quit", "Q", "qQ\x1b", "quit, as Esc does"),
@@ -39,6 +40,7 @@ PHRASES = (
     Command("add", "A", "aA+", "one more phrase"),
     Command("remove", "-", "-\x08\x7f", "remove the last phrase"),
     Command("edit", "1-9", "123456789", "change that phrase, or click on it"),
+    Command("absent", "0", "0", "while learning: it is not in this picture"),
 )
 _COMMANDS = {code: command.name for command in TOOLBAR + PHRASES for code in command.codes}
 
@@ -52,6 +54,8 @@ class Controls:
         self.tracking = tracking
         self.recording = recording
         self.paused = self.explaining = self.helping = self.quitting = False
+        self.teaching = False
+        """Whether boxes are drawn around what the last phrase means, in a picture that is held."""
         self.typed: str | None = None
         """The text being typed; None when none is."""
         self._span = slice(0)  # of the phrases, which the typed ones replace
@@ -59,7 +63,8 @@ class Controls:
         self._look_for(phrases)
         self._before = self._colours
         self.wishes: set[str] = set()
-        """Of "step", "snapshot" and "precision" those asked for; whoever grants one discards it."""
+        """Of "step", "snapshot", "precision" and "absent" those asked for; whoever grants one
+        discards it."""
         self._message, self._until = "", 0.0
 
     @property
@@ -126,6 +131,13 @@ class Controls:
         elif name in ("step", "snapshot", "precision"):
             self.paused = self.paused or name == "step"
             self.wishes.add(name)
+        elif name == "teach":
+            self.teaching = self.paused = not self.teaching
+            if self.teaching:
+                self.say(f'drag a box around "{self.phrases[-1]}"; 0: not in this picture; L: done')
+        elif name == "absent":
+            if self.teaching:
+                self.wishes.add(name)
         elif name == "record":
             self.recording = not self.recording
         elif name == "tracking":

@@ -32,7 +32,7 @@ LEAST_WH, MOST_WH = (800, 500), (1920, 1200)
 """Of what is drawn: windows that are smaller or larger show it reduced or enlarged."""
 
 LABELS = {"pause": "Pause", "step": "Step", "snapshot": "Snapshot", "record": "Record"}
-LABELS |= {"tracking": "Tracking", "why": "Why?", "help": "Help", "quit": "Quit"}
+LABELS |= {"tracking": "Tracking", "teach": "Teach", "why": "Why?", "help": "Help", "quit": "Quit"}
 
 
 @dataclass
@@ -54,6 +54,8 @@ class Scene:
     """Seconds of video so far; None when none is recorded."""
     notice: str = ""
     """State of the source, as "the source has ended"."""
+    dragged: Rect | None = None
+    """A box that is being drawn, in pixels of the frame."""
 
 
 def compose(
@@ -68,8 +70,8 @@ def compose(
     """
     canvas = Canvas(size_wh, pointer)
     width, height = size_wh
-    split, floor = width - panel_width(size_wh), height - toolbar_height(size_wh)
-    area = (0, 0, split, floor)
+    area = picture_area(size_wh)
+    _, _, split, floor = area
     if scene.frame is not None:
         _draw_picture(canvas, area, scene, controls)
     _draw_toolbar(canvas, (0, floor, width, height), scene, controls)
@@ -97,6 +99,25 @@ def canvas_wh(window_wh: tuple[int, int]) -> tuple[int, int]:
         for least, side, most in zip(LEAST_WH, window_wh, MOST_WH, strict=True)
     )
     return width, height
+
+
+def picture_area(size_wh: tuple[int, int]) -> Rect:
+    """Where the picture is shown in a window of this size."""
+    return 0, 0, size_wh[0] - panel_width(size_wh), size_wh[1] - toolbar_height(size_wh)
+
+
+def dragged_box(
+    drag: tuple[tuple[int, int], tuple[int, int]],
+    frame_wh: tuple[int, int],
+    size_wh: tuple[int, int],
+) -> Rect | None:
+    """A box drawn in a window of this size, in pixels of the frame; None for one beside it."""
+    left, top, right, bottom = fitted(frame_wh, picture_area(size_wh))
+    scale = frame_wh[0] / (right - left), frame_wh[1] / (bottom - top)
+    xs, ys = zip(*drag, strict=True)
+    x1, x2 = (min(max(round((x - left) * scale[0]), 0), frame_wh[0]) for x in (min(xs), max(xs)))
+    y1, y2 = (min(max(round((y - top) * scale[1]), 0), frame_wh[1]) for y in (min(ys), max(ys)))
+    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def panel_width(size_wh: tuple[int, int]) -> int:
@@ -144,6 +165,9 @@ def _draw_picture(canvas: Canvas, area: Rect, scene: Scene, controls: Controls) 
                 draw_dashed(view, result.box, controls.colour(result.text))
     found = [result for result in asked if result.found]
     colours = [controls.colour(result.text) for result in found]
+    if scene.dragged:
+        edges = [round(e * s) for e, s in zip(scene.dragged, scale * 2, strict=True)]
+        draw_dashed(view, edges, controls.colour(controls.phrases[-1]))
     canvas.image[top:bottom, left:right] = draw(view, found, colours=colours)
 
 
@@ -160,6 +184,7 @@ def _draw_toolbar(canvas: Canvas, area: Rect, scene: Scene, controls: Controls) 
         "pause": controls.paused,
         "record": controls.recording,
         "tracking": controls.tracking,
+        "teach": controls.teaching,
         "why": controls.explaining,
         "help": controls.helping,
     }

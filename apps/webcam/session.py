@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from apps.webcam.canvas import Target, target_at
 from apps.webcam.controls import Controls
 from apps.webcam.meter import Meter
-from apps.webcam.overlay import Scene, canvas_wh, compose
+from apps.webcam.overlay import Scene, canvas_wh, compose, dragged_box
 from apps.webcam.precision import PrecisionSwitch
 from apps.webcam.recorder import Recorder, free_path
 from apps.webcam.why import Wording, reasons
-from apps.webcam.window import Window
+from apps.webcam.window import Drag, Window
 from sdk.errors import GroundingError, PhraseError, StreamEnded
-from sdk.outputs.drawing import draw, write_image
+from sdk.outputs.drawing import Rect, draw, write_image
 from sdk.results import Grounding
 from sdk.streaming.stream import Stream
 from sdk.streaming.tracking import DEFAULT_TRACKING
@@ -83,6 +83,9 @@ class Session:
                 if target := target_at(self._targets, point):
                     controls.click(target.name, target.phrase)
                     self._obey()
+            for drag in window.drags():
+                if controls.teaching and (box := self._box(drag)):
+                    self._learn(box)
             self._change_precision()
         if self._error:
             raise self._error
@@ -152,16 +155,41 @@ class Session:
         if "precision" in controls.wishes:
             controls.wishes.discard("precision")
             self._switch.start()
+        if "absent" in controls.wishes:
+            controls.wishes.discard("absent")
+            self._learn(None)
         if "snapshot" in controls.wishes:
             controls.wishes.discard("snapshot")
             self._save_snapshot()
 
     def _change_precision(self) -> None:
         if grounder := self._switch.take():
+            for lesson in self._stream.grounder.lessons:
+                grounder.apply(lesson)
             self._stream.grounder = grounder
             self._drawn = 0.0
             if self._held:
                 self._results = []
+
+    def _box(self, drag: Drag) -> Rect | None:
+        """What is drawn around in the window, in pixels of the frame."""
+        if self._frame is None:
+            return None
+        height, width = self._frame.shape[:2]
+        return dragged_box(drag, (width, height), canvas_wh(self._window.size_wh))
+
+    def _learn(self, box: Rect | None) -> None:
+        """The last phrase means what is in the box; None: it is not in the picture."""
+        if self._frame is None:
+            return
+        phrase = self._controls.phrases[-1]
+        try:
+            figures = self._stream.grounder.remember(phrase, self._frame, box).figures
+            learned = f'"{phrase}" is learned (boxes: {figures.examples}'
+            self._controls.say(f"{learned}, pictures without it: {figures.absent})")
+        except GroundingError as error:
+            self._controls.say(str(error))
+        self._results, self._drawn = [], 0.0
 
     def _start_recording(self) -> None:
         try:
@@ -217,6 +245,7 @@ class Session:
             loading=self._switch.loading,
             recorded=self._recorder.seconds,
             notice=self._notice(),
+            dragged=self._dragged(),
         )
         self._pointer = self._window.pointer
         size_wh = canvas_wh(self._window.size_wh)
@@ -237,6 +266,10 @@ class Session:
                 notes = self._wording.notes(result.text) if self._wording else []
                 said[result.text] = [*reasons(result, size_wh, threshold, tracking), *notes]
         return {phrase: lines for phrase, lines in said.items() if lines}
+
+    def _dragged(self) -> Rect | None:
+        drag = self._window.dragging
+        return self._box(drag) if drag and self._controls.teaching else None
 
     def _notice(self) -> str:
         if self._error:

@@ -11,6 +11,10 @@ from sdk._internal.closing import Closing
 from sdk._internal.opencv import cv2
 
 Point = tuple[int, int]
+Drag = tuple[Point, Point]
+
+LEAST_DRAG = 8
+"""Pixels from which a moved mouse did not click."""
 
 # Qt without its own fonts, as in OpenCV's wheels, says so ten times; nothing here uses them.
 os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
@@ -24,6 +28,8 @@ class Window(Closing):
         self._name = self._title = name
         self._size_wh = (size_wh[0], size_wh[1])
         self._clicks: list[Point] = []
+        self._drags: list[Drag] = []
+        self._pressed: Point | None = None
         self.pointer: Point | None = None
         """Where the mouse is, in pixels of the picture shown."""
         # A free ratio: what is shown is drawn to fit. A kept one would add borders of its own.
@@ -63,6 +69,18 @@ class Window(Closing):
         clicks, self._clicks = self._clicks, []
         return clicks
 
+    def drags(self) -> list[Drag]:
+        """Where the mouse was pressed and let go elsewhere since the last call."""
+        drags, self._drags = self._drags, []
+        return drags
+
+    @property
+    def dragging(self) -> Drag | None:
+        """Where the mouse was pressed and where it is, while it is held down."""
+        if self._pressed is None or self.pointer is None:
+            return None
+        return self._pressed, self.pointer
+
     @property
     def closed(self) -> bool:
         """Whether the user closed it."""
@@ -75,8 +93,14 @@ class Window(Closing):
         # OpenCV gives pixels of the picture, whatever the window's size. Of a double click some
         # toolkits give one press only, but all give two releases.
         self.pointer = x, y
-        if event == cv2.EVENT_LBUTTONUP:
-            self._clicks.append((x, y))
+        if event == cv2.EVENT_LBUTTONDOWN:
+            self._pressed = x, y
+        elif event == cv2.EVENT_LBUTTONUP:
+            start, self._pressed = self._pressed or (x, y), None
+            if max(abs(x - start[0]), abs(y - start[1])) >= LEAST_DRAG:
+                self._drags.append((start, (x, y)))
+            else:
+                self._clicks.append((x, y))
 
 
 def ascii_key(code: int) -> int | None:

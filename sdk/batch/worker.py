@@ -28,6 +28,7 @@ class Model:
     precision: str
     threads: int | None
     engines: str | None
+    deltas: tuple[str, ...] = ()
 
     def load(self) -> Grounder:
         """Load it; raises what `Grounder.load` raises."""
@@ -37,6 +38,7 @@ class Model:
             precision=self.precision,
             threads=self.threads,
             engines=self.engines,
+            deltas=self.deltas,
         )
 
 

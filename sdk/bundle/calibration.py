@@ -2,6 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class Calibration:
         if not 0 < score < 1:
             return math.inf if score >= 1 else -math.inf
         return (math.log(score) - math.log1p(-score) - self.bias) / self.scale
+
+    def beyond(self, threshold: float, logits: NDArray[np.floating[Any]]) -> NDArray[Any]:
+        """Logits whose score is `threshold` where `logits`, natural ones, are 0."""
+        return self.logit(threshold) + logits / self.scale
 
 
 IDENTITY = Calibration(scale=1.0, bias=0.0)

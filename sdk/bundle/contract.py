@@ -91,6 +91,10 @@ candidate is the one that is meant; `member_logits`: it is one of those that are
 """
 
 GRAPHS = (VISION, TEXT, FUSION)
+CLASSES, PLACES, COLOURS = 80, 7, 11
+"""In the visual tokens of a bundle with a detector, cell by cell: Dt features of the scene and half
+as many narrow ones; of each of PLACES places the probabilities of CLASSES and a box (cxcywh,
+fractions of the network input); the shares of COLOURS."""
 PHRASES_PER_CALL = 32
 """Most phrases of one call of FUSION: bounds its memory, and what engines are compiled for."""
 DYNAMIC_SIZES = ("P", "L")

@@ -8,9 +8,10 @@
       "graphs": {"vision": {"fp32": {"file": "...", "sha256": "...", "bytes": 0}, ...}, ...},
       "precisions": {"int8": {"vision": "int8", "text": "int8", "fusion": "fp32"}, ...},
       "default_precision": "int8",
-      "files": {"vocab.txt": "<sha256>", "words.txt": "<sha256>"},
+      "files": {"vocab.txt": "<sha256>", "words.txt": "<sha256>", ...},
       "calibration": {"scale": 1.0, "bias": 0.0}, "threshold": 0.5,
       "instance_calibration": {"scale": 1.0, "bias": 0.0}, "instance_threshold": 0.5,
+      "teaching_file": "teaching.safetensors",
       "metrics": {...}, "source_checkpoint": "<sha256>", "licence": "...", "training_data": "..."
     }
 
@@ -126,6 +127,8 @@ class Manifest:
     """Of the fusion graph's `member_logits`, where it gives them."""
     instance_threshold: float = 0.5
     """From which of these scores on a candidate is one of the things that a phrase names."""
+    teaching_file: str = ""
+    """Name of the file that names are taught with, see `sdk.lessons.background`; "" = none can."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -138,7 +141,7 @@ class Manifest:
         for file in (file for kinds in self.graphs.values() for file in kinds.values()):
             if stated.setdefault(file.file, file.sha256) != file.sha256:
                 raise ValueError(f"{file.file}: expected one sha256, got several")
-        for name in self.tokenizer.files:
+        for name in (*self.tokenizer.files, *filter(None, [self.teaching_file])):
             if name not in self.files:
                 raise ValueError(f"files: expected {name!r} among them")
         for precision, chosen in self.precisions.items():

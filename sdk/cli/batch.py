@@ -100,7 +100,8 @@ def _job(args: argparse.Namespace) -> "Job":
     from sdk.batch.video import Sampling
     from sdk.batch.worker import Job, Model
 
-    model = Model(args.bundle, args.device, args.precision, args.threads, args.engines)
+    runtime = args.bundle, args.device, args.precision, args.threads, args.engines
+    model = Model(*runtime, tuple(args.delta))
     sampling = Sampling(args.every, args.fps)
     return Job(model, tuple(args.phrase), args.alternatives, sampling)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import sdk
 from sdk.application import report_errors
-from sdk.cli import batch, bench, compile, doctor, ground, info, serve
+from sdk.cli import batch, bench, compile, deltas, doctor, ground, info, serve, teach
 
 COMMANDS = {
     "ground": (ground, "find phrases in a picture"),
@@ -15,6 +15,8 @@ COMMANDS = {
     "bench": (bench, "measure how fast a bundle is here"),
     "serve": (serve, "answer over HTTP"),
     "batch": (batch, "ground folders of pictures and videos into a table"),
+    "teach": (teach, "learn what a name means from a few examples"),
+    "deltas": (deltas, "show what lessons hold, and whether they fit"),
 }
 """Each has `add_arguments(parser)` and `run(args)`."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sdk.bundle.known_words import Unknown
 from sdk.errors import PhraseError
+from sdk.lessons.lesson import Lesson
 
 MAX_CHARACTERS = 1000
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -39,6 +40,8 @@ class EncodedPhrase(NamedTuple):
     unknown: Unknown
     number: int | None = None
     """How many things the phrase says that it means, see `stated_number`."""
+    lesson: Lesson | None = None
+    """Of what it looks for, where that has been taught."""
 
 
 def stated_number(phrase: str) -> int | None:

@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 import sdk
-from sdk.errors import FrameError, GroundingError, PhraseError
+from sdk.errors import ArgumentError, FrameError, GroundingError, LessonError, PhraseError
 from sdk.grounder import Grounder
-from sdk.server import connections, ground
+from sdk.server import connections, ground, teach
 from sdk.server.batcher import Batcher
 from sdk.server.errors import BusyError, HttpError, RequestError, ServerError, answer
 from sdk.server.guard import Guard
@@ -36,13 +36,15 @@ def create_app(
     *,
     hosts: Sequence[str] = ("*",),
     token: str | None = None,
+    teaching: bool = False,
 ) -> FastAPI:
     """The application, for `serve.make_server` or another ASGI server; one worker process.
 
     Args:
         hosts: names in the Host header that are answered, "*" for all. On loopback name its own: a
             page elsewhere must not reach the server through a name that it lets point here.
-        token: what to ask for before grounding and before the metrics.
+        token: what to ask for before grounding, teaching and the metrics.
+        teaching: whether clients may teach names, which are then known to all.
     """
     limits = limits or Limits()
     metrics = Metrics()
@@ -69,8 +71,8 @@ def create_app(
         limits=limits,
         hosts=hosts,
         token=token,
-        protected=[ground.PATH, METRICS],
-        upload=ground.PATH,
+        protected=[ground.PATH, teach.PATH, METRICS],
+        uploads=[ground.PATH, teach.PATH],
         check_room=batcher.check_room,  # before the body is read: a full server takes no uploads
     )
     app.add_middleware(Metered, metrics=metrics, path=ground.PATH)
@@ -78,6 +80,8 @@ def create_app(
     # The guard has asked for the token; this tells the interface's description of it.
     described = [Depends(HTTPBearer(auto_error=False))] if token else []
     app.include_router(ground.ground_routes(batcher, limits), dependencies=described)
+    if teaching:
+        app.include_router(teach.teach_routes(grounder, limits), dependencies=described)
 
     @app.get(connections.HEALTH, responses={503: {"model": ErrorAnswer}})
     async def healthz() -> Health:
@@ -108,7 +112,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def refused(_: Request, error: GroundingError) -> JSONResponse:
         if isinstance(error, HttpError):
             return answer(error)
-        if isinstance(error, (FrameError, PhraseError)):
+        if isinstance(error, (ArgumentError, FrameError, LessonError, PhraseError)):
             return answer(error, _CANNOT_USE)
         _log.error("cannot ground", exc_info=error)
         return _failed()

@@ -39,12 +39,12 @@ class Guard:
         hosts: Sequence[str],
         token: str | None,
         protected: Sequence[str],
-        upload: str,
+        uploads: Sequence[str],
         check_room: Callable[[], None],
     ) -> None:
         self._app, self._limits, self._token = app, limits, token
         self._hosts = {host.lower().strip("[]") for host in hosts}
-        self._protected, self._upload, self._check_room = protected, upload, check_room
+        self._protected, self._uploads, self._check_room = protected, uploads, check_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,7 +82,7 @@ class Guard:
                 "expected this server's token, got none or another; send the header "
                 "'Authorization: Bearer TOKEN'"
             )
-        if (method, path) == ("POST", self._upload):
+        if method == "POST" and path in self._uploads:
             self._check_room()
             self._check_body(headers)
 

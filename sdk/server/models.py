@@ -61,6 +61,14 @@ class GroundAnswer(BaseModel):
     batch: int = Field(description="Requests that were answered together.", examples=[1])
 
 
+class Taught(BaseModel):
+    """What a name was learned from so far."""
+
+    name: str = Field(examples=["my mug"])
+    examples: int = Field(description="Boxes around the thing.", examples=[1])
+    absent: int = Field(description="Pictures without it.", examples=[0])
+
+
 class Health(BaseModel):
     """What is loaded."""
 

@@ -94,6 +94,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds for a request's head, its body and its answer, each (default: %(default)g)",
     )
+    add(
+        "--teach",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="let clients teach names, which all clients then know",
+    )
 
 
 def make_app(args: argparse.Namespace) -> "FastAPI":
@@ -119,7 +125,8 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
     if not args.allow_host and not is_loopback(args.host):
         hosts = ["*"]
     token = read_token(args.token_file)
-    return create_app(load_grounder(args), limits, hosts=hosts, token=token)
+    grounder = load_grounder(args)
+    return create_app(grounder, limits, hosts=hosts, token=token, teaching=args.teach)
 
 
 def read_token(file: Path | None) -> str | None:

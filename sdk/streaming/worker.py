@@ -181,5 +181,7 @@ class Worker:
 
 def _ground(asked: Asked, frame: NDArray[np.uint8]) -> _Answer:
     started = time.perf_counter()
-    results = asked.grounder.encode(frame).answer(asked.phrases, 0)
+    # Encoded anew, from the cache: a name may have been taught meanwhile.
+    phrases = asked.grounder.encode_phrases([phrase.text for phrase in asked.phrases])
+    results = asked.grounder.encode(frame).answer(phrases, 0)
     return _Answer(results, time.perf_counter() - started)

@@ -159,3 +159,15 @@ def test_keys_without_a_meaning() -> None:
 )
 def test_key_codes(code: int, key: int | None) -> None:
     assert ascii_key(code) == key
+
+
+def test_teaching_holds_the_picture_and_says_what_to_do() -> None:
+    controls = Controls(["a dog", "the zorbl"])
+    press(controls, "0")
+    assert not controls.wishes  # it is no phrase's number
+    press(controls, "l")
+    assert controls.teaching and controls.paused and '"the zorbl"' in controls.message
+    press(controls, "0")
+    assert controls.wishes == {"absent"}
+    press(controls, "L")
+    assert not controls.teaching and not controls.paused

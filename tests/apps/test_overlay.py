@@ -4,6 +4,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from apps.webcam.canvas import BACKGROUND, Canvas, Target, target_at
@@ -15,8 +17,10 @@ from apps.webcam.overlay import (
     Scene,
     canvas_wh,
     compose,
+    dragged_box,
     fitted,
     panel_width,
+    picture_area,
     toolbar_height,
     window_wh,
 )
@@ -259,3 +263,36 @@ def test_wrapped_text_fits() -> None:
     assert len(lines) > 3
     assert all(canvas.pen.width(line) <= 300 for line in lines)
     assert "".join(lines).count("expected") == 20
+
+
+@given(
+    st.tuples(st.integers(16, 4000), st.integers(16, 4000)),
+    st.tuples(st.integers(800, 1920), st.integers(500, 1200)),
+    st.tuples(*[st.floats(0, 1)] * 4),
+)
+def test_a_box_drawn_in_the_window_is_where_it_was_drawn_in_the_frame(
+    frame_wh: tuple[int, int], size_wh: tuple[int, int], fractions: tuple[float, ...]
+) -> None:
+    left, top, right, bottom = fitted(frame_wh, picture_area(size_wh))
+    x1, y1, x2, y2 = fractions
+    drag = (
+        (round(left + x1 * (right - left)), round(top + y1 * (bottom - top))),
+        (round(left + x2 * (right - left)), round(top + y2 * (bottom - top))),
+    )
+    box = dragged_box(drag, frame_wh, size_wh)
+    if box is None:  # it has no area
+        across, down = (abs(start - end) for start, end in zip(*drag, strict=True))
+        assert across * frame_wh[0] <= right - left or down * frame_wh[1] <= bottom - top
+        return
+    steps = frame_wh[0] / (right - left), frame_wh[1] / (bottom - top)
+    wanted = [*sorted((x1, x2)), *sorted((y1, y2))]
+    found = [box[0], box[2], box[1], box[3]]
+    sides = [frame_wh[0], frame_wh[0], frame_wh[1], frame_wh[1]]
+    for got, fraction, side, step in zip(found, wanted, sides, np.repeat(steps, 2), strict=True):
+        assert abs(got - fraction * side) <= step + 1
+
+
+def test_a_box_beside_the_picture_is_none() -> None:
+    left, *_ = fitted((100, 400), picture_area((1200, 700)))
+    assert left > 20
+    assert dragged_box(((0, 10), (left - 5, 60)), (100, 400), (1200, 700)) is None

@@ -1,7 +1,8 @@
 """Vision encoders: an image in, the taps that side networks read out.
 
 An encoder gives native-size feature maps (what the feature cache stores) and turns them, without
-parameters, into taps: token lists (B, N, C_l) that share one square grid of N cells.
+parameters, into taps: token lists (B, N, C_l) on one square grid of N cells. A map that is half as
+fine gives N / 4: what reads each cell alone has less to do (`train.encoders.cells.lifted`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from train.data.colours import pixel_colours
+from train.encoders.cells import to_cells
 from train.encoders.esnet import MAP_NAMES, NECK_NAMES, TAP_CHANNELS, TAP_NAMES, ESNet
 
 M = TypeVar("M", bound=nn.Module)
@@ -61,7 +62,7 @@ class CompactVision(nn.Module):
     def taps(self, features: list[Tensor]) -> list[Tensor]:
         side = features[TAP_NAMES.index("p4")].shape[-1]
         maps = features[: len(TAP_NAMES)]
-        return [to_grid(feature, side).flatten(2).transpose(1, 2) for feature in maps]
+        return [to_cells(feature, side) for feature in maps]
 
     @staticmethod
     def neck(features: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -80,19 +81,6 @@ def mean_of_blocks(x: Tensor, side: int) -> Tensor:
     As `F.avg_pool2d`, which takes ONNX Runtime three times as long.
     """
     return x.unflatten(2, (-1, side)).mean(3).unflatten(3, (-1, side)).mean(4)
-
-
-def to_grid(feature: Tensor, side: int) -> Tensor:
-    """Bring a square map to `side` x `side` cells: 2x2 patches if finer, repetition if coarser."""
-    if feature.shape[-1] == 2 * side:
-        # As `F.pixel_unshuffle`, whose transpose of six axes takes ONNX Runtime twice as long.
-        parts = [feature[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
-        return torch.stack(parts, 2).flatten(1, 2)
-    if 2 * feature.shape[-1] == side:
-        return F.interpolate(feature, scale_factor=2.0)
-    if feature.shape[-1] != side:
-        raise ValueError(f"cannot bring a map of {feature.shape[-1]} cells to {side} cells a side")
-    return feature
 
 
 @torch.no_grad()

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdk.bundle.contract import COLOURS
 from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
-from train.fusion.colours import COLOURS, ColourHits, NamedColours, no_colour_named, shares_in
+from train.fusion.colours import ColourHits, NamedColours, no_colour_named, shares_in
 from train.fusion.detections import DETECTIONS, NamedDetections, NamedHits, nothing_named
 from train.fusion.layers import (
     SceneLayer,

@@ -14,12 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from train.data.colours import NAMES
+from sdk.bundle.contract import COLOURS
+from sdk.lessons.looks import MIDDLE
 from train.fusion.layers import highest_of_words, starting_at_zero
 
-COLOURS = len(NAMES)
-MIDDLE = 0.3
-"""Of a box's side: where the weight of a cell has fallen to 1/e, seen from the box's centre."""
 HIDDEN = 16
 
 

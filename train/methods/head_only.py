@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from train.encoders.cells import on_one_grid
+
 
 class HeadOnly(nn.Module):
     """Projections; `vision_channels` are the widths of the taps that are the encoder's output."""
@@ -24,8 +26,8 @@ class HeadOnly(nn.Module):
         self.text = nn.Linear(text_channels[-1], dim)
 
     def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
-        """Taps, each (B, N, C_l) -> visual tokens (B, N, D)."""
-        return self.vision(torch.cat(list(taps[-self.outputs :]), -1))
+        """Taps, each (B, N or N / 4, C_l) -> visual tokens (B, N, D)."""
+        return self.vision(torch.cat(on_one_grid(taps[-self.outputs :]), -1))
 
     def encode_text(self, taps: Sequence[Tensor], mask: Tensor) -> Tensor:
         """Taps, each (P, L, C_l) -> text tokens (P, L, D). Token by token: needs no `mask`."""

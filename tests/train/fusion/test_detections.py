@@ -8,6 +8,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from sdk.bundle.contract import CLASSES, PLACES
 from train.data.coco import COCO_CLASSES, NONE, UNKNOWN, class_of
 from train.data.samples import Expression
 from train.encoders.esnet import ESNet
@@ -17,7 +18,7 @@ from train.encoders.picodet import (
     from_picodet,
     neck_maps,
 )
-from train.fusion.detections import CLASSES, PLACES, DetectionHead, NamedDetections
+from train.fusion.detections import DetectionHead, NamedDetections
 from train.fusion.layers import cell_centers
 from train.losses.grounding import naming_loss
 

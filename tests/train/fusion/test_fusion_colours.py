@@ -4,11 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from sdk.bundle.contract import COLOURS
 from train.build import preprocess_for
 from train.config import TrainConfig
 from train.data.colours import NAMES
 from train.encoders.vision import CompactVision
-from train.fusion.colours import COLOURS, NamedColours, shares_in
+from train.fusion.colours import NamedColours, shares_in
 
 DIM, GRID = 16, 4
 RED, BLUE = NAMES.index("red"), NAMES.index("blue")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tests.tiny_encoders import tiny_net
 from tests.train.equations import Array, Weights, array, lively, normal, relu, same
+from train.encoders.cells import on_one_grid
 from train.encoders.text import TransformersText
 from train.encoders.transformer import DetrEncoder
 from train.encoders.vision import frozen
@@ -109,3 +110,11 @@ def test_the_published_form_beside_every_sublayer(variant: str, width: int, laye
         phrases = [array(tap[row]) for tap in (*read[: 2 * pairs + 1], read[-1])]
         told = beside(w.part("text"), phrases, norms, chained=chained)
         same(words[row], w.linear(told, "project_text"))
+
+
+@VARIANTS
+def test_a_coarse_tap_counts_as_if_it_were_repeated(variant: str) -> None:
+    side = lively(M2IST([6, 7, 9], [5, 5, 8], 4, 3, chained=variant == "paper"))
+    assert isinstance(side, M2IST)
+    taps = [normal(2, 4, 6, seed=1), normal(2, 16, 7, seed=2), normal(2, 4, 9, seed=3)]
+    same(side.encode_vision(taps)[1], array(side.encode_vision(on_one_grid(taps))[1]))

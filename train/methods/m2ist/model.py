@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.encoders.cells import lifted, on_one_grid
+
 EXPERT_SCALE = 0.1
 """Weight of the modality experts VEA and LEA, as published."""
 
@@ -58,11 +60,12 @@ class SideStream(nn.Module):
         self.shared = nn.ModuleList(shared)
 
     def forward(self, taps: Sequence[Tensor]) -> Tensor:
-        out = self.project(taps[-1])
+        count = max(tap.shape[1] for tap in taps)
+        out = lifted(self.project(taps[-1]), count)
         below: Tensor | None = None
         for tap, down, up, expert in zip(taps, self.down, self.shared, self.experts, strict=True):
             hidden = F.relu(down(tap) if below is None else down(tap) + below)
-            out = out + up(hidden) + expert(tap)
+            out = out + lifted(up(hidden) + expert(tap), count)
             below = hidden if self.chained else None
         return out
 
@@ -87,8 +90,9 @@ class M2IST(nn.Module):
         self.text = SideStream(text_channels[-pairs:], shared, dim, chained=chained)
 
     def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
-        """Taps, each (B, N, C_l) -> visual tokens (B, N, D)."""
-        return self.vision(taps[-self.pairs :])
+        """Taps, each (B, N or N / 4, C_l) -> visual tokens (B, N, D)."""
+        taps = taps[-self.pairs :]
+        return self.vision(on_one_grid(taps) if self.vision.chained else taps)
 
     def encode_text(self, taps: Sequence[Tensor], mask: Tensor) -> Tensor:
         """Taps, each (P, L, C_l) -> text tokens (P, L, D). Token by token: needs no `mask`."""

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.encoders.cells import on_one_grid
+
 LEAST_SUM = 1e-7
 """Least sum of a row of attention, as published: rows of zeros stay zeros."""
 
@@ -130,8 +132,8 @@ class UniPT(nn.Module):
         self.text = ParallelStream(text_channels, bottleneck, dim)
 
     def encode_vision(self, taps: Sequence[Tensor]) -> Tensor:
-        """Taps, each (B, N, C_l) -> visual tokens (B, N, D)."""
-        return self.vision(taps)
+        """Taps, each (B, N or N / 4, C_l) -> visual tokens (B, N, D)."""
+        return self.vision(on_one_grid(taps))
 
     def encode_text(self, taps: Sequence[Tensor], mask: Tensor) -> Tensor:
         """Taps, each (P, L, C_l), and mask (P, L) bool -> text tokens (P, L, D)."""

@@ -1,0 +1,43 @@
+"""`grounder deltas`: what lessons hold, and whether they fit a bundle."""
+
+import argparse
+import json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="lesson, .delta")
+    parser.add_argument("--bundle", metavar="FOLDER", help="model folder (default: the built-in)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print what they are. Raises GroundingError for a damaged one or another bundle's."""
+    from dataclasses import asdict
+
+    from sdk.bundle.manifest import Manifest
+    from sdk.grounder import DEFAULT_BUNDLE
+    from sdk.lessons.lesson import Lesson
+
+    manifest = Manifest.load(args.bundle or DEFAULT_BUNDLE)
+    rows = []
+    for file in args.files:
+        lesson = Lesson.load(file)
+        rows.append(
+            {
+                "file": file,
+                "name": lesson.name,
+                "read_as": lesson.noun,
+                "fits": lesson.model == manifest.source_checkpoint,
+                **asdict(lesson.figures),
+            }
+        )
+    if args.json:
+        print(json.dumps({"bundle": manifest.name, "lessons": rows}))
+        return
+    for row in rows:
+        fits = "fits" if row["fits"] else "is of another model than"
+        print(
+            f"{row['file']}: {row['name']!r}, read as {row['read_as']!r}; {row['examples']} "
+            f"examples, {row['absent']} pictures without; {fits} {manifest.name}"
+        )

@@ -1,0 +1,76 @@
+"""`grounder teach`: learn what a name means from a few examples."""
+
+import argparse
+import json
+from pathlib import Path
+
+from sdk.application import add_model_options, load_grounder, one_line
+from sdk.errors import LessonError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.description = (
+        "Learn what a name means. Each line of EXAMPLES is an object with the keys image (relative "
+        "to the file), phrase (the name) and box ([left, top, right, bottom] in pixels, or null "
+        "where the thing is not in the picture), as training takes it."
+    )
+    parser.add_argument("examples", metavar="EXAMPLES", help="file of examples, .jsonl")
+    parser.add_argument("--name", help="learn this one of several names in the file")
+    parser.add_argument("--out", metavar="FILE", help="lesson to write (default: NAME.delta)")
+    parser.add_argument(
+        "--even-if-worse",
+        action="store_true",
+        help="write the lesson although the untaught name finds more of the examples",
+    )
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Learn, write, print. Raises GroundingError."""
+    from sdk.lessons.lesson import SUFFIX
+
+    name, examples = read_examples(Path(args.examples), args.name)
+    out = args.out or f"{name.replace(' ', '_')}{SUFFIX}"
+    grounder = load_grounder(args)
+    lesson = grounder.teach(name, examples, even_if_worse=args.even_if_worse)
+    lesson.save(out)
+    figures = lesson.figures
+    print(f"{name}: {figures.examples} examples, {figures.absent} pictures without it")
+    print(f"found before: {figures.right_before} of {figures.examples}")
+    if figures.examples > 1:
+        print(f"found now, each left out in turn: {figures.right_left_out} of {figures.examples}")
+    print(f'saved {out}; use it as in: grounder ground PICTURE "{name}" --delta {out}')
+
+
+def read_examples(
+    path: Path, name: str | None
+) -> tuple[str, list[tuple[Path, list[float] | None]]]:
+    """The name, and of each of its lines the picture and the box.
+
+    Raises:
+        LessonError: the file cannot be read, or has no such name, or several and none was chosen.
+    """
+    examples: dict[str, list[tuple[Path, list[float] | None]]] = {}
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                image, phrase, box = record["image"], record["phrase"], record["box"]
+                examples.setdefault(phrase, []).append((path.parent / image, box))
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise LessonError(
+                    f"{path}:{number}: expected an object with image, phrase and box, got "
+                    f"{one_line(line)[:60]}"
+                ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise LessonError(f"the examples {path} cannot be read: {error}") from error
+    if name is None and len(examples) == 1:
+        (name,) = examples
+    if name is None or name not in examples:
+        have = ", ".join(repr(phrase) for phrase in list(examples)[:5]) or "none"
+        wanted = "one name, or --name to choose one" if name is None else f"the name {name!r}"
+        raise LessonError(f"{path}: expected {wanted}, got {len(examples)} names: {have}")
+    return name, examples[name]

@@ -1,0 +1,1 @@
+"""Names that are taught to a bundle from a few examples, without training."""

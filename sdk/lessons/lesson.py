@@ -1,0 +1,167 @@
+"""A lesson: a name, the noun that it is read as, and what tells the thing from others.
+
+The name is read as a noun that the model knows, the one that finds the examples best: it gives the
+candidates, and their boxes. A linear layer over what is in a box, learned from the examples, adds
+to each candidate's logit. A phrase without the name is answered as before, to the last bit.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from sdk._internal.files import replace_file
+from sdk.bundle.schema import decode
+from sdk.errors import LessonError
+from sdk.lessons.looks import looks
+
+SUFFIX = ".delta"
+MOST_BYTES = 2_000_000
+"""Of a lesson's file, which takes a few thousand."""
+NOUN_SHARE = 0.5
+"""Of the noun's own logit in a taught name's: it knows less of the thing than the examples do."""
+_ARTICLES = ("the", "a", "an")
+_DETERMINER = r"(?:\b(?:the|a|an|my|your|our|this|that)\s+)?"
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How well a lesson does on its own examples."""
+
+    examples: int
+    absent: int
+    """Frames without the thing."""
+    right_before: int
+    """Examples that the name found before it was taught."""
+    right_left_out: int
+    """Examples that lessons of the others find; 0 for a single one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What `Grounder.teach` has learned of one name."""
+
+    name: str
+    noun: str
+    """What the name is read as."""
+    weights: NDArray[np.float32]
+    """(F,) of what is in a box, see `sdk.lessons.looks`."""
+    bias: float
+    model: str
+    """sha256 of the checkpoint of the bundle that was taught."""
+    figures: Figures
+
+    def logits(self, visual_tokens: Array, boxes_cxcywh: Array, logits: Array) -> Array:
+        """(K,) logits of being the thing, from 0 on rather yes.
+
+        Args:
+            visual_tokens: (1, N, Dv) of the frame. boxes_cxcywh: (K, 4) candidates, fractions.
+            logits: (K,) that the noun gives them.
+        """
+        return self.told(looks(visual_tokens, boxes_cxcywh), logits)
+
+    def told(self, rows: Array, logits: Array) -> Array:
+        """As `logits`, of boxes whose (K, F) looks are known."""
+        told: Array = NOUN_SHARE * logits + rows @ self.weights + self.bias
+        return told
+
+    def save(self, path: str | Path) -> None:
+        """Write the lesson to one file, as a whole.
+
+        Raises:
+            LessonError: it cannot be written.
+        """
+        about = _About(self.name, self.noun, self.bias, self.model, self.figures)
+        header = json.dumps(asdict(about))
+        digest = _digest(header, self.weights)
+        data = save({"weights": self.weights}, {"lesson": header, "sha256": digest})
+        try:
+            replace_file(Path(path), data)
+        except OSError as error:
+            raise LessonError(f"the lesson {path} cannot be written: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Lesson":
+        """Read a lesson that `save` wrote.
+
+        Raises:
+            LessonError: there is no such file, or it is damaged.
+        """
+        try:
+            size = Path(path).stat().st_size
+            if size > MOST_BYTES:
+                raise ValueError(f"it has {size} bytes, a lesson at most {MOST_BYTES}")
+            with safe_open(path, "numpy") as file:
+                header = file.metadata() or {}
+                weights = file.get_tensor("weights")
+            if header["sha256"] != _digest(header["lesson"], weights):
+                raise ValueError("its content is not what its sha256 says")
+            about = decode(_About, json.loads(header["lesson"]))
+            if weights.dtype != np.float32 or weights.ndim != 1 or not np.isfinite(weights).all():
+                raise ValueError("expected finite float32 weights (F,)")
+        except (OSError, ValueError, KeyError, RecursionError, SafetensorError) as error:
+            raise LessonError(
+                f"expected {path} to be a lesson of `grounder teach`, got: {error}; copy it again "
+                "or teach the name again"
+            ) from error
+        return cls(about.name, about.noun, weights, about.bias, about.model, about.figures)
+
+
+@dataclass(frozen=True)
+class _About:
+    """The header of a lesson's file."""
+
+    name: str
+    noun: str
+    bias: float
+    model: str
+    figures: Figures
+
+
+def _digest(header: str, weights: NDArray[Any]) -> str:
+    return hashlib.sha256(header.encode() + weights.tobytes()).hexdigest()
+
+
+class Reading:
+    """How a phrase is read where names are taught."""
+
+    def __init__(self, lessons: Sequence[Lesson] = ()) -> None:
+        self.lessons = tuple(lessons)
+        longest_first = sorted(enumerate(lessons), key=lambda item: -len(item[1].name))
+        names = [rf"(?P<n{i}>{_pattern(lesson.name)})" for i, lesson in longest_first]
+        self._names = re.compile(rf"{_DETERMINER}(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE)
+
+    def of(self, phrase: str) -> tuple[str, Lesson | None]:
+        """The phrase with nouns in place of taught names, and the lesson of the first of these.
+
+        "my mug next to the laptop" -> "the cup next to the laptop": its first name is what is
+        looked for.
+        """
+        first = self._names.search(phrase) if self.lessons else None
+        if first is None:
+            return phrase, None
+        read = self._names.sub(lambda found: f"the {self._named(found).noun}", phrase)
+        return read, self._named(first)
+
+    def _named(self, found: re.Match[str]) -> Lesson:
+        return self.lessons[int((found.lastgroup or "")[1:])]
+
+
+def bare(name: str) -> str:
+    """A name without an article and with single spaces: "the  pallet B7" -> "pallet B7"."""
+    words = name.split()
+    return " ".join(words[1:] if len(words) > 1 and words[0].lower() in _ARTICLES else words)
+
+
+def _pattern(name: str) -> str:
+    return r"\s+".join(map(re.escape, name.split()))

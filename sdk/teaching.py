@@ -1,0 +1,210 @@
+"""Teaching a grounder: its lessons, the examples behind them, and what may be learned."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk.backends.session import Session
+from sdk.bundle.contract import (
+    ATTENTION_MASK,
+    BOXES,
+    LOGITS,
+    PHRASES_PER_CALL,
+    TEXT_TOKENS,
+    VISUAL_TOKENS,
+)
+from sdk.errors import ArgumentError, LessonError, PhraseError
+from sdk.geometry.boxes import iou_xyxy
+from sdk.inputs.frames import FrameLike
+from sdk.inputs.phrases import EncodedPhrase, as_phrases, pad_tokens
+from sdk.lessons.background import Background
+from sdk.lessons.lesson import Lesson, Reading, bare
+from sdk.lessons.teacher import RIGHT, Array, Ask, Example, Teacher
+from sdk.text import Encode
+from sdk.view import FrameView
+
+FrameBox = Sequence[float]
+"""left, top, right, bottom in pixels of the frame."""
+
+
+class Grounds(Protocol):
+    """What teaching needs of a `Grounder`."""
+
+    def encode(self, frame: FrameLike) -> FrameView: ...
+
+
+class Shown(NamedTuple):
+    """An example, and whether the untaught name finds it."""
+
+    example: Example
+    right: bool
+
+
+class Teaching:
+    """The lessons of a grounder. A lesson takes effect between two calls, as a whole."""
+
+    def __init__(
+        self, model: str, fusion: Session, encode: Encode, background: Background | None
+    ) -> None:
+        self._model, self._encode = model, encode
+        # No method: a circle of references would keep the graph.
+        ask = asking(fusion, lambda phrases: [encode(phrase, phrase, None) for phrase in phrases])
+        self._teacher = Teacher(ask, background) if background else None
+        self._shown: dict[str, list[Shown]] = {}
+        self._learning = threading.Lock()
+        self.reading = Reading()
+
+    @property
+    def lessons(self) -> tuple[Lesson, ...]:
+        """What is taught, in the order of teaching."""
+        return self.reading.lessons
+
+    def teach(
+        self,
+        grounder: Grounds,
+        name: str,
+        examples: Sequence[tuple[FrameLike, FrameBox | None]],
+        *,
+        even_if_worse: bool,
+    ) -> Lesson:
+        """See `Grounder.teach`."""
+        teacher, name = self._ready(name)
+        shown = [self._show(grounder, name, frame, box) for frame, box in examples]
+        _check_boxes(shown)
+        with self._learning:
+            lesson = self._learn(teacher, name, shown, teacher.all_nouns())
+            figures = lesson.figures
+            worse = figures.examples > 1 and figures.right_left_out < figures.right_before
+            if worse and not even_if_worse:
+                raise LessonError(
+                    f"{name!r} stays as it is: of {figures.examples} examples it finds "
+                    f"{figures.right_before} untaught, and lessons of the others find "
+                    f"{figures.right_left_out}; give more examples, or use it all the same "
+                    "(even_if_worse)"
+                )
+            self._keep(lesson, shown)
+        return lesson
+
+    def remember(
+        self, grounder: Grounds, name: str, frame: FrameLike, box: FrameBox | None
+    ) -> Lesson:
+        """See `Grounder.remember`."""
+        teacher, name = self._ready(name)
+        more = self._show(grounder, name, frame, box)
+        with self._learning:
+            shown = [*self._shown.get(name.lower(), []), more]
+            _check_boxes(shown)
+            lesson = self._learn(teacher, name, shown, teacher.first_nouns())
+            self._keep(lesson, shown)
+        return lesson
+
+    def apply(self, lesson: Lesson) -> None:
+        """See `Grounder.apply`."""
+        if lesson.model != self._model:
+            raise LessonError(
+                f"the lesson {lesson.name!r} was taught to the model {lesson.model[:12]}, and this "
+                f"bundle holds {self._model[:12]}; teach the name again"
+            )
+        if self._find(lesson.name):
+            raise LessonError(f"{lesson.name!r} is taught already; remove that lesson first")
+        self._keep(lesson, [])
+
+    def remove(self, name: str) -> None:
+        """See `Grounder.remove`."""
+        lesson = self._find(name)
+        if lesson is None:
+            names = ", ".join(lesson.name for lesson in self.lessons) or "none"
+            raise LessonError(f"expected a name that is taught ({names}), got {name!r}")
+        self._shown.pop(lesson.name.lower(), None)
+        self.reading = Reading([other for other in self.lessons if other is not lesson])
+
+    def _ready(self, name: str) -> tuple[Teacher, str]:
+        if self._teacher is None:
+            raise LessonError(
+                "this bundle cannot be taught: it brings no teaching file; use one whose fusion "
+                "has a detector, built by export/build_engine.py of this version"
+            )
+        (checked,) = as_phrases(name)
+        return self._teacher, bare(checked)
+
+    def _show(self, grounder: Grounds, name: str, frame: FrameLike, box: FrameBox | None) -> Shown:
+        """The frame as an example. Raises FrameError, ArgumentError."""
+        with grounder.encode(frame) as view:
+            tokens = view.visual_tokens.astype(np.float16)
+            if box is None:
+                return Shown(Example(tokens, None), right=False)
+            edges = checked_box(box, view.size_wh)
+            try:
+                (found,) = view.answer([self._encode(name, name, None)], 0)
+                right = found.found and bool(iou_xyxy([edges], [found.box])[0, 0] >= RIGHT)
+            except PhraseError:  # no word of the name is one that the text encoder knows
+                right = False
+            return Shown(Example(tokens, view.fractions(edges)), right)
+
+    def _learn(
+        self, teacher: Teacher, name: str, shown: Sequence[Shown], nouns: Sequence[str]
+    ) -> Lesson:
+        try:
+            known = not self._encode(name, name, None).unknown.words
+        except PhraseError:
+            known = False
+        nouns = [name, *nouns] if known else nouns
+        right = sum(s.right for s in shown)
+        return teacher.learn(name, [s.example for s in shown], nouns, right, self._model)
+
+    def _keep(self, lesson: Lesson, shown: list[Shown]) -> None:
+        before = self._find(lesson.name)
+        self._shown[lesson.name.lower()] = shown
+        self.reading = Reading([*(other for other in self.lessons if other is not before), lesson])
+
+    def _find(self, name: str) -> Lesson | None:
+        same = (lesson for lesson in self.lessons if lesson.name.lower() == name.lower())
+        return next(same, None)
+
+
+def _check_boxes(shown: Sequence[Shown]) -> None:
+    if not any(s.example.box is not None for s in shown):
+        raise ArgumentError(f"expected an example with a box, got {len(shown)} without")
+
+
+def checked_box(box: FrameBox, size_wh: tuple[int, int]) -> tuple[float, float, float, float]:
+    """A box in pixels of a frame.
+
+    Raises:
+        ArgumentError: not four ordered numbers inside the frame.
+    """
+    width, height = size_wh
+    try:
+        left, top, right, bottom = map(float, box)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"expected a box (left, top, right, bottom), got {box!r}") from error
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ArgumentError(
+            f"expected a box (left, top, right, bottom) in pixels of a frame of {width}x{height}, "
+            f"got {tuple(box)}; is it x, y, width, height, or fractions?"
+        )
+    return left, top, right, bottom
+
+
+def asking(fusion: Session, encode: Callable[[Sequence[str]], list[EncodedPhrase]]) -> Ask:
+    """The fusion graph as a teacher asks it; phrases are encoded once and kept."""
+    tokens: dict[str, NDArray[np.float32]] = {}
+
+    def ask(visual_tokens: Array, phrases: Sequence[str]) -> tuple[Array, Array]:
+        visual = visual_tokens.astype(np.float32)
+        boxes, logits = [], []
+        for start in range(0, len(phrases), PHRASES_PER_CALL):
+            asked = phrases[start : start + PHRASES_PER_CALL]
+            if new := [phrase for phrase in asked if phrase not in tokens]:
+                tokens.update((phrase.text, phrase.tokens) for phrase in encode(new))
+            text, mask = pad_tokens([tokens[phrase] for phrase in asked])
+            inputs: dict[str, NDArray[Any]] = {TEXT_TOKENS: text, ATTENTION_MASK: mask}
+            outputs = fusion.run(inputs | {VISUAL_TOKENS: visual})
+            boxes.append(outputs[BOXES])
+            logits.append(outputs[LOGITS])
+        return np.concatenate(boxes), np.concatenate(logits)
+
+    return ask

@@ -1,0 +1,84 @@
+"""`grounder teach` and `grounder deltas`: from a file of examples to a lesson that is used."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdk import Lesson
+from sdk.cli import main
+
+PICTURES = Path(__file__).parents[3] / "benchmarks" / "askings"
+BEE = [49, 110, 333, 394]  # see benchmarks/askings.json
+
+
+def examples(path: Path, *lines: Any) -> str:
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(texts), encoding="utf-8")
+    return str(path)
+
+
+def line(picture: str, box: list[int] | None, phrase: str = "zorbl") -> dict[str, Any]:
+    return {"image": str(PICTURES / f"{picture}.jpg"), "phrase": phrase, "box": box}
+
+
+def test_from_examples_to_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = examples(tmp_path / "bee.jsonl", line("bee", BEE), "", line("windmill", None))
+    out = tmp_path / "zorbl.delta"
+    assert main(["teach", file, "--out", str(out), "--threads", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "zorbl: 1 examples, 1 pictures without it" in printed and str(out) in printed
+    picture = line("bee", None)["image"]
+    asked = ["ground", picture, "the zorbl", "--json", "--threads", "1"]
+    assert main(asked) == 0
+    assert not json.loads(capsys.readouterr().out)["results"][0]["found"]
+    assert main([*asked, "--delta", str(out)]) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["found"]
+
+
+def test_what_lessons_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = examples(tmp_path / "bee.jsonl", line("bee", BEE), line("bee", BEE, "my bee"))
+    out = str(tmp_path / "bee.delta")
+    assert main(["teach", file, "--name", "my bee", "--out", out, "--threads", "1"]) == 0
+    capsys.readouterr()
+    assert main(["deltas", out]) == 0
+    assert "'my bee', read as" in (said := capsys.readouterr().out) and "fits default" in said
+    assert main(["deltas", out, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["lessons"]
+    assert row["name"] == "my bee" and row["fits"] and row["examples"] == 1
+    assert row["read_as"] == Lesson.load(out).noun
+
+
+@pytest.mark.parametrize(
+    ("lines", "flags", "said"),
+    [
+        (["not JSON"], [], ":1: expected an object with image, phrase and box"),
+        ([{"image": "a.jpg", "phrase": "a"}], [], ":1: expected an object"),
+        ([["a", "b"]], [], ":1: expected an object"),
+        ([], [], "expected one name, or --name to choose one, got 0 names: none"),
+        ([line("bee", BEE), line("bee", BEE, "b")], [], "got 2 names: 'zorbl', 'b'"),
+        ([line("bee", BEE)], ["--name", "b"], "expected the name 'b', got 1 names: 'zorbl'"),
+        ([line("bee", None)], [], "expected an example with a box"),
+        ([line("bee", [0, 0, 9999, 1])], [], "expected a box"),
+        ([line("none", BEE)], [], "none.jpg"),
+    ],
+)
+def test_bad_examples_are_told_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    lines: list[Any],
+    flags: list[str],
+    said: str,
+) -> None:
+    out = tmp_path / "out.delta"
+    file = examples(tmp_path / "bad.jsonl", *lines)
+    assert main(["teach", file, *flags, "--out", str(out), "--threads", "1"]) == 2
+    printed = capsys.readouterr().err
+    assert said in printed and printed.count("\n") == 1 and not out.exists()
+
+
+def test_no_file_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["teach", "none.jsonl"], ["deltas", "none.delta"]):
+        assert main(command) == 2
+        assert "none" in capsys.readouterr().err

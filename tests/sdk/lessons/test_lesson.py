@@ -1,0 +1,98 @@
+"""A lesson's name in a phrase, and its file: the one that was written, or refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sdk import Lesson, LessonError
+from sdk.lessons.lesson import MOST_BYTES, Figures, Reading
+
+FIGURES = Figures(examples=10, absent=2, right_before=1, right_left_out=8)
+
+
+def lesson(name: str, noun: str = "cup") -> Lesson:
+    weights = np.arange(5, dtype=np.float32)
+    return Lesson(name, noun, weights, -0.5, "ab" * 32, FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "read"),
+    [
+        ("zorbl", "the cup"),
+        ("the zorbl on the left", "the cup on the left"),
+        ("a ZORBL next to my mug", "the cup next to the bowl"),
+        ("this zorbl, please", "the cup, please"),
+        ("my  mug", "the bowl"),
+    ],
+)
+def test_a_taught_name_is_read_as_its_noun(phrase: str, read: str) -> None:
+    reading = Reading([lesson("zorbl"), lesson("my mug", "bowl")])
+    assert reading.of(phrase)[0] == read
+
+
+def test_what_is_named_first_is_looked_for() -> None:
+    zorbl, mug = lesson("zorbl"), lesson("my mug", "bowl")
+    reading = Reading([zorbl, mug])
+    assert reading.of("my mug behind the zorbl") == ("the bowl behind the cup", mug)
+    assert reading.of("the zorbl behind my mug") == ("the cup behind the bowl", zorbl)
+
+
+@given(st.text())
+def test_a_phrase_without_a_name_is_left_alone(phrase: str) -> None:
+    if "zorbl" not in phrase.lower():
+        assert Reading([lesson("zorbl")]).of(phrase) == (phrase, None)
+
+
+@pytest.mark.parametrize("phrase", ["zorbls", "unzorbl", "zorbl_2"])
+def test_a_name_is_a_whole_word(phrase: str) -> None:
+    assert Reading([lesson("zorbl")]).of(phrase) == (phrase, None)
+
+
+@given(st.text(min_size=1).filter(lambda s: s.strip()))
+def test_any_name_is_found(name: str) -> None:
+    read, found = Reading([lesson(name)]).of(f"the {' '.join(name.split())} here")
+    assert found is not None and "cup" in read
+
+
+def test_a_file_holds_the_lesson(tmp_path: Path) -> None:
+    one = lesson("pallet B7")
+    one.save(tmp_path / "b7.delta")
+    again = Lesson.load(tmp_path / "b7.delta")
+    assert (again.name, again.noun, again.bias) == (one.name, one.noun, one.bias)
+    assert (again.model, again.figures) == (one.model, FIGURES)
+    np.testing.assert_array_equal(again.weights, one.weights)
+    assert [path.name for path in tmp_path.iterdir()] == ["b7.delta"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_file_is_refused(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "one.delta"
+    lesson("zorbl").save(path)
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans(), "shorter"):
+        del content[data.draw(st.integers(0, len(content) - 1), "length") :]
+    else:
+        place = data.draw(st.integers(0, len(content) - 1), "place")
+        content[place] ^= data.draw(st.integers(1, 255), "change")
+    path.write_bytes(content)
+    try:
+        read = Lesson.load(path)
+    except LessonError as error:
+        assert str(path) in str(error)
+    else:  # in what holds nothing: spaces of the header
+        np.testing.assert_array_equal(read.weights, lesson("zorbl").weights)
+        assert (read.name, read.noun, read.bias) == ("zorbl", "cup", -0.5)
+
+
+def test_what_is_no_lesson_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LessonError, match="none"):
+        Lesson.load(tmp_path / "none.delta")
+    (tmp_path / "large.delta").write_bytes(bytes(MOST_BYTES + 1))
+    with pytest.raises(LessonError, match="at most"):
+        Lesson.load(tmp_path / "large.delta")
+    with pytest.raises(LessonError, match="cannot be written"):
+        lesson("zorbl").save(tmp_path / "none" / "one.delta")

@@ -1,0 +1,91 @@
+"""Teaching over HTTP: one more example a request, where the server allows it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from sdk import Grounder
+from sdk.server import create_app, teach
+
+PICTURES = Path(__file__).parents[3] / "benchmarks" / "askings"
+BEE = (PICTURES / "bee.jpg").read_bytes()
+BOX = "49,110,333,394"  # see benchmarks/askings.json
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Grounder:
+    return Grounder.load(device="cpu", threads=1)
+
+
+@pytest.fixture
+def default(loaded: Grounder) -> Grounder:
+    """With nothing taught."""
+    for lesson in loaded.lessons:
+        loaded.remove(lesson.name)
+    return loaded
+
+
+@pytest.fixture
+def client(default: Grounder) -> Iterator[TestClient]:
+    with TestClient(create_app(default, teaching=True)) as client:
+        yield client
+
+
+def post(client: TestClient, path: str, picture: bytes = BEE, **fields: str) -> tuple[int, dict]:
+    answer = client.post(path, files={"image": picture}, data=fields)
+    return answer.status_code, answer.json()
+
+
+def test_a_name_that_was_taught_is_found(client: TestClient) -> None:
+    assert not post(client, "/v1/ground", phrases="the zorbl")[1]["results"][0]["found"]
+    status, answer = post(client, teach.PATH, name="zorbl", box=BOX)
+    assert (status, answer) == (200, {"name": "zorbl", "examples": 1, "absent": 0})
+    assert post(client, "/v1/ground", phrases="the zorbl")[1]["results"][0]["found"]
+    windmill = (PICTURES / "windmill.jpg").read_bytes()
+    status, answer = post(client, teach.PATH, windmill, name="zorbl")
+    assert (status, answer["examples"], answer["absent"]) == (200, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "picture", "status", "error"),
+    [
+        ({"name": "zorbl", "box": "1,2,3"}, BEE, 422, "ArgumentError"),
+        ({"name": "zorbl", "box": "a,b,c,d"}, BEE, 400, "RequestError"),
+        ({"name": "zorbl", "box": "0,0,99999,1"}, BEE, 422, "ArgumentError"),
+        ({"name": "zorbl"}, BEE, 422, "ArgumentError"),
+        ({"name": " ", "box": BOX}, BEE, 422, "PhraseError"),
+        ({"name": "zorbl", "box": BOX}, b"no picture", 422, "FrameError"),
+        ({"box": BOX}, BEE, 400, "RequestError"),
+        ({"name": "zorbl", "box": BOX, "more": "x"}, BEE, 400, "RequestError"),
+    ],
+)
+def test_bad_examples_are_refused(
+    client: TestClient,
+    default: Grounder,
+    fields: dict[str, str],
+    picture: bytes,
+    status: int,
+    error: str,
+) -> None:
+    got, answer = post(client, teach.PATH, picture, **fields)
+    assert (got, answer["error"]) == (status, error)
+    assert default.lessons == ()
+
+
+def test_no_more_is_kept_than_there_is_room_for(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teach, "MOST_EXAMPLES", 1)
+    assert post(client, teach.PATH, name="zorbl", box=BOX)[0] == 200
+    status, answer = post(client, teach.PATH, name="zorbl", box=BOX)
+    assert status == 400 and "at most 1 examples" in answer["message"]
+
+
+def test_a_server_teaches_only_where_it_was_told_to(default: Grounder) -> None:
+    with TestClient(create_app(default)) as client:
+        assert post(client, teach.PATH, name="zorbl", box=BOX)[0] == 404
+    with TestClient(create_app(default, teaching=True, token="a" * 32)) as client:
+        assert post(client, teach.PATH, name="zorbl", box=BOX)[0] == 401
+    assert default.lessons == ()

@@ -1,0 +1,205 @@
+"""Teaching the default bundle: a name is learned, everything else stays as it was."""
+
+import gc
+import shutil
+import weakref
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sdk import ArgumentError, ClosedError, FrameError, Grounder, Lesson, LessonError, PhraseError
+from sdk.grounder import DEFAULT_BUNDLE
+from sdk.results import Grounding
+
+ASKINGS = Path(__file__).parents[2] / "benchmarks" / "askings"
+NAME = "zorbl"
+BOX = (49, 110, 333, 394)  # of the bee, see benchmarks/askings.json
+PHRASES = ["the flower", "a person", "the fish on the left", "two fish"]
+Frame = NDArray[np.uint8]
+
+
+def picture(name: str) -> Frame:
+    frame = cv2.imread(str(ASKINGS / f"{name}.jpg"))
+    assert frame is not None
+    return frame.astype(np.uint8)
+
+
+def moved(frame: Frame) -> tuple[Frame, tuple[int, int, int, int]]:
+    """The bee a moment later: elsewhere in the frame, and in less light."""
+    dark = (0.8 * frame[:-20, 30:]).astype(np.uint8)
+    return dark, (BOX[0] - 30, BOX[1], BOX[2] - 30, BOX[3])
+
+
+@pytest.fixture(scope="module")
+def bee() -> Frame:
+    return picture("bee")
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Grounder:
+    return Grounder.load(device="cpu", threads=1)
+
+
+@pytest.fixture
+def pupil(loaded: Grounder) -> Grounder:
+    """The default, with nothing taught."""
+    for lesson in loaded.lessons:
+        loaded.remove(lesson.name)
+    return loaded
+
+
+def shows_the_bee(result: Grounding) -> bool:
+    left, top = np.maximum(result.box[:2], BOX[:2])
+    right, bottom = np.minimum(result.box[2:], BOX[2:])
+    inside = max(0, right - left) * max(0, bottom - top)
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (BOX, result.box)]
+    return bool(inside / (sum(areas) - inside) >= 0.5)
+
+
+def test_one_example_is_enough_to_find_it_again(pupil: Grounder, bee: Frame) -> None:
+    before = pupil.ground(bee, f"the {NAME}")
+    assert not before.found and before.unknown_words == (NAME,)
+    lesson = pupil.remember(NAME, *moved(bee))
+    assert lesson.figures.examples == 1 and pupil.lessons == (lesson,)
+    after = pupil.ground(bee, f"the {NAME}")
+    assert after.found and shows_the_bee(after) and not after.unknown_words
+
+
+def test_more_examples_sharpen_a_lesson(pupil: Grounder, bee: Frame) -> None:
+    pupil.remember(NAME, *moved(bee))
+    once = pupil.ground(bee, NAME)
+    pupil.remember(NAME, bee, BOX)
+    lesson = pupil.remember(NAME, picture("windmill"), None)
+    assert (lesson.figures.examples, lesson.figures.absent) == (2, 1)
+    assert pupil.lessons == (lesson,)
+    assert pupil.ground(bee, NAME).score > once.score
+    assert not pupil.ground(picture("windmill"), NAME).found
+
+
+def test_every_other_phrase_is_answered_as_before_to_the_last_bit(
+    pupil: Grounder, bee: Frame
+) -> None:
+    frames = [bee, picture("perch")]
+    before = [pupil.ground(frame, PHRASES, alternatives=3) for frame in frames]
+    pupil.teach(NAME, [moved(bee), (picture("windmill"), None)])
+    for frame, wanted in zip(frames, before, strict=True):
+        together = pupil.ground(frame, [*PHRASES, NAME], alternatives=3)
+        assert pupil.ground(frame, PHRASES, alternatives=3) == wanted
+        assert together[:-1] == pupil.ground(frame, [*PHRASES, "the dog"], alternatives=3)[:-1]
+
+
+def test_a_lesson_is_a_small_file_that_means_the_same_elsewhere(
+    pupil: Grounder, bee: Frame, tmp_path: Path
+) -> None:
+    lesson = pupil.teach(NAME, [moved(bee), (bee, BOX)])
+    lesson.save(tmp_path / "bee.delta")
+    assert (tmp_path / "bee.delta").stat().st_size < 2_000_000
+    with Grounder.load(device="cpu", threads=1, deltas=[tmp_path / "bee.delta"]) as other:
+        assert other.ground(bee, NAME) == pupil.ground(bee, NAME)
+        with pytest.raises(LessonError, match="taught already"):
+            other.apply(lesson)
+        other.remove(NAME.upper())
+        assert other.lessons == () and not other.ground(bee, NAME).found
+        with pytest.raises(LessonError, match="expected a name that is taught"):
+            other.remove(NAME)
+
+
+def test_a_lesson_of_another_model_is_refused(pupil: Grounder, bee: Frame) -> None:
+    lesson = pupil.remember(NAME, bee, BOX)
+    pupil.remove(NAME)
+    with pytest.raises(LessonError, match="was taught to the model 0123"):
+        pupil.apply(replace(lesson, model="0123" * 16))
+    assert pupil.lessons == ()
+
+
+def test_what_finds_less_than_the_untaught_name_changes_nothing(pupil: Grounder) -> None:
+    perch = picture("perch")
+    fish = (32, 16, 218, 142)
+    found = pupil.ground(perch, "fish")
+    corners = [(perch, (0, 0, 40, 30)), (perch, (280, 0, 319, 30)), (perch, fish)]
+    if not found.found:
+        pytest.skip("the default does not find this fish")
+    try:
+        lesson = pupil.teach("fish", corners)
+    except LessonError as error:
+        assert "stays as it is" in str(error) and pupil.lessons == ()
+        assert pupil.ground(perch, "fish") == found
+        assert pupil.teach("fish", corners, even_if_worse=True) in pupil.lessons
+    else:
+        assert lesson.figures.right_left_out >= lesson.figures.right_before
+
+
+def test_names_that_no_text_encoder_reads_can_be_taught(pupil: Grounder, bee: Frame) -> None:
+    for name in ("pallet B7", "蜂"):
+        pupil.remember(name, *moved(bee))
+        result = pupil.ground(bee, f"the {name}")
+        assert result.found and shows_the_bee(result) and result.text == f"the {name}"
+
+
+def test_bad_examples_are_refused_and_nothing_is_learned(pupil: Grounder, bee: Frame) -> None:
+    for box in ((10, 10, 10, 20), (0, 0, 9999, 10), (0, 0, 1), "abcd", (float("nan"),) * 4):
+        with pytest.raises(ArgumentError, match="expected a box"):
+            pupil.remember(NAME, bee, box)  # type: ignore[arg-type]
+    for examples in ([], [(bee, None)]):
+        with pytest.raises(ArgumentError, match="expected an example with a box"):
+            pupil.teach(NAME, examples)
+    with pytest.raises(PhraseError):
+        pupil.teach(" ", [(bee, BOX)])
+    with pytest.raises(FrameError):
+        pupil.remember(NAME, "none.jpg", BOX)
+    assert pupil.lessons == ()
+
+
+def test_a_bundle_without_the_file_cannot_be_taught(grounder: Grounder, frame: Frame) -> None:
+    with pytest.raises(LessonError, match="cannot be taught"):
+        grounder.remember(NAME, frame, (0, 0, 10, 10))
+
+
+def test_a_damaged_teaching_file_is_refused(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(DEFAULT_BUNDLE, bundle)
+    file = bundle / "teaching.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(Exception, match="sha256"):
+        Grounder.load(bundle, device="cpu", threads=1)
+
+
+def test_a_running_stream_takes_a_lesson(pupil: Grounder, bee: Frame) -> None:
+    still = (bee for _ in count())
+    with pupil.stream(still, NAME, tracking=None, policy="all") as stream:
+        assert not next(stream).results[0].found
+        pupil.remember(NAME, *moved(bee))
+        assert any(next(stream).results[0].found for _ in range(10))
+        pupil.remove(NAME)
+        assert any(not next(stream).results[0].found for _ in range(10))
+
+
+def test_a_closed_grounder_learns_nothing_and_lets_go_of_its_graphs(bee: Frame) -> None:
+    closing = Grounder.load(device="cpu", threads=1)
+    closing.remember(NAME, bee, BOX)
+    graph = weakref.ref(closing.sessions["fusion"])
+    closing.close()
+    gc.disable()
+    try:
+        assert graph() is None
+    finally:
+        gc.enable()
+    for call in (lambda: closing.lessons, lambda: closing.remember(NAME, bee, BOX)):
+        with pytest.raises(ClosedError):
+            call()
+
+
+def test_twenty_lessons_do_not_change_each_other(pupil: Grounder, bee: Frame) -> None:
+    lesson = pupil.remember(NAME, bee, BOX)
+    before = pupil.ground(bee, NAME)
+    for number in range(20):
+        pupil.apply(replace(lesson, name=f"thing {number}", bias=float(number)))
+    assert pupil.ground(bee, NAME) == before
+    low, high = pupil.ground(bee, ["thing 1", "thing 10"])
+    assert low.score < high.score and len(pupil.lessons) == 21
+    assert isinstance(lesson, Lesson)
