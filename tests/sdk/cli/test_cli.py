@@ -255,3 +255,8 @@ def test_on_a_terminal_progress_is_one_line_that_is_wiped(tiny_bundle: Path) -> 
     assert lines.pop() == "" and "\n" not in shown.decode()
     assert {len(line) for line in lines} == {49} and lines[-1].isspace()
     assert any(line.startswith("vision: Building engine 0/") for line in lines)
+
+
+def test_the_command_runs_as_a_module() -> None:
+    done = run_process([sys.executable, "-m", "sdk.cli", "--version"], cwd=ROOT)
+    assert done.returncode == 0 and done.stdout.strip() == f"grounder {sdk.__version__}"
