@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from train.losses.grounding import grounding_loss  # noqa: E402
+from train.losses.boxes import grounding_loss  # noqa: E402
 from train.papers.compare import COSTS, ratios_to  # noqa: E402
 from train.papers.cost import measure, peak_bytes  # noqa: E402
 from train.papers.sizes import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model  # noqa: E402

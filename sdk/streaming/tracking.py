@@ -4,7 +4,7 @@
     grounding   asked ............. answered
     box         ·      ·      ·      moved along 0 -> 1 -> 2 -> 3, then merged with the carried one
 
-How a box moves with the picture: `sdk.streaming.flow`.
+How a box moves with the picture: `sdk.streaming.median_flow`.
 """
 
 import math
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sdk._internal.arguments import number, whole
 from sdk.geometry.boxes import clip_xyxy, iou_xyxy
 from sdk.results import Grounding, Place
-from sdk.streaming.flow import Box, Grey, carry, reduced
+from sdk.streaming.median_flow import Box, Grey, carry, reduced
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from train.checkpoint import load_checkpoint
 from train.config import TrainConfig
 from train.data.own import read_own
 from train.data.samples import Expression, Photo
-from train.losses.grounding import box_loss
+from train.losses.boxes import box_loss
 from train.optimizer import build_optimizer
 from train.recipes import RECIPES
 from train.schedule import falling, warm_cosine

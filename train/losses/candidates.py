@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from train.data.dataset import Batch
 from train.fusion.candidates import Comparison
-from train.losses.grounding import instance_loss, iou_and_giou, naming_loss, quality_focal, to_xyxy
+from train.losses.boxes import instance_loss, iou_and_giou, naming_loss, quality_focal, to_xyxy
 
 RIGHT = 0.5
 """Least IoU of a right box, as in the field's metric."""

@@ -7,8 +7,8 @@ from torch import Tensor
 from train.data.dataset import Batch
 from train.fusion.base import Answers
 from train.fusion.candidates import Comparison
+from train.losses.boxes import box_loss, grounding_loss
 from train.losses.candidates import candidates_loss
-from train.losses.grounding import box_loss, grounding_loss
 
 
 def objective(

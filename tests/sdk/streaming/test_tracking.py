@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sdk import Grounding, GroundingError
 from sdk.geometry.boxes import iou_xyxy
 from sdk.results import Place
-from sdk.streaming.flow import carry
+from sdk.streaming.median_flow import carry
 from sdk.streaming.tracking import Tracker, Tracking
 
 WIDTH, HEIGHT, SIDE = 640, 480, 120

@@ -20,7 +20,7 @@ from train.encoders.picodet import (
 )
 from train.fusion.detections import DetectionHead, NamedDetections
 from train.fusion.layers import cell_centers
-from train.losses.grounding import naming_loss
+from train.losses.boxes import naming_loss
 
 DIM, GRID, COUNT = 16, 4, 6
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sdk.geometry.boxes import cxcywh_to_xyxy, iou_xyxy
 from train.fusion.layers import cell_centers
-from train.losses.grounding import (
+from train.losses.boxes import (
     grounding_loss,
     instance_loss,
     iou_and_giou,
