@@ -259,6 +259,8 @@ class Grounder(Closing):
     def remember(self, name: str, frame: FrameLike, box: Sequence[float] | None) -> Lesson:
         """As `teach`, of one example, at once. Called again with the name it learns of all.
 
+        A lesson from a file does not bring its examples: it is replaced.
+
         Examples:
             >>> grounder.remember("my mug", frame, (120, 80, 200, 190))
             >>> grounder.ground(other_frame, "my mug")

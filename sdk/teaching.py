@@ -108,18 +108,20 @@ class Teaching:
                 f"the lesson {lesson.name!r} was taught to the model {lesson.model[:12]}, and this "
                 f"bundle holds {self._model[:12]}; teach the name again"
             )
-        if self._find(lesson.name):
-            raise LessonError(f"{lesson.name!r} is taught already; remove that lesson first")
-        self._keep(lesson, [])
+        with self._learning:
+            if self._find(lesson.name):
+                raise LessonError(f"{lesson.name!r} is taught already; remove that lesson first")
+            self._keep(lesson, [])
 
     def remove(self, name: str) -> None:
         """See `Grounder.remove`."""
-        lesson = self._find(name)
-        if lesson is None:
-            names = ", ".join(lesson.name for lesson in self.lessons) or "none"
-            raise LessonError(f"expected a name that is taught ({names}), got {name!r}")
-        self._shown.pop(lesson.name.lower(), None)
-        self.reading = Reading([other for other in self.lessons if other is not lesson])
+        with self._learning:
+            lesson = self._find(name)
+            if lesson is None:
+                names = ", ".join(lesson.name for lesson in self.lessons) or "none"
+                raise LessonError(f"expected a name that is taught ({names}), got {name!r}")
+            self._shown.pop(lesson.name.lower(), None)
+            self.reading = Reading([other for other in self.lessons if other is not lesson])
 
     def _ready(self, name: str) -> tuple[Teacher, str]:
         if self._teacher is None:
