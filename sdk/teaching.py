@@ -139,23 +139,28 @@ class Teaching:
             if box is None:
                 return Shown(Example(tokens, None), right=False)
             edges = checked_box(box, view.size_wh)
-            try:
-                (found,) = view.answer([self._encode(name, name, None)], 0)
+            untaught = self._untaught(name)
+            right = False
+            if untaught and not untaught.unknown.head:
+                (found,) = view.answer([untaught], 0)
                 right = found.found and bool(iou_xyxy([edges], [found.box])[0, 0] >= RIGHT)
-            except PhraseError:  # no word of the name is one that the text encoder knows
-                right = False
             return Shown(Example(tokens, view.fractions(edges)), right)
 
     def _learn(
         self, teacher: Teacher, name: str, shown: Sequence[Shown], nouns: Sequence[str]
     ) -> Lesson:
-        try:
-            known = not self._encode(name, name, None).unknown.words
-        except PhraseError:
-            known = False
-        nouns = [name, *nouns] if known else nouns
+        untaught = self._untaught(name)
+        if untaught and not untaught.unknown.words:
+            nouns = [name, *nouns]
         right = sum(s.right for s in shown)
         return teacher.learn(name, [s.example for s in shown], nouns, right, self._model)
+
+    def _untaught(self, name: str) -> EncodedPhrase | None:
+        """The name as it is read without a lesson; None where no word of it can be."""
+        try:
+            return self._encode(name, name, None)
+        except PhraseError:
+            return None
 
     def _keep(self, lesson: Lesson, shown: list[Shown]) -> None:
         before = self._find(lesson.name)

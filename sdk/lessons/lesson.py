@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from sdk._internal.files import replace_file
 from sdk.bundle.schema import decode
 from sdk.errors import LessonError
-from sdk.lessons.looks import looks
+from sdk.lessons.looks import weighed_looks
 
 SUFFIX = ".delta"
 MOST_BYTES = 2_000_000
@@ -68,12 +68,8 @@ class Lesson:
             visual_tokens: (1, N, Dv) of the frame. boxes_cxcywh: (K, 4) candidates, fractions.
             logits: (K,) that the noun gives them.
         """
-        return self.told(looks(visual_tokens, boxes_cxcywh), logits)
-
-    def told(self, rows: Array, logits: Array) -> Array:
-        """As `logits`, of boxes whose (K, F) looks are known."""
-        told: Array = NOUN_SHARE * logits + rows @ self.weights + self.bias
-        return told
+        told = weighed_looks(visual_tokens, boxes_cxcywh, self.weights)
+        return NOUN_SHARE * logits + told + self.bias
 
     def save(self, path: str | Path) -> None:
         """Write the lesson to one file, as a whole.

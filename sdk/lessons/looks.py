@@ -5,6 +5,7 @@ their narrow form, what the detector sees at seven places, and shares of eleven 
 form repeats the scene, and boxes say where and not what: both are left out.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,21 @@ def looks(visual_tokens: Array, boxes_cxcywh: Array) -> NDArray[np.float32]:
     the colours; and the logarithms of its width and height.
     """
     cells = cell_looks(visual_tokens[0].astype(np.float32))
-    sizes = np.log(np.maximum(boxes_cxcywh[:, 2:], 1e-3))
-    inside = middle_weights(boxes_cxcywh, round(len(cells) ** 0.5)) @ cells
-    return np.hstack([inside, sizes]).astype(np.float32)
+    inside = _product("kn,nf->kf", middle_weights(boxes_cxcywh, _grid(cells)), cells)
+    return np.hstack([inside, log_sizes(boxes_cxcywh)]).astype(np.float32)
+
+
+def weighed_looks(visual_tokens: Array, boxes_cxcywh: Array, weights: Array) -> Array:
+    """`looks` @ `weights` (F,) for less: cells are weighed before they are added up."""
+    cells = cell_looks(visual_tokens[0].astype(np.float32))
+    told = _product("nf,f->n", cells, weights[:-2])
+    inside = _product("kn,n->k", middle_weights(boxes_cxcywh, _grid(cells)), told)
+    return inside + _product("ks,s->k", log_sizes(boxes_cxcywh), weights[-2:])
+
+
+def log_sizes(boxes_cxcywh: Array) -> Array:
+    """(K, 4) boxes -> (K, 2) logarithms of width and height."""
+    return np.log(np.maximum(boxes_cxcywh[:, 2:], 1e-3))
 
 
 def cell_looks(cells: Array) -> Array:
@@ -50,3 +63,13 @@ def middle_weights(boxes_cxcywh: Array, grid: int) -> Array:
     down /= down.sum(1, keepdims=True)
     weights: Array = (down[:, :, None] * across[:, None]).reshape(len(boxes_cxcywh), -1)
     return weights
+
+
+def _grid(cells: Array) -> int:
+    return math.isqrt(len(cells))
+
+
+def _product(subscripts: str, *arrays: Array) -> Array:
+    """Not `@`: the threads of BLAS and of the runtime, which spin for a while, block each other."""
+    product: Array = np.einsum(subscripts, *arrays)
+    return product

@@ -17,8 +17,8 @@ Array = NDArray[np.floating[Any]]
 RIGHT, GOOD = 0.5, 0.7
 """IoU with the example's box below which a candidate does not show the thing; from which it is as
 good as the best."""
-FIRST_NOUNS = 32
-"""As many as one call of the fusion takes: enough for a single example, at once."""
+FIRST_NOUNS = 16
+"""Enough for a single example, at once."""
 LOOKED_AT, FINALISTS = 3, 32
 """All nouns are tried on the first examples, the best of these on all."""
 LEAST_LIKELY = -6.0
@@ -94,7 +94,8 @@ class Teacher:
 
     def _best_noun(self, shown: Sequence[Example], nouns: Sequence[str]) -> str:
         """The noun whose candidates' probabilities are most on the examples' boxes."""
-        for examples in (shown[:LOOKED_AT], shown):
+        passes = [shown] if len(nouns) <= FINALISTS else [shown[:LOOKED_AT], shown]
+        for examples in passes:
             total = sum(
                 np.maximum(self._log_likelihoods(example, nouns), LEAST_LIKELY)
                 for example in examples

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.bundle.contract import CLASSES, COLOURS, PLACES
-from sdk.lessons.looks import looks, middle_weights
+from sdk.lessons.looks import looks, middle_weights, weighed_looks
 from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES
 from train.fusion.colours import shares_in
@@ -53,3 +53,11 @@ def test_a_small_box_looks_like_its_cell() -> None:
 def test_size_tells_a_large_thing_from_a_small_one() -> None:
     found = looks(tokens(), np.array([[0.5, 0.5, 0.8, 0.4], [0.5, 0.5, 0.1, 0.2]]))
     np.testing.assert_allclose(found[:, -2:], np.log([[0.8, 0.4], [0.1, 0.2]]), rtol=1e-5)
+
+
+@given(boxes)
+def test_weighing_first_is_the_same(box: tuple[float, ...]) -> None:
+    weights = np.random.default_rng(1).normal(size=DIM + CLASSES + COLOURS + 2)
+    visual, candidates = tokens(), np.array([box, (0.5, 0.5, 0.2, 0.1)])
+    wanted = looks(visual, candidates) @ weights
+    np.testing.assert_allclose(weighed_looks(visual, candidates, weights), wanted, rtol=1e-4)
