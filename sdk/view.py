@@ -31,6 +31,9 @@ STATED_SHARE = 0.4
 given at most. Of 0.3 to 0.75 it gives the highest F1 on the validation captions' phrases with a
 number, on the half of the photos that thresholds are fitted on."""
 
+LOOKS_ALIKE = 1.0
+"""Logits that further instances of a taught name need more than the best: parts look like it."""
+
 
 class Bundle(Protocol):
     """What a view needs of a `Grounder`."""
@@ -151,7 +154,8 @@ class FrameView(Closing):
             logits[:] = manifest.calibration.beyond(manifest.threshold, told)
             if MEMBER_LOGITS in outputs:
                 least = manifest.instance_threshold
-                outputs[MEMBER_LOGITS][row] = manifest.instance_calibration.beyond(least, told)
+                surely = told - LOOKS_ALIKE
+                outputs[MEMBER_LOGITS][row] = manifest.instance_calibration.beyond(least, surely)
         return outputs
 
     def _grounding(

@@ -243,12 +243,11 @@ async function learn(box) {
     const response = await fetch("v1/teach", { method: "POST", body: form, headers });
     const answer = await response.json();
     if (!response.ok) return say(answer.message);
+    await askAbout(picture);
     say(`"${name}" is learned (boxes: ${answer.examples}, pictures without it: ${answer.absent}).`);
   } catch {
-    return say("The server does not answer. Is it still running?");
+    say("The server does not answer. Is it still running?");
   }
-  if (video) askAbout(picture); // its loop waits
-  else ask();
 }
 
 function teaching(on) {

@@ -17,6 +17,8 @@ Array = NDArray[np.floating[Any]]
 RIGHT, GOOD = 0.5, 0.7
 """IoU with the example's box below which a candidate does not show the thing; from which it is as
 good as the best."""
+TIGHT = 4.0
+"""Power of the IoU that the odds of a noun's candidates are weighted with."""
 FIRST_NOUNS = 16
 """Enough for a single example, at once."""
 LOOKED_AT, FINALISTS = 3, 32
@@ -104,10 +106,11 @@ class Teacher:
         return nouns[0]
 
     def _log_likelihoods(self, example: Example, nouns: Sequence[str]) -> Array:
-        """(P,) log of the share of a noun's candidates' odds that is on the box."""
+        """(P,) log of the share of a noun's odds that is on the box, tight ones first."""
         boxes, logits = self.ask(example.visual_tokens, [f"the {noun}" for noun in nouns])
-        on_it = np.array([overlaps(candidates, example) >= RIGHT for candidates in boxes])
-        right = np.logaddexp.reduce(np.where(on_it, logits, -np.inf), axis=1)
+        overlap = np.array([overlaps(candidates, example) for candidates in boxes])
+        tight = np.where(overlap >= RIGHT, TIGHT * np.log(np.maximum(overlap, RIGHT)), -np.inf)
+        right = np.logaddexp.reduce(logits + tight, axis=1)
         likely: Array = right - np.logaddexp(0, np.logaddexp.reduce(logits, axis=1))
         return likely
 

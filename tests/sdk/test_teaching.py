@@ -203,3 +203,24 @@ def test_twenty_lessons_do_not_change_each_other(pupil: Grounder, bee: Frame) ->
     low, high = pupil.ground(bee, ["thing 1", "thing 10"])
     assert low.score < high.score and len(pupil.lessons) == 21
     assert isinstance(lesson, Lesson)
+
+
+def test_an_interrupted_lesson_leaves_the_old_state(
+    pupil: Grounder, bee: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = pupil.remember(NAME, *moved(bee))
+    before = pupil.ground(bee, NAME)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sdk.lessons.teacher.fit_logistic", interrupted)
+        for learn in (
+            lambda: pupil.remember(NAME, bee, BOX),
+            lambda: pupil.teach(NAME, [(bee, BOX)]),
+        ):
+            with pytest.raises(KeyboardInterrupt):
+                learn()
+    assert pupil.lessons == (lesson,) and pupil.ground(bee, NAME) == before
+    assert pupil.remember(NAME, bee, BOX).figures.examples == 2  # what failed is not kept
