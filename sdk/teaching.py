@@ -72,10 +72,12 @@ class Teaching:
     ) -> Lesson:
         """See `Grounder.teach`."""
         teacher, name = self._ready(name)
-        shown = [self._show(grounder, name, frame, box) for frame, box in examples]
+        untaught = self._untaught(name)
+        shown = [self._show(grounder, untaught, frame, box) for frame, box in examples]
         _check_boxes(shown)
         with self._learning:
-            lesson = self._learn(teacher, name, shown, teacher.all_nouns())
+            nouns = with_name(name, untaught, teacher.all_nouns())
+            lesson = self._learn(teacher, name, shown, nouns)
             figures = lesson.figures
             worse = figures.examples > 1 and figures.right_left_out < figures.right_before
             if worse and not even_if_worse:
@@ -93,11 +95,13 @@ class Teaching:
     ) -> Lesson:
         """See `Grounder.remember`."""
         teacher, name = self._ready(name)
-        more = self._show(grounder, name, frame, box)
+        untaught = self._untaught(name)
+        more = self._show(grounder, untaught, frame, box)
         with self._learning:
             shown = [*self._shown.get(name.lower(), []), more]
             _check_boxes(shown)
-            lesson = self._learn(teacher, name, shown, teacher.first_nouns())
+            nouns = with_name(name, untaught, teacher.first_nouns()[:-1])
+            lesson = self._learn(teacher, name, shown, nouns)
             self._keep(lesson, shown)
         return lesson
 
@@ -132,14 +136,19 @@ class Teaching:
         (checked,) = as_phrases(name)
         return self._teacher, bare(checked)
 
-    def _show(self, grounder: Grounds, name: str, frame: FrameLike, box: FrameBox | None) -> Shown:
+    def _show(
+        self,
+        grounder: Grounds,
+        untaught: EncodedPhrase | None,
+        frame: FrameLike,
+        box: FrameBox | None,
+    ) -> Shown:
         """The frame as an example. Raises FrameError, ArgumentError."""
         with grounder.encode(frame) as view:
             tokens = view.visual_tokens.astype(np.float16)
             if box is None:
                 return Shown(Example(tokens, None), right=False)
             edges = checked_box(box, view.size_wh)
-            untaught = self._untaught(name)
             right = False
             if untaught and not untaught.unknown.head:
                 (found,) = view.answer([untaught], 0)
@@ -149,9 +158,6 @@ class Teaching:
     def _learn(
         self, teacher: Teacher, name: str, shown: Sequence[Shown], nouns: Sequence[str]
     ) -> Lesson:
-        untaught = self._untaught(name)
-        if untaught and not untaught.unknown.words:
-            nouns = [name, *nouns]
         right = sum(s.right for s in shown)
         return teacher.learn(name, [s.example for s in shown], nouns, right, self._model)
 
@@ -175,6 +181,12 @@ class Teaching:
 def _check_boxes(shown: Sequence[Shown]) -> None:
     if not any(s.example.box is not None for s in shown):
         raise ArgumentError(f"expected an example with a box, got {len(shown)} without")
+
+
+def with_name(name: str, untaught: EncodedPhrase | None, nouns: Sequence[str]) -> Sequence[str]:
+    """The nouns, and first the name itself where its words are known."""
+    known = untaught is not None and not untaught.unknown.words
+    return [name, *nouns] if known else nouns
 
 
 def checked_box(box: FrameBox, size_wh: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -17,10 +17,10 @@ Array = NDArray[np.floating[Any]]
 RIGHT, GOOD = 0.5, 0.7
 """IoU with the example's box below which a candidate does not show the thing; from which it is as
 good as the best."""
-TIGHT = 4.0
+TIGHT = 1.0
 """Power of the IoU that the odds of a noun's candidates are weighted with."""
-FIRST_NOUNS = 16
-"""Enough for a single example, at once."""
+FIRST_NOUNS = 32
+"""As many as one call of the fusion takes: enough for a single example, at once."""
 LOOKED_AT, FINALISTS = 3, 32
 """All nouns are tried on the first examples, the best of these on all."""
 LEAST_LIKELY = -6.0
