@@ -15,6 +15,7 @@ from sdk.bundle.contract import FUSION
 from sdk.geometry.boxes import cxcywh_to_xyxy, iou_xyxy
 from sdk.lessons.background import Background
 from sdk.lessons.looks import looks
+from sdk.lessons.teacher import RIGHT
 from sdk.teaching import asking
 from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES
@@ -29,7 +30,6 @@ ROWS = 1024
 """Boxes of other things that a bundle brings along."""
 SOME_NOUNS = 4
 """Whose candidates are taken of a photo."""
-RIGHT = 0.5
 
 
 def common_nouns(photos: Iterable[Photo]) -> list[str]:

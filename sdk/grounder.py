@@ -30,7 +30,7 @@ from sdk.bundle.known_words import KnownWords
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.spelling import Speller
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from sdk.errors import BundleNotFoundError, ClosedError
+from sdk.errors import ArgumentError, BundleNotFoundError, ClosedError
 from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
@@ -135,6 +135,8 @@ class Grounder(Closing):
         compiled = None if engines is None else as_path("engines", engines)
         parts = open_parts(folder, device, precision, threads, compiled, spelling=spelling)
         grounder = cls(*parts)
+        if isinstance(deltas, (str, os.PathLike)):
+            raise ArgumentError(f"deltas: expected a list of files, got {deltas!r}")
         for delta in deltas:
             grounder.apply(Lesson.load(as_path("deltas", delta)))
         return grounder
@@ -233,15 +235,15 @@ class Grounder(Closing):
     ) -> Lesson:
         """Learn what a name means from a few examples, in seconds and without training.
 
-        From the next call on, also in streams that run, phrases with the name mean the thing: "the
-        zorbl next to the door". All other phrases are answered as before, to the last bit.
+        From the next call on, also in streams that run, phrases that look for the name mean the
+        thing: "the zorbl next to the door". All others are answered as before, to the last bit.
 
         Args:
             name: a word or a few, known or not: "pallet B7".
             examples: frames, each with the box (left, top, right, bottom) of the thing in pixels,
                 or None where it is not in the frame: these teach what to refuse.
-            even_if_worse: take the lesson although it finds fewer of the examples, each left out in
-                turn, than the untaught name.
+            even_if_worse: take the lesson although the untaught name finds more of the examples
+                than lessons of the others do.
 
         Returns:
             The lesson, which `save` writes to a file for `load` and `apply`.

@@ -30,6 +30,9 @@ FrameBox = Sequence[float]
 """left, top, right, bottom in pixels of the frame."""
 
 
+LEAST_SIDE = 4
+
+
 class Grounds(Protocol):
     """What teaching needs of a `Grounder`."""
 
@@ -73,7 +76,11 @@ class Teaching:
         """See `Grounder.teach`."""
         teacher, name = self._ready(name)
         untaught = self._untaught(name)
-        shown = [self._show(grounder, untaught, frame, box) for frame, box in examples]
+        try:
+            pairs = [(frame, box) for frame, box in examples]
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(f"examples: expected (frame, box) pairs, got {error}") from error
+        shown = [self._show(grounder, untaught, frame, box) for frame, box in pairs]
         _check_boxes(shown)
         with self._learning:
             nouns = with_name(name, untaught, teacher.all_nouns())
@@ -107,10 +114,19 @@ class Teaching:
 
     def apply(self, lesson: Lesson) -> None:
         """See `Grounder.apply`."""
+        if not isinstance(lesson, Lesson):
+            raise ArgumentError(f"expected an sdk.Lesson, got {type(lesson).__name__}")
         if lesson.model != self._model:
             raise LessonError(
                 f"the lesson {lesson.name!r} was taught to the model {lesson.model[:12]}, and this "
                 f"bundle holds {self._model[:12]}; teach the name again"
+            )
+        teacher, _ = self._ready(lesson.name)
+        features = teacher.background.looks.shape[1]
+        if lesson.weights.shape != (features,):
+            raise LessonError(
+                f"expected the lesson {lesson.name!r} to have {features} weights, got "
+                f"{lesson.weights.shape}; teach the name again"
             )
         with self._learning:
             if self._find(lesson.name):
@@ -174,7 +190,8 @@ class Teaching:
         self.reading = Reading([*(other for other in self.lessons if other is not before), lesson])
 
     def _find(self, name: str) -> Lesson | None:
-        same = (lesson for lesson in self.lessons if lesson.name.lower() == name.lower())
+        key = bare(name).lower()
+        same = (lesson for lesson in self.lessons if lesson.name.lower() == key)
         return next(same, None)
 
 
@@ -200,11 +217,13 @@ def checked_box(box: FrameBox, size_wh: tuple[int, int]) -> tuple[float, float, 
         left, top, right, bottom = map(float, box)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"expected a box (left, top, right, bottom), got {box!r}") from error
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):  # also for NaN
         raise ArgumentError(
             f"expected a box (left, top, right, bottom) in pixels of a frame of {width}x{height}, "
             f"got {tuple(box)}; is it x, y, width, height, or fractions?"
         )
+    if min(right - left, bottom - top) < LEAST_SIDE:
+        raise ArgumentError(f"expected a box of at least {LEAST_SIDE} pixels a side, got {box!r}")
     return left, top, right, bottom
 
 

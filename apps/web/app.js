@@ -42,6 +42,7 @@ function addRow(text = "") {
   row.querySelector(".remove").addEventListener("click", () => {
     const next = row.nextElementSibling ?? row.previousElementSibling;
     row.remove();
+    if (taught === row) taught = null;
     if (next) next.querySelector("input").focus();
     else addRow();
     number();
@@ -285,6 +286,7 @@ canvas.addEventListener("pointerup", (event) => {
   pressed = null;
   if (Math.min(box[2] - box[0], box[3] - box[1]) > 4) learn(box);
 });
+canvas.addEventListener("pointercancel", () => { pressed = null; });
 byId("teach").addEventListener("click", () => teaching(!isTeaching()));
 byId("absent").addEventListener("click", () => learn(null));
 list.addEventListener("focusin", ({ target }) => {

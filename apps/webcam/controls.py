@@ -127,7 +127,7 @@ class Controls:
 
     def _do(self, name: str, index: int) -> None:
         if name == "pause":
-            self.paused = not self.paused
+            self.paused, self.teaching = not self.paused, False
         elif name in ("step", "snapshot", "precision"):
             self.paused = self.paused or name == "step"
             self.wishes.add(name)

@@ -79,13 +79,17 @@ class Session:
             if key is not None:
                 controls.press(key)
                 self._obey()
-            for point in window.clicks():
+            points = window.clicks()
+            for drag in window.drags():
+                box = self._box(drag) if controls.teaching else None
+                if box:
+                    self._learn(box)
+                else:  # a click of a hand that is not still
+                    points.append(drag[1])
+            for point in points:
                 if target := target_at(self._targets, point):
                     controls.click(target.name, target.phrase)
                     self._obey()
-            for drag in window.drags():
-                if controls.teaching and (box := self._box(drag)):
-                    self._learn(box)
             self._change_precision()
         if self._error:
             raise self._error
@@ -164,7 +168,10 @@ class Session:
 
     def _change_precision(self) -> None:
         if grounder := self._switch.take():
+            known = {lesson.name for lesson in grounder.lessons}  # by --delta
             for lesson in self._stream.grounder.lessons:
+                if lesson.name in known:
+                    grounder.remove(lesson.name)
                 grounder.apply(lesson)
             self._stream.grounder = grounder
             self._drawn = 0.0

@@ -14,7 +14,7 @@ from sdk.errors import BundleCorruptError
 WORD = re.compile(r"[^\W\d_]+")
 SHORTEST_PART = 3
 """Least letters of a part of a compound."""
-_LINK = re.compile(
+LINK = re.compile(
     "in|with|on|near|by|behind|wearing|holding|beside|next|at|under|above|below|carrying|riding|of|"
     "between|against|from|inside|outside|over|across|through|that|who|which|is|are|to|and|but|"
     "without|while|looking|sitting|standing|walking"
@@ -75,7 +75,7 @@ def head_noun(words: Collection[str]) -> str:
     """The last word of the noun phrase that a phrase begins with: "dog" of "a big dog on grass"."""
     head = ""
     for word in words:
-        if head and _LINK.fullmatch(word.lower()):
+        if head and LINK.fullmatch(word.lower()):
             break
         head = word
     return head

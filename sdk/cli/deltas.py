@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what they are. Raises GroundingError for a damaged one or another bundle's."""
+    """Print what they are. Raises GroundingError for a damaged one."""
     from dataclasses import asdict
 
     from sdk.bundle.manifest import Manifest

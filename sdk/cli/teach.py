@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from sdk.application import add_model_options, load_grounder, one_line
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from sdk.lessons.lesson import SUFFIX
 
     name, examples = read_examples(Path(args.examples), args.name)
-    out = args.out or f"{name.replace(' ', '_')}{SUFFIX}"
+    out = args.out or re.sub(r"\W+", "_", name) + SUFFIX
     grounder = load_grounder(args)
     lesson = grounder.teach(name, examples, even_if_worse=args.even_if_worse)
     lesson.save(out)
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"{name}: {figures.examples} examples, {figures.absent} pictures without it")
     print(f"found before: {figures.right_before} of {figures.examples}")
     if figures.examples > 1:
-        print(f"found now, each left out in turn: {figures.right_left_out} of {figures.examples}")
+        left_out = f"{figures.right_left_out} of {figures.examples}"
+        print(f"found by what is learned of the others: {left_out}")
     print(f'saved {out}; use it as in: grounder ground PICTURE "{name}" --delta {out}')
 
 
@@ -51,6 +53,8 @@ def read_examples(
     Raises:
         LessonError: the file cannot be read, or has no such name, or several and none was chosen.
     """
+    from sdk.lessons.lesson import bare
+
     examples: dict[str, list[tuple[Path, list[float] | None]]] = {}
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -59,8 +63,8 @@ def read_examples(
             try:
                 record = json.loads(line)
                 image, phrase, box = record["image"], record["phrase"], record["box"]
-                examples.setdefault(phrase, []).append((path.parent / image, box))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                examples.setdefault(bare(phrase), []).append((path.parent / image, box))
+            except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
                 raise LessonError(
                     f"{path}:{number}: expected an object with image, phrase and box, got "
                     f"{one_line(line)[:60]}"
@@ -69,6 +73,7 @@ def read_examples(
         raise LessonError(f"the examples {path} cannot be read: {error}") from error
     if name is None and len(examples) == 1:
         (name,) = examples
+    name = name and bare(name)
     if name is None or name not in examples:
         have = ", ".join(repr(phrase) for phrase in list(examples)[:5]) or "none"
         wanted = "one name, or --name to choose one" if name is None else f"the name {name!r}"

@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from sdk._internal.files import replace_file
+from sdk.bundle.known_words import LINK, WORD
 from sdk.bundle.schema import decode
-from sdk.errors import LessonError
+from sdk.errors import LessonError, PhraseError
 from sdk.lessons.looks import weighed_looks
 
 SUFFIX = ".delta"
@@ -29,7 +30,12 @@ MOST_BYTES = 2_000_000
 NOUN_SHARE = 0.5
 """Of the noun's own logit in a taught name's: it knows less of the thing than the examples do."""
 _ARTICLES = ("the", "a", "an")
-_DETERMINER = r"(?:\b(?:the|a|an|my|your|our|this|that)\s+)?"
+_DETERMINER = r"\b(?:the|a|an|my|your|his|her|its|our|their|this|that)\s+"
+_NO_HEAD = re.compile(rf"{LINK.pattern}|not|no|except")
+_NO_NAMES = re.compile(
+    rf"{_NO_HEAD.pattern}|the|an?|all|both|other|left|right|top|bottom|middle|first|second|third|last|"
+    "one|two|three|four|five|six|seven|eight|nine|ten|big|bigger|biggest|small|smaller|smallest"
+)
 
 Array = NDArray[np.floating[Any]]
 
@@ -103,6 +109,8 @@ class Lesson:
             if header["sha256"] != _digest(header["lesson"], weights):
                 raise ValueError("its content is not what its sha256 says")
             about = decode(_About, json.loads(header["lesson"]))
+            if not about.name.strip() or not about.noun.strip():
+                raise ValueError("expected a name and a noun")
             if weights.dtype != np.float32 or weights.ndim != 1 or not np.isfinite(weights).all():
                 raise ValueError("expected finite float32 weights (F,)")
         except (OSError, ValueError, KeyError, RecursionError, SafetensorError) as error:
@@ -135,28 +143,47 @@ class Reading:
         self.lessons = tuple(lessons)
         longest_first = sorted(enumerate(lessons), key=lambda item: -len(item[1].name))
         names = [rf"(?P<n{i}>{_pattern(lesson.name)})" for i, lesson in longest_first]
-        self._names = re.compile(rf"{_DETERMINER}(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE)
+        self._names = re.compile(
+            rf"(?:{_DETERMINER})?(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE
+        )
 
     def of(self, phrase: str) -> tuple[str, Lesson | None]:
-        """The phrase with nouns in place of taught names, and the lesson of the first of these.
+        """A phrase that looks for a taught name: with nouns in place of names, and the lesson.
 
-        "my mug next to the laptop" -> "the cup next to the laptop": its first name is what is
-        looked for.
+        "my mug next to the laptop" -> "the cup next to the laptop". A phrase that looks for
+        something else, as "the laptop next to my mug" does, is left as it is.
         """
         first = self._names.search(phrase) if self.lessons else None
-        if first is None:
+        if first is None or any(
+            _NO_HEAD.fullmatch(word.lower()) for word in WORD.findall(phrase[: first.start()])
+        ):
             return phrase, None
-        read = self._names.sub(lambda found: f"the {self._named(found).noun}", phrase)
-        return read, self._named(first)
+        return self._names.sub(self._noun, phrase), self._named(first)
+
+    def _noun(self, found: re.Match[str]) -> str:
+        """With an article, but not inside a noun phrase: "the old zorbl" -> "the old cup"."""
+        noun = self._named(found).noun
+        determined = re.match(_DETERMINER, found[0], re.IGNORECASE)
+        return f"the {noun}" if determined or not found.start() else noun
 
     def _named(self, found: re.Match[str]) -> Lesson:
-        return self.lessons[int((found.lastgroup or "")[1:])]
+        (index,) = (i for i in range(len(self.lessons)) if found[f"n{i}"] is not None)
+        return self.lessons[index]
 
 
 def bare(name: str) -> str:
-    """A name without an article and with single spaces: "the  pallet B7" -> "pallet B7"."""
-    words = name.split()
-    return " ".join(words[1:] if len(words) > 1 and words[0].lower() in _ARTICLES else words)
+    """A name without article and full stop, with single spaces: "the  pallet B7." -> "pallet B7".
+
+    Raises:
+        PhraseError: it is made of words that are in phrases of other things, as "two" or "left".
+    """
+    words = name.strip(" \t\n.,;:!?").split()
+    words = words[1:] if len(words) > 1 and words[0].lower() in _ARTICLES else words
+    if all(_NO_NAMES.fullmatch(word.lower()) for word in words):
+        raise PhraseError(
+            f"expected a name of a thing, got {name[:40]!r}, which other phrases are made of"
+        )
+    return " ".join(words)
 
 
 def _pattern(name: str) -> str:

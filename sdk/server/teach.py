@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from sdk.grounder import Grounder
-from sdk.server.errors import RequestError
+from sdk.server.errors import BusyError, RequestError
 from sdk.server.images import FORMATS, decode, pixels_of
 from sdk.server.limits import Limits
 from sdk.server.models import Taught
@@ -39,7 +39,9 @@ def teach_routes(grounder: Grounder, limits: Limits) -> APIRouter:
         image: UploadFile = Field(description=f"A picture as a file holds it: {FORMATS}.")
 
     def learn(name: str, data: bytes, box: list[float] | None) -> Taught:
-        with one_at_a_time:
+        if not one_at_a_time.acquire(blocking=False):  # threads that wait would be all there are
+            raise BusyError("another example is being learned; try again in a second")
+        try:
             kept = sum(le.figures.examples + le.figures.absent for le in grounder.lessons)
             if kept >= MOST_EXAMPLES:
                 raise RequestError(
@@ -48,6 +50,8 @@ def teach_routes(grounder: Grounder, limits: Limits) -> APIRouter:
                 )
             pixels_of(data, limits)
             figures = grounder.remember(name, decode(data), box).figures
+        finally:
+            one_at_a_time.release()
         return Taught(name=name, examples=figures.examples, absent=figures.absent)
 
     routes = APIRouter()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sdk._internal.mailbox import Mailbox
 from sdk.bundle.manifest import Manifest
+from sdk.errors import PhraseError
 from sdk.inputs.phrases import EncodedPhrase
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, Shot
@@ -182,6 +183,9 @@ class Worker:
 def _ground(asked: Asked, frame: NDArray[np.uint8]) -> _Answer:
     started = time.perf_counter()
     # Encoded anew, from the cache: a name may have been taught meanwhile.
-    phrases = asked.grounder.encode_phrases([phrase.text for phrase in asked.phrases])
+    try:
+        phrases = asked.grounder.encode_phrases([phrase.text for phrase in asked.phrases])
+    except PhraseError:  # of a name that was removed, and that nothing else reads
+        phrases = asked.phrases
     results = asked.grounder.encode(frame).answer(phrases, 0)
     return _Answer(results, time.perf_counter() - started)

@@ -114,6 +114,8 @@ def test_a_lesson_of_another_model_is_refused(pupil: Grounder, bee: Frame) -> No
     pupil.remove(NAME)
     with pytest.raises(LessonError, match="was taught to the model 0123"):
         pupil.apply(replace(lesson, model="0123" * 16))
+    with pytest.raises(LessonError, match="weights, got"):
+        pupil.apply(replace(lesson, weights=lesson.weights[:-1]))
     assert pupil.lessons == ()
 
 
@@ -142,14 +144,24 @@ def test_names_that_no_text_encoder_reads_can_be_taught(pupil: Grounder, bee: Fr
 
 
 def test_bad_examples_are_refused_and_nothing_is_learned(pupil: Grounder, bee: Frame) -> None:
-    for box in ((10, 10, 10, 20), (0, 0, 9999, 10), (0, 0, 1), "abcd", (float("nan"),) * 4):
+    for box in (
+        (10, 10, 10, 20),
+        (10, 10, 12, 90),
+        (0, 0, 9999, 10),
+        (0, 0, 1),
+        "abcd",
+        (float("nan"),) * 4,
+    ):
         with pytest.raises(ArgumentError, match="expected a box"):
             pupil.remember(NAME, bee, box)  # type: ignore[arg-type]
     for examples in ([], [(bee, None)]):
         with pytest.raises(ArgumentError, match="expected an example with a box"):
             pupil.teach(NAME, examples)
-    with pytest.raises(PhraseError):
-        pupil.teach(" ", [(bee, BOX)])
+    with pytest.raises(ArgumentError, match="pairs"):
+        pupil.teach(NAME, [(bee,)])  # type: ignore[list-item]
+    for name in (" ", "two", "on the left"):
+        with pytest.raises(PhraseError):
+            pupil.teach(name, [(bee, BOX)])
     with pytest.raises(FrameError):
         pupil.remember(NAME, "none.jpg", BOX)
     assert pupil.lessons == ()
@@ -175,8 +187,19 @@ def test_a_running_stream_takes_a_lesson(pupil: Grounder, bee: Frame) -> None:
         assert not next(stream).results[0].found
         pupil.remember(NAME, *moved(bee))
         assert any(next(stream).results[0].found for _ in range(10))
-        pupil.remove(NAME)
+        pupil.remove(f"the {NAME}")
         assert any(not next(stream).results[0].found for _ in range(10))
+
+
+def test_a_stream_outlives_a_lesson_whose_name_nothing_else_reads(
+    pupil: Grounder, bee: Frame
+) -> None:
+    pupil.remember("蜂", bee, BOX)
+    still = (bee for _ in count())
+    with pupil.stream(still, ["蜂", "the cup"], tracking=None, policy="all") as stream:
+        assert next(stream).results[0].found
+        pupil.remove("蜂")
+        assert all(len(next(stream).results) == 2 for _ in range(10))
 
 
 def test_a_closed_grounder_learns_nothing_and_lets_go_of_its_graphs(bee: Frame) -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdk import Lesson, LessonError
-from sdk.lessons.lesson import MOST_BYTES, Figures, Reading
+from sdk import Lesson, LessonError, PhraseError
+from sdk.lessons.lesson import MOST_BYTES, Figures, Reading, bare
 
 FIGURES = Figures(examples=10, absent=2, right_before=1, right_left_out=8)
 
@@ -26,6 +26,8 @@ def lesson(name: str, noun: str = "cup") -> Lesson:
         ("a ZORBL next to my mug", "the cup next to the bowl"),
         ("this zorbl, please", "the cup, please"),
         ("my  mug", "the bowl"),
+        ("the old zorbl", "the old cup"),
+        ("two zorbl", "two cup"),
     ],
 )
 def test_a_taught_name_is_read_as_its_noun(phrase: str, read: str) -> None:
@@ -38,6 +40,32 @@ def test_what_is_named_first_is_looked_for() -> None:
     reading = Reading([zorbl, mug])
     assert reading.of("my mug behind the zorbl") == ("the bowl behind the cup", mug)
     assert reading.of("the zorbl behind my mug") == ("the cup behind the bowl", zorbl)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    ["the laptop next to my mug", "the cup on the zorbl", "not the zorbl", "a dog but no zorbl"],
+)
+def test_a_phrase_that_looks_for_something_else_is_left_alone(phrase: str) -> None:
+    assert Reading([lesson("zorbl"), lesson("my mug")]).of(phrase) == (phrase, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("the  pallet B7.", "pallet B7"),
+        ("a zorbl", "zorbl"),
+        ("the", ""),
+        ("two", ""),
+        ("left", ""),
+    ],
+)
+def test_a_name_is_kept_bare_and_names_a_thing(given: str, name: str) -> None:
+    if name:
+        assert bare(given) == name
+    else:
+        with pytest.raises(PhraseError, match="expected a name of a thing"):
+            bare(given)
 
 
 @given(st.text())
