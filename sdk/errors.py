@@ -8,6 +8,7 @@
     │   ├── BundleCorruptError              damaged, incomplete or ill-typed
     │   └── BundleMismatchError             intact, but made for another version or contract
     ├── ArgumentError (also ValueError)     a number or name is not one that can be used
+    ├── LessonError                         a lesson cannot be learned, read, written or used
     ├── DeviceError (also ValueError)       the device or thread count is not usable here
     ├── PrecisionError (also ValueError)    the bundle does not carry this precision
     ├── SourceError                         a camera, video, folder or stream gives no frames

@@ -268,7 +268,12 @@ class Grounder(Closing):
             >>> grounder.ground(other_frame, "my mug")
 
         Raises:
-            As `teach`; a lesson of few examples is taken as it is.
+            LessonError: the bundle cannot be taught.
+            ArgumentError: the box is none, or there is no box at all.
+            PhraseError: the name cannot be used.
+            FrameError: the frame cannot be used.
+            BackendError: the runtime failed.
+            ClosedError: the grounder has been closed.
         """
         return self._held.teaching.remember(self, name, frame, box)
 

@@ -26,7 +26,7 @@ from sdk.inputs.sources import FrameSource
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, SourceLike
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
-from sdk.streaming.worker import Asked, Found, Grounds, Worker
+from sdk.streaming.worker import Found, Grounds, Worker, asked_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Stream(Closing, Iterator[StreamResult]):
         every = whole("every", every, 1)
         _check_tracking(tracking)
         # Encoded now: a phrase that cannot be understood should not end the stream.
-        asked = Asked(grounder, grounder.encode_phrases(phrases))
+        asked = asked_of(grounder, phrases)
         capture = Capture(source, policy, backlog, reconnect_seconds)
         if tracking is DEFAULT_TRACKING and capture.source and capture.source.stills:
             tracking = None  # nobody asked for it, and between pictures there is nothing to follow
@@ -105,7 +105,7 @@ class Stream(Closing, Iterator[StreamResult]):
     def phrases(self, phrases: str | Sequence[str]) -> None:
         with self._asking:
             grounder = self._worker.asked.grounder
-            self._worker.asked = Asked(grounder, grounder.encode_phrases(phrases))
+            self._worker.asked = asked_of(grounder, phrases)
 
     @property
     def grounder(self) -> Grounds:
@@ -121,7 +121,7 @@ class Stream(Closing, Iterator[StreamResult]):
     @grounder.setter
     def grounder(self, grounder: Grounds) -> None:
         with self._asking:
-            self._worker.asked = Asked(grounder, grounder.encode_phrases(self.phrases))
+            self._worker.asked = asked_of(grounder, self.phrases)
 
     @property
     def tracking(self) -> Tracking | None:

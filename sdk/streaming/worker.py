@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from sdk._internal.mailbox import Mailbox
 from sdk.bundle.manifest import Manifest
 from sdk.errors import PhraseError
 from sdk.inputs.phrases import EncodedPhrase
+from sdk.lessons.lesson import Lesson
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, Shot
 from sdk.streaming.tracking import Tracker, Tracking
@@ -37,6 +39,9 @@ class Grounds(Protocol):
     @property
     def manifest(self) -> Manifest: ...
 
+    @property
+    def lessons(self) -> tuple[Lesson, ...]: ...
+
     def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
 
     def encode(self, frame: NDArray[np.uint8]) -> Answers: ...
@@ -47,6 +52,14 @@ class Asked(NamedTuple):
 
     grounder: Grounds
     phrases: list[EncodedPhrase]
+    lessons: tuple[Lesson, ...]
+    """That the phrases were read with."""
+
+
+def asked_of(grounder: Grounds, phrases: str | Sequence[str]) -> Asked:
+    """The phrases, encoded now. Raises as `Grounder.encode_phrases`."""
+    lessons = grounder.lessons  # first: what is taught in between is noticed later
+    return Asked(grounder, grounder.encode_phrases(phrases), lessons)
 
 
 class _Answer(NamedTuple):
@@ -182,10 +195,9 @@ class Worker:
 
 def _ground(asked: Asked, frame: NDArray[np.uint8]) -> _Answer:
     started = time.perf_counter()
-    # Encoded anew, from the cache: a name may have been taught meanwhile.
-    try:
-        phrases = asked.grounder.encode_phrases([phrase.text for phrase in asked.phrases])
-    except PhraseError:  # of a name that was removed, and that nothing else reads
-        phrases = asked.phrases
+    phrases = asked.phrases
+    if asked.grounder.lessons is not asked.lessons:  # a name was taught meanwhile, or removed
+        with suppress(PhraseError):  # nothing but the lesson read the name
+            phrases = asked.grounder.encode_phrases([phrase.text for phrase in phrases])
     results = asked.grounder.encode(frame).answer(phrases, 0)
     return _Answer(results, time.perf_counter() - started)

@@ -157,7 +157,7 @@ def test_the_phrase_cache_is_bounded(
     frame: NDArray[np.uint8],
     runs: Counter[str],
 ) -> None:
-    monkeypatch.setattr(sdk.text, "PHRASE_CACHE_SIZE", 2)
+    monkeypatch.setattr(sdk.grounder, "PHRASE_CACHE_SIZE", 2)
     view = Grounder.load(tiny_bundle, device="cpu").encode(frame)
     for phrase, encoded in [("dog", 1), ("cat", 2), ("dog", 2), ("man", 3), ("dog", 3), ("cat", 4)]:
         view.ground(phrase)
