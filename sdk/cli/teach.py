@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     lesson = grounder.teach(name, examples, even_if_worse=args.even_if_worse)
     lesson.save(out)
     figures = lesson.figures
-    print(f"{name}: {figures.examples} examples, {figures.absent} pictures without it")
+    print(f"{name}: pictures with it: {figures.examples}, without it: {figures.absent}")
     print(f"found before: {figures.right_before} of {figures.examples}")
     if figures.examples > 1:
         left_out = f"{figures.right_left_out} of {figures.examples}"

@@ -28,7 +28,7 @@ def test_from_examples_to_an_answer(tmp_path: Path, capsys: pytest.CaptureFixtur
     out = tmp_path / "zorbl.delta"
     assert main(["teach", file, "--out", str(out), "--threads", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "zorbl: 1 examples, 1 pictures without it" in printed and str(out) in printed
+    assert "zorbl: pictures with it: 1, without it: 1" in printed and str(out) in printed
     picture = line("bee", None)["image"]
     asked = ["ground", picture, "the zorbl", "--json", "--threads", "1"]
     assert main(asked) == 0
