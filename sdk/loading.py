@@ -43,8 +43,8 @@ def open_parts(
         name = manifest.resolve_precision(precision, device)
         files = manifest.graph_files(name)
         spec = manifest.tokenizer
-        more = [*spec.files, *filter(None, [manifest.teaching_file])]
-        manifest.verify(folder, [*more, *(file.file for file in files.values())])
+        beside = manifest.files_beside_graphs
+        manifest.verify(folder, [*beside, *(file.file for file in files.values())])
         speller = known_words = background = None
         if manifest.teaching_file:
             background = Background.load(folder / manifest.teaching_file)

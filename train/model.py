@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sdk.bundle.contract import COLOURS
+from sdk.bundle.contract import COLOURS, DETECTIONS
 from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
 from train.fusion.base import Answers, Fusion
 from train.fusion.candidates import CandidatesFusion
-from train.fusion.detections import DETECTIONS, DetectionHead
+from train.fusion.detections import DetectionHead
 
 if TYPE_CHECKING:
     from train.methods import Method, Text, Vision

@@ -111,13 +111,7 @@ async function ground(blob, texts) {
   form.append("image", blob, "frame.jpg");
   texts.forEach((text) => form.append("phrases", text));
   if (byId("others").checked) form.append("alternatives", OTHERS);
-  let response;
-  try {
-    const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
-    response = await fetch("v1/ground", { method: "POST", body: form, headers });
-  } catch {
-    throw new Error("The server does not answer. Is it still running?");
-  }
+  const response = await post("v1/ground", form);
   if (response.status === 503) {
     outdated = await pause(1000, true);
     throw new Error("The server is busy. Trying again ...");
@@ -129,6 +123,15 @@ async function ground(blob, texts) {
     return [{ refused: answer.message.replace(/^phrase \d+: /, "") }];
   }
   throw new Error(answer.message);
+}
+
+async function post(path, body) {
+  const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
+  try {
+    return await fetch(path, { method: "POST", body, headers });
+  } catch {
+    throw new Error("The server does not answer. Is it still running?");
+  }
 }
 
 // One phrase that cannot be used should not silence the others.
@@ -240,14 +243,13 @@ async function learn(box) {
   form.append("name", name);
   if (box) form.append("box", box.join(","));
   try {
-    const headers = TOKEN ? { Authorization: `Bearer ${TOKEN}` } : {};
-    const response = await fetch("v1/teach", { method: "POST", body: form, headers });
+    const response = await post("v1/teach", form);
     const answer = await response.json();
     if (!response.ok) return say(answer.message);
     await askAbout(picture);
     say(`"${name}" is learned (boxes: ${answer.examples}, pictures without it: ${answer.absent}).`);
-  } catch {
-    say("The server does not answer. Is it still running?");
+  } catch (error) {
+    say(error.message);
   }
 }
 

@@ -95,6 +95,8 @@ CLASSES, PLACES, COLOURS = 80, 7, 11
 """In the visual tokens of a bundle with a detector, cell by cell: Dt features of the scene and half
 as many narrow ones; of each of PLACES places the probabilities of CLASSES and a box (cxcywh,
 fractions of the network input); the shares of COLOURS."""
+DETECTIONS = PLACES * (CLASSES + 4)
+"""Channels of what the detector sees from a cell."""
 PHRASES_PER_CALL = 32
 """Most phrases of one call of FUSION: bounds its memory, and what engines are compiled for."""
 DYNAMIC_SIZES = ("P", "L")

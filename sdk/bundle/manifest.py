@@ -141,7 +141,7 @@ class Manifest:
         for file in (file for kinds in self.graphs.values() for file in kinds.values()):
             if stated.setdefault(file.file, file.sha256) != file.sha256:
                 raise ValueError(f"{file.file}: expected one sha256, got several")
-        for name in (*self.tokenizer.files, *filter(None, [self.teaching_file])):
+        for name in self.files_beside_graphs:
             if name not in self.files:
                 raise ValueError(f"files: expected {name!r} among them")
         for precision, chosen in self.precisions.items():
@@ -160,6 +160,11 @@ class Manifest:
         for key in ("threshold", "instance_threshold"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key}: expected a number in [0, 1], got {getattr(self, key)}")
+
+    @property
+    def files_beside_graphs(self) -> list[str]:
+        """What a Grounder reads beside the graphs."""
+        return [*self.tokenizer.files, *filter(None, [self.teaching_file])]
 
     @classmethod
     def load(cls, folder: str | Path) -> "Manifest":

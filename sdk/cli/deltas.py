@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what they are. Raises GroundingError for a damaged one."""
-    from dataclasses import asdict
-
     from sdk.bundle.manifest import Manifest
     from sdk.grounder import DEFAULT_BUNDLE
     from sdk.lessons.lesson import Lesson

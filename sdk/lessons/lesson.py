@@ -74,8 +74,7 @@ class Lesson:
             visual_tokens: (1, N, Dv) of the frame. boxes_cxcywh: (K, 4) candidates, fractions.
             logits: (K,) that the noun gives them.
         """
-        told = weighed_looks(visual_tokens, boxes_cxcywh, self.weights)
-        return NOUN_SHARE * logits + told + self.bias
+        return taught_logits(visual_tokens, boxes_cxcywh, logits, self.weights, self.bias)
 
     def save(self, path: str | Path) -> None:
         """Write the lesson to one file, as a whole.
@@ -119,6 +118,13 @@ class Lesson:
                 "or teach the name again"
             ) from error
         return cls(about.name, about.noun, weights, about.bias, about.model, about.figures)
+
+
+def taught_logits(
+    visual_tokens: Array, boxes_cxcywh: Array, logits: Array, weights: Array, bias: float
+) -> Array:
+    """As `Lesson.logits`, with `weights` (F,) and `bias`."""
+    return NOUN_SHARE * logits + weighed_looks(visual_tokens, boxes_cxcywh, weights) + bias
 
 
 @dataclass(frozen=True)

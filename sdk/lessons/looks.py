@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk.bundle.contract import CLASSES, COLOURS, PLACES
+from sdk.bundle.contract import CLASSES, COLOURS, DETECTIONS, PLACES
 
 MIDDLE = 0.3
 """Of a box's side: where the weight of a cell has fallen to 1/e, seen from the box's centre."""
-_DETECTIONS = PLACES * (CLASSES + 4)
 
 Array = NDArray[np.floating[Any]]
 
@@ -46,8 +45,8 @@ def log_sizes(boxes_cxcywh: Array) -> Array:
 
 def cell_looks(cells: Array) -> Array:
     """(N, Dv) cells -> (N, F - 2): of a class the square root, so that small ones tell as well."""
-    width = (cells.shape[1] - _DETECTIONS - COLOURS) * 2 // 3
-    places = cells[:, -_DETECTIONS - COLOURS : -COLOURS].reshape(len(cells), PLACES, -1)
+    width = (cells.shape[1] - DETECTIONS - COLOURS) * 2 // 3
+    places = cells[:, -DETECTIONS - COLOURS : -COLOURS].reshape(len(cells), PLACES, -1)
     classes = np.sqrt(places[..., :CLASSES].max(1).clip(0, 1))
     return np.hstack([cells[:, :width], 2 * classes, cells[:, -COLOURS:]])
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sdk.geometry.boxes import cxcywh_to_xyxy, iou_xyxy
 from sdk.lessons.background import Background
-from sdk.lessons.lesson import NOUN_SHARE, Figures, Lesson
+from sdk.lessons.lesson import NOUN_SHARE, Figures, Lesson, taught_logits
 from sdk.lessons.looks import looks
 from sdk.lessons.regression import fit_logistic
 
@@ -114,9 +114,14 @@ class Teacher:
         likely: Array = right - np.logaddexp(0, np.logaddexp.reduce(logits, axis=1))
         return likely
 
+    def _candidates(self, example: Example, noun: str) -> tuple[Array, Array]:
+        """Of the noun: (K, 4) boxes and (K,) logits."""
+        boxes, logits = self.ask(example.visual_tokens, [f"the {noun}"])
+        return boxes[0], logits[0]
+
     def rows(self, example: Example, noun: str) -> Rows:
         """The example's own box and the candidates; what shows the thing weighs as the rest."""
-        boxes, logits = (part[0] for part in self.ask(example.visual_tokens, [f"the {noun}"]))
+        boxes, logits = self._candidates(example, noun)
         seen = looks(example.visual_tokens, boxes)
         if example.box is None:
             return Rows(seen, np.zeros(len(seen)), logits, np.full(len(seen), 1 / len(seen)))
@@ -162,13 +167,11 @@ class Teacher:
             tested = shown[fold::FOLDS]
             weights, bias = self._fit([f for i, f in enumerate(frames) if i not in tested])
             for index in tested:
-                boxes, logits = self.ask(examples[index].visual_tokens, [f"the {noun}"])
-                seen = looks(examples[index].visual_tokens, boxes[0])
-                told = NOUN_SHARE * logits[0] + seen @ weights + bias
+                example = examples[index]
+                boxes, logits = self._candidates(example, noun)
+                told = taught_logits(example.visual_tokens, boxes, logits, weights, bias)
                 best = int(told.argmax())
-                right += bool(
-                    told[best] >= 0 and overlaps(boxes[0], examples[index])[best] >= RIGHT
-                )
+                right += bool(told[best] >= 0 and overlaps(boxes, example)[best] >= RIGHT)
         return right
 
 

@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from sdk import ArgumentError, ClosedError, FrameError, Grounder, Lesson, LessonError, PhraseError
 from sdk.grounder import DEFAULT_BUNDLE
 from sdk.results import Grounding
+from tests.pupils import BEE_BOX as BOX
+from tests.pupils import PICTURES
 
-ASKINGS = Path(__file__).parents[2] / "benchmarks" / "askings"
+pytest_plugins = ["tests.pupils"]
+
 NAME = "zorbl"
-BOX = (49, 110, 333, 394)  # of the bee, see benchmarks/askings.json
 PHRASES = ["the flower", "a person", "the fish on the left", "two fish"]
 Frame = NDArray[np.uint8]
 
 
 def picture(name: str) -> Frame:
-    frame = cv2.imread(str(ASKINGS / f"{name}.jpg"))
+    frame = cv2.imread(str(PICTURES / f"{name}.jpg"))
     assert frame is not None
     return frame.astype(np.uint8)
 
@@ -38,19 +40,6 @@ def moved(frame: Frame) -> tuple[Frame, tuple[int, int, int, int]]:
 @pytest.fixture(scope="module")
 def bee() -> Frame:
     return picture("bee")
-
-
-@pytest.fixture(scope="module")
-def loaded() -> Grounder:
-    return Grounder.load(device="cpu", threads=1)
-
-
-@pytest.fixture
-def pupil(loaded: Grounder) -> Grounder:
-    """The default, with nothing taught."""
-    for lesson in loaded.lessons:
-        loaded.remove(lesson.name)
-    return loaded
 
 
 def shows_the_bee(result: Grounding) -> bool:

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdk.bundle.contract import COLOURS
+from sdk.bundle.contract import COLOURS, DETECTIONS
 from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
 from train.fusion.colours import ColourHits, NamedColours, no_colour_named, shares_in
-from train.fusion.detections import DETECTIONS, NamedDetections, NamedHits, nothing_named
+from train.fusion.detections import NamedDetections, NamedHits, nothing_named
 from train.fusion.layers import (
     SceneLayer,
     cell_centers,

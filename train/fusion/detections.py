@@ -30,8 +30,6 @@ from train.fusion.layers import (
 
 BINS = 8
 """A distance is the mean of a distribution over 0, 1, ... 7 steps of its stride."""
-DETECTIONS = PLACES * (CLASSES + 4)
-"""Channels of `DetectionHead.forward`."""
 POOL = 48
 """Places among which the best boxes are looked for."""
 SAME = 0.7

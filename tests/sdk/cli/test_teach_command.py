@@ -8,9 +8,9 @@ import pytest
 
 from sdk import Lesson
 from sdk.cli import main
+from tests.pupils import BEE_BOX, PICTURES
 
-PICTURES = Path(__file__).parents[3] / "benchmarks" / "askings"
-BEE = [49, 110, 333, 394]  # see benchmarks/askings.json
+BEE = list(BEE_BOX)
 
 
 def examples(path: Path, *lines: Any) -> str:

@@ -5,14 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.bundle.contract import CLASSES, COLOURS, PLACES
+from sdk.bundle.contract import CLASSES, COLOURS, DETECTIONS, PLACES
 from sdk.lessons.looks import looks, middle_weights, weighed_looks
 from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES
 from train.fusion.colours import shares_in
 
 DIM, GRID = 8, 6
-DETECTIONS = PLACES * (CLASSES + 4)
 sides = st.floats(0.02, 1)
 boxes = st.tuples(st.floats(0, 1), st.floats(0, 1), sides, sides)
 

@@ -1,35 +1,24 @@
 """Teaching over HTTP: one more example a request, where the server allows it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from sdk import Grounder
 from sdk.server import create_app, teach
+from tests.pupils import BEE as BEE_PICTURE
+from tests.pupils import BEE_BOX, PICTURES
 
-PICTURES = Path(__file__).parents[3] / "benchmarks" / "askings"
-BEE = (PICTURES / "bee.jpg").read_bytes()
-BOX = "49,110,333,394"  # see benchmarks/askings.json
+pytest_plugins = ["tests.pupils"]
 
-
-@pytest.fixture(scope="module")
-def loaded() -> Grounder:
-    return Grounder.load(device="cpu", threads=1)
+BEE = BEE_PICTURE.read_bytes()
+BOX = ",".join(map(str, BEE_BOX))
 
 
 @pytest.fixture
-def default(loaded: Grounder) -> Grounder:
-    """With nothing taught."""
-    for lesson in loaded.lessons:
-        loaded.remove(lesson.name)
-    return loaded
-
-
-@pytest.fixture
-def client(default: Grounder) -> Iterator[TestClient]:
-    with TestClient(create_app(default, teaching=True)) as client:
+def client(pupil: Grounder) -> Iterator[TestClient]:
+    with TestClient(create_app(pupil, teaching=True)) as client:
         yield client
 
 
@@ -63,7 +52,7 @@ def test_a_name_that_was_taught_is_found(client: TestClient) -> None:
 )
 def test_bad_examples_are_refused(
     client: TestClient,
-    default: Grounder,
+    pupil: Grounder,
     fields: dict[str, str],
     picture: bytes,
     status: int,
@@ -71,7 +60,7 @@ def test_bad_examples_are_refused(
 ) -> None:
     got, answer = post(client, teach.PATH, picture, **fields)
     assert (got, answer["error"]) == (status, error)
-    assert default.lessons == ()
+    assert pupil.lessons == ()
 
 
 def test_no_more_is_kept_than_there_is_room_for(
@@ -83,9 +72,9 @@ def test_no_more_is_kept_than_there_is_room_for(
     assert status == 400 and "at most 1 examples" in answer["message"]
 
 
-def test_a_server_teaches_only_where_it_was_told_to(default: Grounder) -> None:
-    with TestClient(create_app(default)) as client:
+def test_a_server_teaches_only_where_it_was_told_to(pupil: Grounder) -> None:
+    with TestClient(create_app(pupil)) as client:
         assert post(client, teach.PATH, name="zorbl", box=BOX)[0] == 404
-    with TestClient(create_app(default, teaching=True, token="a" * 32)) as client:
+    with TestClient(create_app(pupil, teaching=True, token="a" * 32)) as client:
         assert post(client, teach.PATH, name="zorbl", box=BOX)[0] == 401
-    assert default.lessons == ()
+    assert pupil.lessons == ()

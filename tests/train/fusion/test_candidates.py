@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from sdk.bundle.contract import DETECTIONS
 from tests.train.fusion.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.train.test_train import steps, trainer
 from train.fusion.candidates import CandidatesFusion, Comparison, Matches, start_evidence
 from train.fusion.colours import COLOURS
-from train.fusion.detections import DETECTIONS
 from train.fusion.match import pair_features
 from train.losses.candidates import meant_terms
 
