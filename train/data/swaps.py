@@ -17,54 +17,18 @@ from train.data.colours import NAMES, alike
 from train.data.nouns import noun_for
 from train.data.samples import Expression, Photo, is_described
 from train.data.spatial import UNTRUE
+from train.data.swap_words import FAMILIES, ROLES, SAID_OTHERWISE
 
 COLOURS = tuple(name for name in NAMES if name not in ("grey", "pink", "purple"))
 """What is swapped in; the rest is for the yardsticks."""
-FAMILIES: tuple[tuple[str, ...], ...] = (
-    ("dog", "cat", "horse", "cow", "bird", "bear", "elephant", "monkey", "rabbit"),
-    ("car", "bus", "train", "motorcycle", "bicycle", "boat", "airplane"),
-    ("cup", "bottle", "bowl", "wine glass", "vase", "bucket"),
-    ("chair", "couch", "bed", "bench", "table"),
-    ("laptop", "tv", "cell phone", "keyboard", "camera", "book", "newspaper"),
-    ("banana", "apple", "sandwich", "pizza", "cake"),
-    ("ball", "frisbee", "skateboard", "surfboard", "kite", "bat", "stick"),
-    ("shirt", "jacket", "dress", "coat", "sweater"),
-    ("hat", "helmet", "cap", "hood"),
-    ("jeans", "shorts", "skirt"),
-    ("guitar", "drum", "piano", "violin"),
-    ("backpack", "umbrella", "handbag", "suitcase"),
-    ("tree", "fence", "rock", "bush"),
-    ("beach", "street", "field", "forest", "mountain"),
-)
-"""Nouns of like things."""
 _GENDERS = ({"man", "men", "guy", "boy", "male"}, {"woman", "women", "lady", "girl", "female"})
+_DRESSED_UP = frozenset({"uniform", "uniforms", "costume", "costumes", "army", "military", "armor"})
 _GENDER_SWAPS = {"man": "woman", "boy": "girl", "woman": "man", "girl": "boy"}
-_SAID_OTHERWISE = {
-    "cat": {"kitten", "animal"},
-    "bicycle": {"bike", "cyclist", "bicyclist", "biker"},
-    "motorcycle": {"motorbike", "bike", "biker", "scooter"},
-    "car": {"vehicle", "cars", "traffic"},
-    "couch": {"sofa", "chair"},
-    "table": {"desk", "counter"},
-    "coat": {"jacket", "suit"},
-    "jacket": {"coat", "suit", "vest"},
-    "shirt": {"top", "uniform", "jersey", "t-shirt", "tank", "blouse"},
-    "sweater": {"shirt", "sweatshirt", "jacket"},
-    "cap": {"hat", "visor"},
-    "hat": {"cap", "helmet", "hood", "visor"},
-    "tree": {"woods", "forest", "trees", "branch"},
-    "rock": {"rocks", "boulder", "cliff", "stone", "mountain"},
-    "mountain": {"hill", "cliff", "rock", "slope"},
-    "field": {"grass", "lawn", "park", "yard", "meadow"},
-    "street": {"road", "sidewalk", "city", "pavement"},
-    "beach": {"sand", "ocean", "shore", "water"},
-    "forest": {"woods", "trees", "tree"},
-    "bush": {"bushes", "plant", "tree", "trees", "shrub"},
-}
-"""Words of a caption that may mean the noun as well."""
 _COLOUR = re.compile(rf"\b({'|'.join(NAMES)}|gray)\b", re.IGNORECASE)
 _NOUN = {noun: family for family in FAMILIES for noun in family}
-_ANY_NOUN = re.compile(rf"\b({'|'.join(sorted(_NOUN, key=len, reverse=True))})\b", re.IGNORECASE)
+_ANY_NOUN = re.compile(
+    rf"(?<![\w-])({'|'.join(sorted(_NOUN, key=len, reverse=True))})\b", re.IGNORECASE
+)
 _ANY_PERSON = re.compile(rf"\b({'|'.join(_GENDER_SWAPS)})\b", re.IGNORECASE)
 
 
@@ -83,6 +47,7 @@ def swaps(photo: Photo, rng: random.Random) -> Iterator[str]:
             (_COLOUR, lambda word: other_colours({word}) - said),
             (_ANY_NOUN, lambda word: other_nouns(word, photo, said)),
             (_ANY_PERSON, lambda word: other_people(word, said)),
+            (_ANY_PERSON, lambda _: roles(said)),
         ):
             found = [(text, match) for text in texts for match in pattern.finditer(text)]
             if found:
@@ -142,9 +107,19 @@ def other_nouns(noun: str, photo: Photo, said: frozenset[str]) -> set[str]:
         for other in _NOUN.get(noun, ())
         if other != noun
         and other not in present
-        and not ({other, *other.split()} | _SAID_OTHERWISE.get(other, set())) & said
+        and not may_be_said(other, said)
         and (other not in COCO_CLASSES or not photo.known_labels or other in photo.known_labels)
     }
+
+
+def may_be_said(noun: str, said: frozenset[str]) -> bool:
+    """Whether words of a photo may mean what the noun does."""
+    return bool(({noun, *noun.split()} | SAID_OTHERWISE.get(noun, set())) & said)
+
+
+def roles(said: frozenset[str]) -> set[str]:
+    """Roles that nobody in the photo is said to have, where nobody is dressed up."""
+    return set() if _DRESSED_UP & said else {r for r in ROLES if not may_be_said(r, said)}
 
 
 def other_people(word: str, said: frozenset[str]) -> set[str]:

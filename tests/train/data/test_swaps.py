@@ -1,5 +1,6 @@
 """Expressions that one swapped word makes untrue."""
 
+import json
 import random
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 
 from train.data.colours import NAMES
 from train.data.samples import Expression, Instance, Photo
+from train.data.swap_words import FAMILIES, ROLES
 from train.data.swaps import COLOURS, swapped_expression, swaps, with_articles
+from train.yardsticks.lists import QUESTIONS
 
 BOX = (0.1, 0.1, 0.5, 0.5)
 
@@ -34,10 +37,23 @@ def test_a_noun_of_the_family_replaces_one_unless_the_captions_may_mean_it() -> 
     assert not any("dog" in text for text in all_swaps(captioned("the cat", "two dogs")))
 
 
-def test_people_are_swapped_only_where_all_are_of_one_gender() -> None:
+def test_genders_are_swapped_only_where_all_people_are_of_one() -> None:
     assert "a tall woman" in all_swaps(captioned("a tall man", "the boy"))
     for other in ("a woman", "a young child", "two people"):
-        assert all_swaps(captioned("a tall man", other)) == set()
+        assert "a tall woman" not in all_swaps(captioned("a tall man", other))
+
+
+def test_a_person_gets_a_role_that_no_caption_supports() -> None:
+    found = all_swaps(captioned("a tall man", "a cook"))
+    assert "a tall pirate" in found and "a tall chef" not in found
+    dressed = all_swaps(captioned("a tall man", "two people", "a costume"))
+    assert dressed == set(), "who knows as whom"
+
+
+def test_words_of_the_yardsticks_are_never_swapped_in() -> None:
+    records = (json.loads(line) for line in (QUESTIONS / "swaps.jsonl").read_text().splitlines())
+    asked = {record["swap"][2] for record in records if "swap" in record}
+    assert asked and not asked & {*COLOURS, *ROLES, *(noun for f in FAMILIES for noun in f)}
 
 
 def test_labels_decide_for_their_classes() -> None:
