@@ -2,7 +2,7 @@
 
 Fitted on one half of the validation photos and of the held-back labelled photos that are in no
 split of `train.yardsticks`, and measured on the other half. The phrases are those of the captions
-and the names of classes of which a photo shows one, plus one a photo that names nothing in it:
+and the names of classes of which a photo shows one, plus one that names nothing for two photos:
 where absent things are asked for more often, scores are too high. The manifest states the mix.
 """
 
@@ -124,7 +124,9 @@ def calibrate(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict[str
         CalibrationError: see `fit`.
     """
     fitting = [o for o in outcomes if in_fitting_half(o.photo)]
-    calibration = fit([o.score for o in fitting], [o.right for o in fitting])
+    # A score of 0 is the SDK's, of a head noun that the model does not know: no logit of a box.
+    scored = [o for o in fitting if o.score > 0]
+    calibration = fit([o.score for o in scored], [o.right for o in scored])
     threshold = threshold_for(calibrated(fitting, calibration))
     held_out = calibrated([o for o in outcomes if not in_fitting_half(o.photo)], calibration)
     right = [o for o in held_out if o.right]

@@ -10,6 +10,7 @@ from pathlib import Path
 from export.samples import Samples
 from export.targets import Target
 from export.teaching import common_nouns
+from sdk._internal.plurals import plural
 from sdk.backends.tensorrt.cache import ENGINES_FOLDER
 from sdk.bundle.known_words import WORD
 from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
@@ -18,7 +19,7 @@ from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import MAX_TOKENS, check_vocab, preprocess_for
 from train.config import TrainConfig
 from train.data.coco import COCO_CLASSES
-from train.data.nouns import SYNONYMS, plural
+from train.data.nouns import SYNONYMS
 from train.data.readers import read_detection, read_expressions
 from train.data.samples import Photo, spread
 from train.inference import load_model
@@ -88,7 +89,7 @@ class Inputs:
         named = spread(named, plan.eval_photos)
         asked = {photo.path for photo, _ in captions + named}
         absent = absent_questions(plan.data, yardstick_photos=False)
-        self.for_calibration = named + [q for q in absent if q[0].path in asked]
+        self.for_calibration = named + [q for q in absent if q[0].path in asked][::2]
         """Asked beside the captions."""
         self.counted = [q for q in counted_questions(plan.data) if q[0].path in asked]
         """Asked for all that they name, beside everything else."""

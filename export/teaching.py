@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sdk import Grounder
+from sdk._internal.plurals import plural
 from sdk.bundle.contract import FUSION
 from sdk.geometry.boxes import cxcywh_to_xyxy, iou_xyxy
 from sdk.lessons.background import Background
@@ -19,7 +20,7 @@ from sdk.lessons.teacher import RIGHT
 from sdk.teaching import asking
 from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES
-from train.data.nouns import last_word, plural
+from train.data.nouns import last_word
 from train.data.samples import Photo
 
 LEAST_USES = 15

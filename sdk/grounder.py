@@ -286,6 +286,20 @@ class Grounder(Closing):
         """
         self._held.teaching.apply(lesson)
 
+    def learn_from(self, other: "Grounder") -> None:
+        """Take over all that another grounder was taught, with the examples: lessons go on there.
+
+        Of a name that is taught to both the other's lesson replaces this one's.
+
+        Args:
+            other: of the same bundle, for instance at another precision.
+
+        Raises:
+            LessonError: a lesson is of another model; nothing changes.
+            ClosedError: one of the two has been closed.
+        """
+        self._held.teaching.learn_from(other._held.teaching)
+
     def remove(self, name: str) -> None:
         """Forget the lesson of a name.
 

@@ -31,6 +31,9 @@ FrameBox = Sequence[float]
 
 
 LEAST_SIDE = 4
+"""Pixels of a box that can be learned from."""
+MOST_SHOWN = 100
+"""Examples of a name that `remember` learns from, the last ones: 25 MB of features."""
 
 
 class Grounds(Protocol):
@@ -105,7 +108,7 @@ class Teaching:
         untaught = self._untaught(name)
         more = self._show(grounder, untaught, frame, box)
         with self._learning:
-            shown = [*self._shown.get(name.lower(), []), more]
+            shown = [*self._shown.get(name.lower(), []), more][-MOST_SHOWN:]
             _check_boxes(shown)
             nouns = with_name(name, untaught, teacher.first_nouns()[:-1])
             lesson = self._learn(teacher, name, shown, nouns)
@@ -116,6 +119,34 @@ class Teaching:
         """See `Grounder.apply`."""
         if not isinstance(lesson, Lesson):
             raise ArgumentError(f"expected an sdk.Lesson, got {type(lesson).__name__}")
+        self._check(lesson)
+        with self._learning:
+            if self._find(lesson.name):
+                raise LessonError(f"{lesson.name!r} is taught already; remove that lesson first")
+            self._keep(lesson, [])
+
+    def learn_from(self, other: "Teaching") -> None:
+        """See `Grounder.learn_from`."""
+        with other._learning:
+            lessons, shown = other.lessons, dict(other._shown)
+        for lesson in lessons:
+            self._check(lesson)
+        with self._learning:
+            for lesson in lessons:
+                self._keep(lesson, shown[lesson.name.lower()])
+
+    def remove(self, name: str) -> None:
+        """See `Grounder.remove`."""
+        with self._learning:
+            lesson = self._find(name)
+            if lesson is None:
+                names = ", ".join(lesson.name for lesson in self.lessons) or "none"
+                raise LessonError(f"expected a name that is taught ({names}), got {name!r}")
+            self._shown.pop(lesson.name.lower(), None)
+            self.reading = Reading([other for other in self.lessons if other is not lesson])
+
+    def _check(self, lesson: Lesson) -> None:
+        """Raises LessonError for a lesson of another model."""
         if lesson.model != self._model:
             raise LessonError(
                 f"the lesson {lesson.name!r} was taught to the model {lesson.model[:12]}, and this "
@@ -128,20 +159,6 @@ class Teaching:
                 f"expected the lesson {lesson.name!r} to have {features} weights, got "
                 f"{lesson.weights.shape}; teach the name again"
             )
-        with self._learning:
-            if self._find(lesson.name):
-                raise LessonError(f"{lesson.name!r} is taught already; remove that lesson first")
-            self._keep(lesson, [])
-
-    def remove(self, name: str) -> None:
-        """See `Grounder.remove`."""
-        with self._learning:
-            lesson = self._find(name)
-            if lesson is None:
-                names = ", ".join(lesson.name for lesson in self.lessons) or "none"
-                raise LessonError(f"expected a name that is taught ({names}), got {name!r}")
-            self._shown.pop(lesson.name.lower(), None)
-            self.reading = Reading([other for other in self.lessons if other is not lesson])
 
     def _ready(self, name: str) -> tuple[Teacher, str]:
         if self._teacher is None:

@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
     "tests.compiling",
     "tests.diagnosing",
     "tests.engine_caches",
+    "tests.pupils",
     "tests.serving",
     "tests.streams",
     "tests.web_page",

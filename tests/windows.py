@@ -145,6 +145,11 @@ class Demo:
         left, top, right, bottom = self.place(name, phrase, phrases)
         self.xdotool("mousemove", (left + right) // 2, (top + bottom) // 2, "click", 1)
 
+    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """With the left button held down, in pixels of the window."""
+        self.xdotool("mousemove", *start, "mousedown", 1)
+        self.xdotool("mousemove", *end, "mouseup", 1)
+
     def seen(self, rect: Rect) -> NDArray[np.uint8]:
         """The pixels of a part of the window."""
         return self.display.pixels()[rect[1] : rect[3], rect[0] : rect[2]]

@@ -272,6 +272,7 @@ function drawn({ offsetX, offsetY }) {
   return [Math.min(pressed[0], x), Math.min(pressed[1], y), Math.max(pressed[0], x), Math.max(pressed[1], y)];
 }
 
+fetch("healthz").then(async (response) => { byId("teach").hidden = !(await response.json()).teaching; });
 canvas.addEventListener("pointerdown", (event) => {
   if (!isTeaching() || !picture) return;
   canvas.setPointerCapture(event.pointerId);

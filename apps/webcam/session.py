@@ -168,11 +168,7 @@ class Session:
 
     def _change_precision(self) -> None:
         if grounder := self._switch.take():
-            known = {lesson.name for lesson in grounder.lessons}  # by --delta
-            for lesson in self._stream.grounder.lessons:
-                if lesson.name in known:
-                    grounder.remove(lesson.name)
-                grounder.apply(lesson)
+            grounder.learn_from(self._stream.grounder)
             self._stream.grounder = grounder
             self._drawn = 0.0
             if self._held:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from sdk._internal.files import replace_file
+from sdk._internal.plurals import plural
 from sdk.bundle.known_words import LINK, WORD
 from sdk.bundle.schema import decode
 from sdk.errors import LessonError, PhraseError
@@ -148,7 +149,10 @@ class Reading:
     def __init__(self, lessons: Sequence[Lesson] = ()) -> None:
         self.lessons = tuple(lessons)
         longest_first = sorted(enumerate(lessons), key=lambda item: -len(item[1].name))
-        names = [rf"(?P<n{i}>{_pattern(lesson.name)})" for i, lesson in longest_first]
+        names = [
+            rf"(?P<n{i}>{_pattern(lesson.name)})|(?P<s{i}>{_pattern(plural(lesson.name))})"
+            for i, lesson in longest_first
+        ]
         self._names = re.compile(
             rf"(?:{_DETERMINER})?(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE
         )
@@ -156,7 +160,8 @@ class Reading:
     def of(self, phrase: str) -> tuple[str, Lesson | None]:
         """A phrase that looks for a taught name: with nouns in place of names, and the lesson.
 
-        "my mug next to the laptop" -> "the cup next to the laptop". A phrase that looks for
+        "my mug next to the laptop" -> "the cup next to the laptop", "two zorbls" -> "two cups".
+        A phrase that looks for
         something else, as "the laptop next to my mug" does, is left as it is.
         """
         first = self._names.search(phrase) if self.lessons else None
@@ -168,12 +173,14 @@ class Reading:
 
     def _noun(self, found: re.Match[str]) -> str:
         """With an article, but not inside a noun phrase: "the old zorbl" -> "the old cup"."""
-        noun = self._named(found).noun
+        lesson = self._named(found)
+        several = found[f"s{self.lessons.index(lesson)}"]
+        noun = plural(lesson.noun) if several else lesson.noun
         determined = re.match(_DETERMINER, found[0], re.IGNORECASE)
         return f"the {noun}" if determined or not found.start() else noun
 
     def _named(self, found: re.Match[str]) -> Lesson:
-        (index,) = (i for i in range(len(self.lessons)) if found[f"n{i}"] is not None)
+        (index,) = (i for i in range(len(self.lessons)) if found[f"n{i}"] or found[f"s{i}"])
         return self.lessons[index]
 
 

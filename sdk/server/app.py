@@ -95,6 +95,7 @@ def create_app(
             bundle=info.name,
             device=info.device,
             precision=info.precision,
+            teaching=teaching,
         )
 
     @app.get(METRICS, response_class=Response, dependencies=described)

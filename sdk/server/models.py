@@ -77,6 +77,7 @@ class Health(BaseModel):
     bundle: str = Field(examples=["default"])
     device: str = Field(examples=["cpu"])
     precision: str = Field(examples=["int8"])
+    teaching: bool = Field(description="Whether names may be taught.", examples=[False])
 
 
 class ErrorAnswer(BaseModel):

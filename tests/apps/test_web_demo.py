@@ -11,9 +11,12 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from sdk import Grounder, Grounding
+from sdk.grounder import DEFAULT_BUNDLE
+from tests.pupils import BEE, BEE_BOX
 from tests.web_page import FRAME_WH, Page, demo, frames_encoded
 
 pytest_plugins = ["tests.web_page"]
@@ -116,6 +119,34 @@ def test_other_places_are_drawn_when_they_are_asked_for(
     assert page.draws(first, ORANGE)
     assert frames_encoded(address) == 1
     assert page.blocked() == []
+
+
+def test_a_name_is_taught_by_drawing_a_box(browser: Callable[..., Any]) -> None:
+    with demo(DEFAULT_BUNDLE, "--threads", "1") as address:
+        page = Page(browser(), address)
+        page.by_id("file").send_keys(str(BEE))
+        page.type("zorbl")
+        page.wait(lambda: page.outputs()[0].startswith("not there"))
+        page.by_id("teach").click()
+        canvas = page.by_id("canvas")
+        zoom = canvas.size["width"] / int(canvas.get_attribute("width"))
+        left, top, right, bottom = (int(zoom * edge) for edge in BEE_BOX)
+        center_x, center_y = canvas.size["width"] // 2, canvas.size["height"] // 2
+        drag = ActionChains(page.driver)
+        drag.move_to_element_with_offset(canvas, left - center_x, top - center_y).click_and_hold()
+        drag.move_by_offset(right - left, bottom - top).release().perform()
+        page.wait(lambda: page.outputs()[0].startswith("found"))
+        page.wait(lambda: '"zorbl" is learned (boxes: 1' in page.by_id("message").text)
+        assert page.blocked() == []
+
+
+def test_there_is_no_teaching_where_the_server_allows_none(browser: Callable[..., Any]) -> None:
+    with demo(DEFAULT_BUNDLE, "--threads", "1", "--no-teach") as address:
+        page = Page(browser(), address)
+        page.by_id("file").send_keys(str(BEE))
+        page.type("the flower")
+        page.wait(lambda: "ms" in page.by_id("latency").text)
+        assert not page.by_id("teach").is_displayed()
 
 
 def test_the_camera(address: str, browser: Callable[..., Any]) -> None:

@@ -1,6 +1,7 @@
 """Export and its gates: graphs against the model, INT8, calibration, publishing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -152,6 +153,15 @@ def test_calibration_lowers_the_error_on_photos_it_was_not_fitted_on() -> None:
     assert 0 < threshold < 1 and calibration.scale > 0
     halves = [figures[f"{half}_on_phrases"] for half in ("fitted", "measured")]
     assert sum(half["captions"] for half in halves) == 4000
+
+
+def test_phrases_that_are_refused_unscored_do_not_bend_the_fit() -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.normal(size=2000) * 2
+    scored = outcomes(logits, rng.random(2000) < 1 / (1 + np.exp(-logits)))
+    refused = [replace(outcome, score=0.0, iou=1.0) for outcome in scored[:60]]
+    calibration, _, _ = calibrate(scored + refused)
+    assert calibration == calibrate(scored)[0]
 
 
 def test_a_gap_between_right_and_wrong_does_not_blow_the_fit_up() -> None:

@@ -70,6 +70,18 @@ def test_more_examples_sharpen_a_lesson(pupil: Grounder, bee: Frame) -> None:
     assert not pupil.ground(picture("windmill"), NAME).found
 
 
+def test_what_another_grounder_was_taught_is_taken_over_with_its_examples(
+    pupil: Grounder, bee: Frame
+) -> None:
+    with Grounder.load(device="cpu", threads=1) as other:
+        other.remember(NAME, *moved(bee))
+        pupil.remember("wug", bee, BOX)
+        pupil.learn_from(other)
+        assert [lesson.name for lesson in pupil.lessons] == ["wug", NAME]
+        assert pupil.ground(bee, NAME).box == other.ground(bee, NAME).box
+    assert pupil.remember(NAME, bee, BOX).figures.examples == 2
+
+
 def test_every_other_phrase_is_answered_as_before_to_the_last_bit(
     pupil: Grounder, bee: Frame
 ) -> None:

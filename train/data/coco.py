@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from train.data.nouns import SYNONYMS, plural
+from sdk._internal.plurals import plural
+from train.data.nouns import SYNONYMS
 from train.data.samples import Expression
 
 COCO_CLASSES = tuple(

@@ -12,8 +12,9 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
+from sdk._internal.plurals import plural
 from train.data.colours import alike
-from train.data.nouns import noun_for, plural
+from train.data.nouns import noun_for
 from train.data.places import POSITION_MARGIN, area, center
 from train.data.samples import Expression, Instance, Photo
 from train.data.spatial import negations, spatial_expressions, without

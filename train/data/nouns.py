@@ -1,14 +1,8 @@
-"""Words for classes: synonyms and plurals."""
+"""Words for classes."""
 
 from __future__ import annotations
 
 import random
-import re
-
-IRREGULAR = {
-    **{"person": "people", "man": "men", "woman": "women", "mouse": "mice", "knife": "knives"},
-    **{name: name for name in ("sheep", "skis", "scissors", "broccoli")},
-}
 
 SYNONYMS = {
     "tv": ("tv", "television", "screen"),
@@ -48,17 +42,3 @@ def noun_for(label: str, rng: random.Random) -> str:
     """A word for the class: its own name most of the time, else a synonym."""
     options = SYNONYMS.get(label, (label,))
     return options[0] if rng.random() < 0.6 else rng.choice(options)
-
-
-def plural(noun: str) -> str:
-    """The plural of a class name or of a synonym."""
-    first, _, last = noun.rpartition(" ")
-    if last in IRREGULAR:
-        many = IRREGULAR[last]
-    elif re.search(r"(s|x|ch|sh)$", last):
-        many = f"{last}es"
-    elif re.search(r"[^aeiou]y$", last):
-        many = f"{last[:-1]}ies"
-    else:
-        many = f"{last}s"
-    return f"{first} {many}".strip()

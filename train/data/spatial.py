@@ -11,7 +11,8 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 
-from train.data.nouns import noun_for, plural
+from sdk._internal.plurals import plural
+from train.data.nouns import noun_for
 from train.data.places import POSITION_MARGIN, area, center
 from train.data.samples import Box, Expression, Instance
 

@@ -22,8 +22,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from sdk._internal.plurals import plural
 from train.data.expressions import NUMBERS
-from train.data.nouns import plural
 from train.data.readers import YARDSTICK_SOURCE, caption_phrase, read_box
 from train.data.samples import Asked, Box, DataError, Expression, Photo, read_jsonl
 

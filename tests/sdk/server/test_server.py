@@ -163,6 +163,7 @@ def test_health_and_metrics(server: str, frame: NDArray[np.uint8]) -> None:
         "bundle": "tiny",
         "device": "cpu",
         "precision": "fp32",
+        "teaching": False,
     }
     ask(server, png(frame), PHRASES)
     ask(server, b"", PHRASES)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.data.nouns import plural
+from sdk._internal.plurals import plural
 
 
 @pytest.mark.parametrize(

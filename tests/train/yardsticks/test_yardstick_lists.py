@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sdk._internal.plurals import plural
 from tests.tiny import tiny_data
 from train.data.coco import COCO_CLASSES, class_named
-from train.data.nouns import plural
 from train.data.readers import DATA_ENVIRONMENT, YARDSTICK_SOURCE, read_detection
 from train.data.samples import Box, DataError, Expression, Photo
 from train.data.training import training_photos
