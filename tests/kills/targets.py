@@ -12,12 +12,13 @@ import torch
 
 from export.build_engine import main as build_engine
 from export.bundle import publish, staging
-from sdk import Grounder
+from sdk import Grounder, Lesson
 from sdk.batch import plan
 from sdk.bundle.manifest import Manifest, sha256_file
 from sdk.cli import main as grounder
 from tests.faults.case import expect
 from tests.kills.run import Prepare
+from tests.pupils import BEE, BEE_BOX
 from tests.tiny import tiny_checkpoint, tiny_data, tiny_training
 from tests.tiny_bundle import write_tiny_bundle
 from train.__main__ import main as train
@@ -156,6 +157,40 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Teach:
+    """`grounder teach`, where there is a lesson already."""
+
+    examples: Path
+    before: bytes
+
+    @classmethod
+    def prepare(cls, folder: Path) -> "Teach":
+        examples = folder / "examples.jsonl"
+        example = {"image": str(BEE), "phrase": "zorbl", "box": list(BEE_BOX)}
+        examples.write_text(json.dumps(example))
+        with Grounder.load(device="cpu", threads=1) as pupil:
+            pupil.remember("wug", BEE, BEE_BOX).save(folder / "wug.delta")
+        return cls(examples, (folder / "wug.delta").read_bytes())
+
+    def begin(self, out: Path) -> None:
+        out.mkdir()
+        (out / "lesson.delta").write_bytes(self.before)
+
+    def run(self, out: Path) -> int:
+        model = ("--device", "cpu", "--threads", "1")
+        return grounder(["teach", str(self.examples), "--out", str(out / "lesson.delta"), *model])
+
+    def check(self, out: Path) -> None:
+        """The lesson that was there, or the new one."""
+        name = Lesson.load(out / "lesson.delta").name
+        expect(name in ("wug", "zorbl"), f"the lesson {name}")
+
+    def compare(self, out: Path, whole: Path) -> None:
+        taught = [(path / "lesson.delta").read_bytes() for path in (out, whole)]
+        expect(taught[0] == taught[1], "another lesson")
+
+
+@dataclass(frozen=True)
 class Training:
     """`python -m train`: six steps, and the state is written after every second one."""
 
@@ -190,6 +225,7 @@ TARGETS: Mapping[str, Prepare] = {
     "replacement": Replacement.prepare,
     "compile": Compile.prepare,
     "batch": Batch.prepare,
+    "teach": Teach.prepare,
     "train": Training.prepare,
 }
 

@@ -16,7 +16,7 @@ if sys.platform == "win32":
 from tests.kills.run import run_kills
 from tests.kills.targets import TARGETS
 
-KILLS = {"replacement": 6, "compile": 2, "batch": 2, "train": 3}
+KILLS = {"replacement": 6, "compile": 2, "batch": 2, "teach": 2, "train": 3}
 """A build takes too long here; tests/export/test_build_engine.py kills one."""
 
 
