@@ -25,7 +25,13 @@ from numpy.typing import NDArray
 from apps.video_file import VideoFile, frame_count, partial_name
 from sdk._internal.closing import Closing
 from sdk._internal.progress import Progress
-from sdk.application import add_model_options, load_grounder, refuse_overwriting, report_errors
+from sdk.application import (
+    add_detail,
+    add_model_options,
+    load_grounder,
+    refuse_overwriting,
+    report_errors,
+)
 from sdk.errors import GroundingError, SourceError
 from sdk.inputs.sources import FrameSource, open_source
 from sdk.outputs.drawing import draw
@@ -62,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="carry boxes from frame to frame (default: unless the input is pictures)",
     )
     add("--max-frames", type=int, metavar="N", help="stop after N frames of the output")
+    add_detail(parser)
     add_model_options(parser)
     args = parser.parse_args(argv)
     args.phrase = args.phrase or ["a person"]
@@ -94,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
                 tracking=Tracking() if tracked else None,
                 every=args.every,
                 policy="all",
+                detail=args.detail,
             ) as stream,
             Progress("frames", total) as progress,
             interruptible() as interrupted,

@@ -23,7 +23,13 @@ from apps.webcam.recorder import Recorder
 from apps.webcam.session import Session
 from apps.webcam.why import Wording
 from apps.webcam.window import Window
-from sdk.application import add_model_options, load_grounder, refuse_overwriting, report_errors
+from sdk.application import (
+    add_detail,
+    add_model_options,
+    load_grounder,
+    refuse_overwriting,
+    report_errors,
+)
 from sdk.grounder import DEFAULT_BUNDLE
 from sdk.outputs.display import require_display
 from sdk.outputs.drawing import draw
@@ -58,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--headless", action="store_true", help="no window; needs --output")
     parser.add_argument("--output", metavar="FILE", help="annotated video to write, as out.mp4")
     parser.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames")
+    add_detail(parser)
     add_model_options(parser)
     args = parser.parse_args(argv)
     args.phrase = args.phrase or ["a person"]
@@ -75,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
         refuse_overwriting(args.source, args.output)
     grounder = load_grounder(args)
     tracking = {None: DEFAULT_TRACKING, True: Tracking(), False: None}[args.tracking]
-    with grounder.stream(args.source, args.phrase, tracking=tracking) as stream:
+    with grounder.stream(args.source, args.phrase, tracking=tracking, detail=args.detail) as stream:
         source = stream.source
         assert source is not None  # as of everything that is opened by its name
         meter = Meter(source.live, args.max_frames)

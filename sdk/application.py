@@ -60,6 +60,18 @@ def add_model_options(parser: argparse.ArgumentParser, threads: int | None = Non
     )
 
 
+def add_detail(parser: argparse.ArgumentParser) -> None:
+    """The option for the `detail` of `Grounder.ground`."""
+    parser.add_argument(
+        "--detail",
+        type=int,
+        default=1,
+        metavar="N",
+        help="look for what is not found also in parts, an N-th of the frame's longer side large: "
+        "finds smaller things, takes longer (default: %(default)s, the whole frame alone)",
+    )
+
+
 def add_runtime_options(parser: argparse.ArgumentParser, threads: int | None = None) -> None:
     parser.add_argument(
         "--device",

@@ -21,6 +21,7 @@ from sdk.bundle.contract import (
     VISUAL_TOKENS,
 )
 from sdk.bundle.manifest import Manifest
+from sdk.detail import Part, look_closer
 from sdk.errors import BackendError, FrameError
 from sdk.geometry.decode import best_boxes, instances, next_best
 from sdk.inputs.phrases import EncodedPhrase, pad_tokens
@@ -56,13 +57,18 @@ class FrameView(Closing):
     """
 
     def __init__(
-        self, grounder: Bundle, visual_tokens: NDArray[np.float32], size_wh: tuple[int, int]
+        self,
+        grounder: Bundle,
+        visual_tokens: NDArray[np.float32],
+        size_wh: tuple[int, int],
+        parts: Sequence[Part] = (),
     ) -> None:
         visual_tokens.flags.writeable = False
         self._grounder = grounder
         self._visual_tokens: NDArray[np.float32] | None = visual_tokens
         self.size_wh = size_wh
         """Width and height of the frame in pixels."""
+        self._parts = parts
 
     @property
     def visual_tokens(self) -> NDArray[np.float32]:
@@ -113,7 +119,8 @@ class FrameView(Closing):
         results: list[Grounding] = []
         for start in range(0, len(phrases), PHRASES_PER_CALL):
             results += self._answer(phrases[start : start + PHRASES_PER_CALL], alternatives)
-        return results
+        threshold = self._grounder.manifest.threshold
+        return look_closer(self._parts, phrases, results, alternatives, threshold)
 
     def _answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
         tokens, mask = pad_tokens([phrase.tokens for phrase in phrases])
@@ -209,4 +216,4 @@ class FrameView(Closing):
 
     def close(self) -> None:
         """Let go of the visual tokens; optional, leaving the `with` block does it."""
-        self._visual_tokens = None
+        self._visual_tokens, self._parts = None, ()

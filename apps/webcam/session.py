@@ -138,7 +138,8 @@ class Session:
         asked = self._controls.phrases
         if not stays or self._frame is None or [r.text for r in self._results] == asked:
             return
-        self._results = self._stream.grounder.ground(self._frame, asked)
+        stream = self._stream
+        self._results = stream.grounder.ground(self._frame, asked, detail=stream.detail)
         self._tracked, self._drawn = False, 0.0
 
     def _obey(self) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from sdk.application import add_model_options, load_grounder, refuse_overwriting, table
+from sdk.application import add_detail, add_model_options, load_grounder, refuse_overwriting, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
         help="look nowhere else; in pixels of the picture",
     )
+    add_detail(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     add_model_options(parser)
 
@@ -39,7 +40,11 @@ def run(args: argparse.Namespace) -> None:
     grounder = load_grounder(args)
     frame = as_bgr(args.image)
     results = grounder.ground(
-        frame, args.phrases, alternatives=args.alternatives, region=args.region
+        frame,
+        args.phrases,
+        alternatives=args.alternatives,
+        region=args.region,
+        detail=args.detail,
     )
     if args.save:
         write_image(args.save, draw(frame, results))

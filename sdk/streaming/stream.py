@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sdk._internal.arguments import short, whole
 from sdk._internal.closing import Closing
+from sdk.detail import MOST_DETAIL
 from sdk.errors import ArgumentError, StreamEnded
 from sdk.inputs.sources import FrameSource
 from sdk.results import Grounding
@@ -75,16 +76,19 @@ class Stream(Closing, Iterator[StreamResult]):
         policy: str,
         backlog: int,
         reconnect_seconds: float,
+        detail: int,
     ) -> None:
         """See `Grounder.stream`."""
         every = whole("every", every, 1)
+        self.detail = whole("detail", detail, 1, MOST_DETAIL)
+        """See `Grounder.ground`."""
         _check_tracking(tracking)
         # Encoded now: a phrase that cannot be understood should not end the stream.
         asked = asked_of(grounder, phrases)
         capture = Capture(source, policy, backlog, reconnect_seconds)
         if tracking is DEFAULT_TRACKING and capture.source and capture.source.stills:
             tracking = None  # nobody asked for it, and between pictures there is nothing to follow
-        self._worker = Worker(asked, capture, tracking, every)
+        self._worker = Worker(asked, capture, tracking, every, self.detail)
         self._asking = threading.Lock()  # phrases and grounder may be assigned by two threads
         # The threads know the worker only: a stream that is dropped unclosed stops them too.
         self._finalizer = weakref.finalize(self, self._worker.stop)

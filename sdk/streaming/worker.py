@@ -44,7 +44,7 @@ class Grounds(Protocol):
 
     def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
 
-    def encode(self, frame: NDArray[np.uint8]) -> Answers: ...
+    def encode(self, frame: NDArray[np.uint8], *, detail: int) -> Answers: ...
 
 
 class Asked(NamedTuple):
@@ -86,12 +86,13 @@ class Worker:
         capture: Capture,
         tracking: Tracking | None,
         every: int,
+        detail: int,
     ) -> None:
         self.asked = asked
         self.tracking = tracking
         self.capture = capture
         self.results: Mailbox[Found] = Mailbox(1 if capture.newest else 2, newest=capture.newest)
-        self._every = every
+        self._every, self._detail = every, detail
         self._pool = ThreadPoolExecutor(1, "grounder inference")
         self._thread = threading.Thread(target=self._run, name="grounder follow", daemon=True)
         self._thread.start()
@@ -190,14 +191,14 @@ class Worker:
 
     def _ask(self, shot: Shot) -> "Future[_Answer]":
         # A copy: the consumer may draw on the frame before it is grounded.
-        return self._pool.submit(_ground, self.asked, shot.frame.copy())
+        return self._pool.submit(_ground, self.asked, shot.frame.copy(), self._detail)
 
 
-def _ground(asked: Asked, frame: NDArray[np.uint8]) -> _Answer:
+def _ground(asked: Asked, frame: NDArray[np.uint8], detail: int) -> _Answer:
     started = time.perf_counter()
     phrases = asked.phrases
     if asked.grounder.lessons is not asked.lessons:  # a name was taught meanwhile, or removed
         with suppress(PhraseError):  # nothing but the lesson read the name
             phrases = asked.grounder.encode_phrases([phrase.text for phrase in phrases])
-    results = asked.grounder.encode(frame).answer(phrases, 0)
+    results = asked.grounder.encode(frame, detail=detail).answer(phrases, 0)
     return _Answer(results, time.perf_counter() - started)

@@ -1,0 +1,92 @@
+"""Looking closer: parts of a frame at the network's full input size, for what is small in it."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdk.geometry.tiles import Tile, cut_by, tiles
+from sdk.inputs.phrases import EncodedPhrase
+from sdk.results import Grounding
+
+MOST_DETAIL = 8
+SURER = 1.0
+"""Logits above the threshold that a part's answer needs: with many looks one is wrong more often.
+Chosen on `benchmarks/camera_frames.py`, where it keeps absent things rejected as without parts."""
+
+
+class Answers(Protocol):
+    """An encoded part, as `FrameView`."""
+
+    def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]: ...
+
+
+class Part:
+    """A tile of a frame; encoded when it is first asked about, once."""
+
+    def __init__(
+        self,
+        frame_bgr: NDArray[np.uint8],
+        tile: Tile,
+        encode: Callable[[NDArray[np.uint8]], Answers],
+    ) -> None:
+        self._frame, self._tile, self._encode = frame_bgr, tile, encode
+
+    @cached_property
+    def _view(self) -> Answers:
+        left, top, right, bottom = self._tile
+        return self._encode(self._frame[top:bottom, left:right])
+
+    def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
+        """In pixels of the frame; what the tile's edge cuts is not found."""
+        height, width = self._frame.shape[:2]
+        left, top, *_ = self._tile
+        answers = [r.moved(left, top) for r in self._view.answer(phrases, alternatives)]
+        cut = [cut_by(answer.box, self._tile, (width, height)) for answer in answers]
+        return [replace(a, found=a.found and not c) for a, c in zip(answers, cut, strict=True)]
+
+
+def parts_of(
+    frame_bgr: NDArray[np.uint8], detail: int, encode: Callable[[NDArray[np.uint8]], Answers]
+) -> list[Part]:
+    """The parts that `detail` asks for, of a copy of the frame: its owner may draw on it."""
+    if detail == 1:
+        return []
+    height, width = frame_bgr.shape[:2]
+    frame_bgr = frame_bgr.copy()
+    return [Part(frame_bgr, tile, encode) for tile in tiles((width, height), detail)]
+
+
+def look_closer(
+    parts: Sequence[Part],
+    phrases: Sequence[EncodedPhrase],
+    results: Sequence[Grounding],
+    alternatives: int,
+    threshold: float,
+) -> list[Grounding]:
+    """The results, with the surest part's in place of those that are not found.
+
+    What is found in the whole frame stays: "on the left" and "the biggest" mean the whole frame.
+    """
+    closer = list(results)
+    missing = [i for i, result in enumerate(results) if not result.found]
+    asked = [phrases[i] for i in missing]
+    least = surer(threshold)
+    for part in parts if asked else ():
+        for i, answer in zip(missing, part.answer(asked, alternatives), strict=True):
+            better = not closer[i].found or answer.score > closer[i].score
+            if answer.found and answer.score >= least and better:
+                closer[i] = answer
+    return closer
+
+
+def surer(threshold: float) -> float:
+    """The score that a part's answer needs."""
+    if not 0 < threshold < 1:
+        return threshold
+    logit = math.log(threshold) - math.log1p(-threshold)
+    return 1 / (1 + math.exp(-(logit + SURER)))
