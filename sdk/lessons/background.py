@@ -46,6 +46,11 @@ class Background:
         white: NDArray[np.floating[Any]] = (looks - self.mean) @ self.whitening
         return white
 
+    @cached_property
+    def white(self) -> NDArray[np.floating[Any]]:
+        """(B, F) its own looks, whitened."""
+        return self.whitened(self.looks)
+
     def save(self, folder: Path) -> None:
         """Write `FILE_NAME`."""
         about = {"nouns": json.dumps(self.nouns)}

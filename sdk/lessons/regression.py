@@ -24,6 +24,7 @@ def fit_logistic(
         weights: (N,) of the rows.
     """
     design = np.column_stack([features, np.ones(len(features))]).astype(np.float64)
+    rough = design.astype(np.float32)  # for the curvature, which only says how far to step
     ridge = np.full(design.shape[1], penalty, np.float64)
     ridge[-1] = 0.01 * penalty
     solution = np.zeros(design.shape[1])
@@ -37,7 +38,8 @@ def fit_logistic(
     for _ in range(MOST_STEPS):
         chance = 0.5 * (1 + np.tanh(0.5 * (offsets + design @ solution)))
         gradient = design.T @ (weights * (chance - labels)) + ridge * solution
-        curvature = (design.T * (weights * chance * (1 - chance))) @ design + np.diag(ridge)
+        share = (weights * chance * (1 - chance)).astype(np.float32)
+        curvature = (rough.T * share) @ rough + np.diag(ridge)
         step = np.linalg.solve(curvature, gradient)
         while (after := loss(solution - step)) > before and np.abs(step).max() > 1e-9:
             step = step / 2

@@ -151,7 +151,7 @@ class Teacher:
         others = self.background.looks
         typical = np.quantile(logits[labels == 0], TYPICAL_OTHER) if (labels == 0).any() else 0.0
         return (
-            self.background.whitened(np.vstack([seen, others])),
+            np.vstack([self.background.whitened(seen), self.background.white]),
             np.concatenate([labels, np.zeros(len(others))]),
             NOUN_SHARE * np.concatenate([logits, np.full(len(others), typical)]),
             np.concatenate([weights, np.full(len(others), labels @ weights / len(others))]),
