@@ -16,7 +16,6 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -123,8 +122,8 @@ def main() -> int:
         with TemporaryDirectory() as folder:
             trainers = trainers_for(settings, photos, Path(folder))
             source = next(iter(trainers.values())).batches
-            made = source.epoch(0, config.batch_photos)
-            batches = list(islice(made, WARM_UP + args.steps))
+            groups = source.order(0, config.batch_photos)[: WARM_UP + args.steps]
+            batches = [source.batch(group, 0) for group in groups]
             record[encoder] = measure(trainers, batches)
         for name, figures in record[encoder].items():
             print(f"{encoder}, {name}: {figures['seconds']:.2f} s a step", flush=True)

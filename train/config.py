@@ -104,6 +104,9 @@ class TrainConfig:
     """Steps between two validations within a pass; 0 = only at the end of each pass."""
     cache_features: bool = runtime(True)
     """Compute what frozen encoders give once; off where it takes too much disk or memory."""
+    workers: int = runtime(-1)
+    """Processes that read and augment photos ahead of the training; -1 = none on a CPU, whose cores
+    train, and on a GPU one for each core, at most 8."""
     activation_checkpointing: bool = runtime(False)
     """Compute the fusion's layers again in the backward pass: far less memory, more time."""
     fast_math: str = runtime("auto")

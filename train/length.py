@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from train.config import TrainConfig
-from train.data.dataset import batch_items
+from train.data.dataset import batch_items, batches_per_pass
 from train.data.samples import Photo, is_described
 from train.methods.mapper.prior import PRIOR_SELF
 
@@ -18,7 +18,8 @@ LEAST_STEPS = 200
 def steps_of(config: TrainConfig, photos: Sequence[Photo], processes: int) -> int:
     """Optimiser steps of a whole run, before accumulation."""
     items = len(batch_items(photos, pairs=config.pairs))
-    return config.steps or config.epochs * (items // (config.batch_photos * processes))
+    a_pass = batches_per_pass(items, config.batch_photos, processes)
+    return config.steps or config.epochs * a_pass
 
 
 def fitted(

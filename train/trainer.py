@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import islice
+from os import cpu_count
 from pathlib import Path
 
 import torch
@@ -23,7 +23,8 @@ from sdk.bundle.tokenizer import WordPieceTokenizer
 from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
 from train.checkpoint import frozen_sha256, load_start
 from train.config import TrainConfig
-from train.data.dataset import Batch, BatchMaker, PhotoStore, batch_items
+from train.data.dataset import Batch, BatchMaker, batch_items, batches_per_pass
+from train.data.loading import made_ahead
 from train.data.samples import Photo
 from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
@@ -46,6 +47,8 @@ from train.validation import validate
 
 CHECKPOINT_EVERY = 50
 """Steps between two checkpoints: the most that a killed run does again."""
+MOST_WORKERS = 8
+"""Of a process that trains on a GPU, unless `--workers` says otherwise."""
 LOG_EVERY = 20
 """Steps between two rows of the losses."""
 LONGEST_WAIT = timedelta(hours=6)
@@ -79,7 +82,7 @@ class Trainer:
         self.device = self.accelerator.device
         self.world, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.items = len(batch_items(train_photos, pairs=config.pairs))
-        self.per_epoch = self.items // (config.batch_photos * self.world)
+        self.per_epoch = batches_per_pass(self.items, config.batch_photos, self.world)
         if not self.per_epoch:
             raise ValueError(
                 f"--batch-photos: expected at most the {self.items // self.world} training "
@@ -112,6 +115,9 @@ class Trainer:
                 self.cached_vision = CachedVisionFeatures(
                     self.model.vision, self.preprocess, photos, out.parent / "kept"
                 )
+        self.workers = config.workers
+        if config.workers < 0:
+            self.workers = 0 if self.device.type == "cpu" else min(MOST_WORKERS, cpu_count() or 1)
         self.fast_math = chosen_fast_math(config.fast_math, self.device)
         use_fast_math(self.fast_math)
         self.batches = BatchMaker(
@@ -126,7 +132,6 @@ class Trainer:
             pairs=config.pairs,
             wording=config.wording,
         )
-        self.store = PhotoStore()
         self.log = RunLog(out)
         if initial.side_weights:
             load_start(self.model, Path(initial.side_weights), config.fusion)
@@ -174,11 +179,10 @@ class Trainer:
         leaves = False
         epoch, done = divmod(self.step, self.per_epoch)
         main = self.accelerator.is_main_process
-        batches = self.batches.epoch(
-            epoch, self.config.batch_photos, skip=done, rank=self.rank, world=self.world
-        )
+        photos = self.batches.order(epoch, self.config.batch_photos, self.rank, self.world)
+        photos = photos[done : done + self.total_steps - self.step]
         bar = tqdm(
-            islice(batches, self.total_steps - self.step),
+            made_ahead(self.batches, photos, epoch, self.workers),
             desc=f"epoch {epoch + 1}",
             total=self.per_epoch,
             initial=done,

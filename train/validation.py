@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import gather_object, send_to_device
 from torch import Tensor
 
+from sdk.inputs.frames import as_bgr
 from train.checkpoint import load_parameters
 from train.data.samples import Photo
 from train.evaluator import Answer, evaluate
@@ -53,7 +54,7 @@ def predict(run: Trainer, photo: Photo, texts: Sequence[str]) -> list[Answer]:
     if run.cached_vision is not None:
         photos = run.cached_vision([photo])
     else:
-        photos = torch.from_numpy(run.preprocess.tensor(run.store[photo]))
+        photos = torch.from_numpy(run.preprocess.tensor(as_bgr(photo.path)))
     text, mask = run.texts(texts)
     inputs = (photos, torch.zeros(len(texts), dtype=torch.long), text, mask)
     return best_answers(run.model(*send_to_device(inputs, run.device)))

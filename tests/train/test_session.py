@@ -180,9 +180,8 @@ def stopped(folder: Path) -> Iterator[Trainer]:
     """A run with its encoder that trains, stopped at step 8 of 12, in its second pass."""
     run = tiny_trainer(folder, "run", unfreeze_vision=True, augment=True)
     run._train_pass()
-    batches = run.batches.epoch(1, 2)
-    for _ in range(2):
-        run.train_step(next(batches))
+    for group in run.batches.order(1, 2)[:2]:
+        run.train_step(run.batches.batch(group, 1))
     run.save()
     yield run
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sdk._internal.files import TEMPORARY
+from sdk.inputs.frames import as_bgr
 from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
 from train.__main__ import build_parser, main
 from train.build import DEFAULT_VOCAB, build_model
@@ -44,8 +44,8 @@ def trainer(tmp_path: Path, out: str, **changes: object) -> Trainer:
 def steps(run: Trainer, number: int) -> list[float]:
     """Total losses of the next steps of the current epoch."""
     epoch, done = divmod(run.step, run.per_epoch)
-    batches = run.batches.epoch(epoch, run.config.batch_photos, skip=done)
-    return [run.train_step(batch)["total"] for batch in islice(batches, number)]
+    groups = run.batches.order(epoch, run.config.batch_photos)[done : done + number]
+    return [run.train_step(run.batches.batch(group, epoch))["total"] for group in groups]
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
@@ -95,7 +95,8 @@ def test_kept_features_equal_fresh_ones(tmp_path: Path) -> None:
     photos = read_flickr30k(tmp_path / "data", "val")[:2]
     vision = run.model.vision
     assert isinstance(vision, CompactVision) and isinstance(run.cached_vision, CachedVisionFeatures)
-    fresh = [vision.features(torch.from_numpy(run.preprocess.tensor(run.store[p]))) for p in photos]
+    images = [torch.from_numpy(run.preprocess.tensor(as_bgr(p.path))) for p in photos]
+    fresh = [vision.features(image) for image in images]
     for kept, *new in zip(run.cached_vision(photos), *fresh, strict=True):
         torch.testing.assert_close(kept, torch.cat(new).half().float())
     assert isinstance(run.texts, CachedTextFeatures)
@@ -239,8 +240,7 @@ def test_computing_anew_gives_what_keeping_gives(tmp_path: Path) -> None:
     kept, anew = trainer(tmp_path, "kept-run"), trainer(tmp_path, "anew", cache_features=False)
     kept.model.train()
     anew.model.train()
-    batch = next(kept.batches.epoch(0, 2))
-    again = next(anew.batches.epoch(0, 2))
+    batch, again = (run.batches.batch(run.batches.order(0, 2)[0], 0) for run in (kept, anew))
     assert batch.texts == again.texts and batch.images is None and again.images is not None
     for name, value in kept.loss(batch).items():
         torch.testing.assert_close(anew.loss(again)[name], value, rtol=0.02, atol=0.02)

@@ -74,19 +74,6 @@ class Batch:
     colours: Tensor
 
 
-class PhotoStore:
-    """Decoded photos, (H, W, 3) uint8 BGR, kept in memory after the first read."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, NDArray[np.uint8]] = {}
-
-    def __getitem__(self, photo: Photo) -> NDArray[np.uint8]:
-        key = str(photo.path)
-        if key not in self._kept:
-            self._kept[key] = as_bgr(photo.path)
-        return self._kept[key]
-
-
 class BatchMaker:
     """Draws phrases for photos and turns them into batches.
 
@@ -125,24 +112,19 @@ class BatchMaker:
         self._frequency = Counter(i.label for photo in photos for i in photo.instances)
         self._nouns = Counter(last_word(e.text) for photo in photos for e in photo.expressions)
         self._partners = mosaic.Partners(photos)
-        self._store = PhotoStore()
 
-    def epoch(
-        self, epoch: int, batch_photos: int, skip: int = 0, rank: int = 0, world: int = 1
-    ) -> Iterator[Batch]:
-        """Batches of one pass in a shuffled order; `skip` leaves out those already trained on.
+    def order(
+        self, epoch: int, batch_photos: int, rank: int = 0, world: int = 1
+    ) -> list[list[Photo]]:
+        """The photos of each batch of one pass, shuffled.
 
-        Process `rank` of `world` gets every world-th of them, as many as all others.
+        Process `rank` of `world` gets every world-th batch, as many as all others.
         """
-        order = list(range(len(self.photos)))
-        random.Random(f"{self.seed}/{epoch}").shuffle(order)
-        for index in range(skip, self.batches_per_epoch(batch_photos, world)):
-            start = (index * world + rank) * batch_photos
-            yield self.batch([self.photos[i] for i in order[start : start + batch_photos]], epoch)
-
-    def batches_per_epoch(self, batch_photos: int, world: int = 1) -> int:
-        """How many batches `epoch` gives each process from the start."""
-        return len(self.photos) // (batch_photos * world)
+        photos = list(self.photos)
+        random.Random(f"{self.seed}/{epoch}").shuffle(photos)
+        count = batches_per_pass(len(photos), batch_photos, world)
+        starts = [(index * world + rank) * batch_photos for index in range(count)]
+        return [photos[start : start + batch_photos] for start in starts]
 
     def batch(self, photos: Sequence[Photo], epoch: int) -> Batch:
         """One batch; photos for which no phrase can be made stay without one."""
@@ -158,7 +140,7 @@ class BatchMaker:
             else:
                 chosen = self._choose(photo, rng)
                 if self.with_images:
-                    images.append(self.preprocess.tensor(self._store[photo]))
+                    images.append(self.preprocess.tensor(as_bgr(photo.path)))
             if index == len(photos) - 1 and not asked and not chosen:
                 chosen = [NOTHING]
             asked += chosen
@@ -230,12 +212,12 @@ class BatchMaker:
         self, photo: Photo, rng: random.Random
     ) -> tuple[NDArray[np.float32], list[Expression], Photo]:
         """Pixels, expressions, and the photo they are of, after mosaic, mirror, crop and camera."""
-        image = self._store[photo]
+        image = as_bgr(photo.path)
         if rng.random() < MOSAIC and not photo.expressions:
             photos = [photo, *self._partners.draw(photo, rng)]
             if len(photos) > 1:
                 rng.shuffle(photos)
-                images = [self._store[p] for p in photos]
+                images = [as_bgr(p.path) for p in photos]
                 photo, image = mosaic.join(photos, images, across=rng.random() < 0.7)
         if rng.random() < 0.5:
             photo, image = augment.flip(photo, image)
@@ -266,6 +248,11 @@ class BatchMaker:
         if rng.random() < DEGRADED:
             image = degrade(image, rng)
         return self.preprocess.tensor(image), chosen, photo
+
+
+def batches_per_pass(items: int, batch_photos: int, processes: int) -> int:
+    """How many batches each process has in a pass over the items; what is left over waits."""
+    return items // (batch_photos * processes)
 
 
 def batch_items(photos: Sequence[Photo], *, pairs: bool) -> list[Photo]:

@@ -46,7 +46,8 @@ def run(config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path)
     validation = spread(read_expressions(root, "val"), val_limit)
     trainer = Trainer(config, photos, validation, vocab, out)
     accuracy = trainer.fit()
-    batch = next(trainer.batches.epoch(0, config.batch_photos))
+    (photos, *_) = trainer.batches.order(0, config.batch_photos)
+    batch = trainer.batches.batch(photos, 0)
     settings = config.to_dict() | {"val_limit": val_limit}
     figures = {"config": settings, "accuracy": accuracy, "peak_bytes": peak_bytes()}
     figures |= dataclasses.asdict(measure_trainer(trainer, batch))

@@ -10,7 +10,8 @@ import torch
 from sdk.geometry.boxes import cxcywh_to_xyxy
 from tests.painted import EPOCHS, captioned, maker, paint, same
 from train.data import dataset
-from train.data.dataset import MOST_CONTRAST_WITH_CAPTIONS, Batch
+from train.data.dataset import MOST_CONTRAST_WITH_CAPTIONS, Batch, batches_per_pass
+from train.data.loading import made_ahead
 from train.data.samples import REFERRING, Box, Expression, Instance, Photo
 
 
@@ -158,8 +159,27 @@ def test_an_interrupted_epoch_goes_on_with_the_batches_it_would_have_had() -> No
         for i in range(9)
     ]
     make = maker(photos, images=False)
-    assert len(whole := list(make.epoch(2, 2))) == make.batches_per_epoch(2) == 4
-    assert len({photo.path for batch in whole for photo in batch.photos}) == 8
-    rest = list(maker(photos, images=False).epoch(2, 2, skip=3))
-    assert len(rest) == 1 and same(rest[0], whole[3])
-    assert [b.photos for b in make.epoch(3, 2)] != [b.photos for b in whole]
+    groups = make.order(2, 2)
+    assert len(groups) == batches_per_pass(9, 2, 1) == 4
+    assert len({photo.path for group in groups for photo in group}) == 8
+    again = maker(photos, images=False)
+    assert again.order(2, 2) == groups != make.order(3, 2)
+    assert same(again.batch(groups[3], 2), make.batch(groups[3], 2))
+
+
+def test_processes_share_a_pass() -> None:
+    make = maker([Photo(Path(f"{i}.jpg")) for i in range(11)], images=False)
+    whole = make.order(0, 2)
+    assert [make.order(0, 2, rank, 2) for rank in (0, 1)] == [whole[0:4:2], whole[1:4:2]]
+
+
+def test_batches_are_the_same_with_any_number_of_workers(tmp_path: Path) -> None:
+    photos = [
+        Photo(paint(tmp_path / f"{i}.png"), (Expression(f"thing {i}", ((0.1, 0.1, 0.9, 0.9),)),))
+        for i in range(6)
+    ]
+    make = maker(photos)
+    groups = make.order(0, 2)
+    alone, helped = (list(made_ahead(make, groups, 0, workers)) for workers in (0, 2))
+    assert len(alone) == len(helped) == 3
+    assert all(same(one, other) for one, other in zip(alone, helped, strict=True))
