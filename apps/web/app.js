@@ -247,7 +247,7 @@ async function learn(box) {
     const answer = await response.json();
     if (!response.ok) return say(answer.message);
     await askAbout(picture);
-    say(`"${name}" is learned (boxes: ${answer.examples}, pictures without it: ${answer.absent}).`);
+    say(`"${name}" is learned (boxes: ${answer.examples}, pictures without it: ${answer.absent}).`, false);
   } catch (error) {
     say(error.message);
   }
@@ -258,7 +258,7 @@ function teaching(on) {
   byId("absent").hidden = !on;
   canvas.classList.toggle("teaching", on);
   const name = phrase(taught ?? list.lastElementChild);
-  say(on ? `Draw a box around "${name}", in as many pictures as you like.` : "");
+  say(on ? `Draw a box around "${name}", in as many pictures as you like.` : "", false);
 }
 
 const isTeaching = () => canvas.classList.contains("teaching");
@@ -299,8 +299,9 @@ list.addEventListener("focusin", ({ target }) => {
 
 // Showing
 
-const say = (text) => {
+const say = (text, isTrouble = true) => {
   if (byId("message").textContent !== text) byId("message").textContent = text;
+  byId("message").classList.toggle("trouble", isTrouble);
 };
 
 function showLatency(ms, timings) {
