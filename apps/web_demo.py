@@ -4,6 +4,7 @@ python apps/web_demo.py --open
 """
 
 import argparse
+import mimetypes
 import sys
 import threading
 import webbrowser
@@ -59,10 +60,13 @@ def add_pages(app: "FastAPI") -> None:
 
 
 def _sender(file: Path) -> "Callable[[], Awaitable[Response]]":
-    from fastapi.responses import FileResponse  # an optional package: see `serve.make_app`
+    from fastapi.responses import Response  # an optional package: see `serve.make_app`
 
-    async def send() -> FileResponse:
-        return FileResponse(file, headers=HEADERS)
+    # Whole, not FileResponse: that answers a bad Range header in another form than all errors have.
+    content, (media_type, _) = file.read_bytes(), mimetypes.guess_type(file.name)
+
+    async def send() -> Response:
+        return Response(content, media_type=media_type, headers=HEADERS)
 
     return send
 

@@ -5,6 +5,7 @@ where they are broken.
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -21,7 +22,7 @@ EXIT_ERROR = 2  # what argparse uses for a wrong command line
 
 
 def report_errors(command: Callable[[], None]) -> int:
-    """Run `command`; print an error of ours as one line on stderr.
+    """Run `command`; print an error of ours, or of the system, as one line on stderr.
 
     Warnings that are logged go to stderr too.
 
@@ -29,9 +30,19 @@ def report_errors(command: Callable[[], None]) -> int:
         The exit code.
     """
     logging.basicConfig(format="%(name)s: %(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may have no sign for a phrase's
+            stream.reconfigure(errors="backslashreplace")
     try:
         command()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # the shell's 128 + SIGPIPE
     except GroundingError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return EXIT_ERROR
+    except OSError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return EXIT_ERROR
     except ImportError as error:

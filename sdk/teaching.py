@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import short
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
     ATTENTION_MASK,
@@ -230,17 +231,18 @@ def checked_box(box: FrameBox, size_wh: tuple[int, int]) -> tuple[float, float, 
         ArgumentError: not four ordered numbers inside the frame.
     """
     width, height = size_wh
+    expected, got = "expected a box (left, top, right, bottom)", f"got {short(box)}"
     try:
         left, top, right, bottom = map(float, box)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"expected a box (left, top, right, bottom), got {box!r}") from error
+        raise ArgumentError(f"{expected}, {got}") from error
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):  # also for NaN
         raise ArgumentError(
-            f"expected a box (left, top, right, bottom) in pixels of a frame of {width}x{height}, "
-            f"got {tuple(box)}; is it x, y, width, height, or fractions?"
+            f"{expected} in pixels of a frame of {width}x{height}, {got}; is it x, y, width, "
+            "height, or fractions?"
         )
     if min(right - left, bottom - top) < LEAST_SIDE:
-        raise ArgumentError(f"expected a box of at least {LEAST_SIDE} pixels a side, got {box!r}")
+        raise ArgumentError(f"{expected} of at least {LEAST_SIDE} pixels a side, {got}")
     return left, top, right, bottom
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.geometry.boxes import cxcywh_to_xyxy
@@ -45,6 +46,10 @@ def load_model(
     check_frozen(frozen_sha256(model), state, checkpoint)
     load_parameters(model, groups["average"])
     fold_lora(model)
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel) and module.config._attn_implementation == "sdpa":
+            # Training keeps less with fused attention; graphs are exported in plain products.
+            module.set_attn_implementation("eager")
     return model.eval(), config
 
 

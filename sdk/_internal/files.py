@@ -1,5 +1,6 @@
 """Files that are the old one or the new one, whatever happens."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -21,10 +22,13 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written.
     """
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         yield path
         return
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError as error:  # before Python 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:
         yield temporary

@@ -78,8 +78,12 @@ class WorkFolder:
             if not run.exists():
                 replace_file(run, (json.dumps(settings, indent=1) + "\n").encode())
                 return
+            if not run.is_file():  # a pipe would block for ever
+                raise ValueError(f"{RUN_FILE} is no file")
             before = json.loads(run.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            if not isinstance(before, dict):
+                raise ValueError(f"expected {RUN_FILE} to hold an object")
+        except (OSError, ValueError, RecursionError) as error:
             raise GroundingError(f"cannot use the work folder {self.path}: {error}") from error
         changed = [
             f"{name} {before.get(name)} -> {settings.get(name)}"
@@ -127,6 +131,10 @@ class WorkFolder:
             return write_table(self._out, self._lines(parts))
         except OSError as error:
             raise GroundingError(f"cannot write {self._out}: {error}") from error
+        except ValueError as error:  # of JSON, and pyarrow's of other types
+            raise GroundingError(
+                f"a part in {self.path} is damaged: {error}; start over: rm -r {self.path}"
+            ) from error
 
     def remove(self) -> None:
         """Once the result is there. The parts go first: without run.json they would fit any run."""

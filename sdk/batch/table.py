@@ -1,6 +1,7 @@
 """The result: one JSONL or Parquet file, written whole or not at all."""
 
 import json
+import os
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import islice
@@ -26,7 +27,7 @@ def check_table(path: Path) -> None:
     """
     if path.suffix not in (JSONL, PARQUET):
         raise GroundingError(f"--out: expected a name ending with .jsonl or .parquet, got {path}")
-    if not path.parent.is_dir() or path.is_dir():
+    if not os.path.isdir(path.parent) or (os.path.exists(path) and not os.path.isfile(path)):
         raise GroundingError(f"--out: expected a file in a folder that exists, got {path}")
     if path.suffix == PARQUET:
         try:

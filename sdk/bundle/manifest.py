@@ -21,6 +21,7 @@ Preprocessing, vocabulary and calibration are data beside the weights, never num
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Collection, Mapping
@@ -157,6 +158,9 @@ class Manifest:
                 f"default_precision: expected one of {sorted(self.precisions)}, "
                 f"got {self.default_precision!r}"
             )
+        for key in ("calibration", "instance_calibration"):
+            if not getattr(self, key).scale > 0:
+                raise ValueError(f"{key}.scale: expected above 0, got {getattr(self, key).scale}")
         for key in ("threshold", "instance_threshold"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key}: expected a number in [0, 1], got {getattr(self, key)}")
@@ -255,7 +259,7 @@ class Manifest:
         hashes = {file.file: file.sha256 for file in graph_files} | dict(self.files)
         for name in hashes if names is None else names:
             path = Path(folder) / name
-            if not path.is_file():
+            if not os.path.isfile(path):  # Path.is_file raises for what is too long for a name
                 raise BundleNotFoundError(
                     f"the bundle {folder} has no {name}, which its manifest lists; copy or export "
                     "the bundle again"

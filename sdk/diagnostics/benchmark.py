@@ -26,6 +26,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from sdk._internal.arguments import whole
 from sdk._internal.opencv import cv2
 from sdk.backends.ort import physical_cores
 from sdk.bundle.contract import (
@@ -49,6 +50,7 @@ from sdk.inputs.frames import as_bgr
 from sdk.inputs.phrases import pad_tokens
 
 BLOCKS = 10
+MOST_FRAMES = 1_000_000
 LOADS = 5
 NOUNS = ("cup", "dog", "car", "chair", "man")
 ADJECTIVES = ("red", "big", "white", "small", "blue", "old", "green", "long")
@@ -83,11 +85,10 @@ def measure(
     Raises:
         GroundingError: a number is out of range.
     """
+    whole("frames", frames, 1, MOST_FRAMES, error=GroundingError)
     counts = sorted(set(phrases))
-    if frames < 1 or not counts or not 1 <= counts[0] <= counts[-1] <= len(PHRASES):
-        raise GroundingError(
-            f"expected at least 1 frame and 1 to {len(PHRASES)} phrases, got {frames} and {counts}"
-        )
+    if not counts or not 1 <= counts[0] <= counts[-1] <= len(PHRASES):
+        raise GroundingError(f"expected 1 to {len(PHRASES)} phrases, got {counts}")
     folder = Path(bundle or DEFAULT_BUNDLE)
     noise = np.random.default_rng(0).integers(0, 256, (8, 480, 640, 3), np.uint8)
     pictures = [as_bgr(image)] if image else list(noise)

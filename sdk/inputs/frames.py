@@ -21,6 +21,8 @@ MIN_SIDE, MAX_SIDE = 8, 8192
 """Pixels. Below, there is nothing to see; above, it is rarely meant, and costs gigabytes."""
 HEADER_BYTES = 1 << 22
 """Of a picture's file, in which its size is looked for."""
+NETPBM_BYTES = 512
+"""The same of a Netpbm file."""
 MAX_BYTES = 1 << 28
 """Of a picture's file: more than MAX_SIDE x MAX_SIDE pixels take without compression."""
 
@@ -218,7 +220,7 @@ def check_sides(width: int, height: int) -> None:
 
 def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     path = as_path("frame", path, error=FrameError)
-    shown = repr(str(path))
+    shown = short(str(path))
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may block for ever
@@ -233,7 +235,8 @@ def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     except FrameError:  # a ValueError, too
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise FrameError(f"expected the path of a picture, cannot read {shown}: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise FrameError(f"expected the path of a picture, cannot read {shown}: {why}") from None
     _check_header(data)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
@@ -253,8 +256,10 @@ def _check_header(data: NDArray[np.uint8]) -> None:
     A few bytes may claim gigabytes of pixels. What has no header that can be read is left to
     OpenCV.
     """
+    # Netpbm's numbers end soon; imagesize would take minutes for long ones.
+    head = data[: NETPBM_BYTES if data[:1] == ord("P") else HEADER_BYTES]
     try:
-        width, height = imagesize.get(io.BytesIO(data[:HEADER_BYTES].tobytes()))
+        width, height = imagesize.get(io.BytesIO(head.tobytes()))
     except Exception:  # its parsers are not made for damaged files
         return
     if width > 0 and height > 0:

@@ -8,6 +8,7 @@ to each candidate's logit. A phrase without the name is answered as before, to t
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from sdk.lessons.looks import weighed_looks
 SUFFIX = ".delta"
 MOST_BYTES = 2_000_000
 """Of a lesson's file, which takes a few thousand."""
+MOST_LETTERS = 1000
+"""Of a name, as of a phrase."""
 NOUN_SHARE = 0.5
 """Of the noun's own logit in a taught name's: it knows less of the thing than the examples do."""
 _ARTICLES = ("the", "a", "an")
@@ -100,7 +103,10 @@ class Lesson:
             LessonError: there is no such file, or it is damaged.
         """
         try:
-            size = Path(path).stat().st_size
+            status = Path(path).stat()
+            size = status.st_size
+            if not stat.S_ISREG(status.st_mode):  # a pipe or a device may block for ever
+                raise ValueError("it is no regular file")
             if size > MOST_BYTES:
                 raise ValueError(f"it has {size} bytes, a lesson at most {MOST_BYTES}")
             with safe_open(path, "numpy") as file:
@@ -109,8 +115,8 @@ class Lesson:
             if header["sha256"] != _digest(header["lesson"], weights):
                 raise ValueError("its content is not what its sha256 says")
             about = decode(_About, json.loads(header["lesson"]))
-            if not about.name.strip() or not about.noun.strip():
-                raise ValueError("expected a name and a noun")
+            if not all(0 < len(text.strip()) <= MOST_LETTERS for text in (about.name, about.noun)):
+                raise ValueError(f"expected a name and a noun of at most {MOST_LETTERS} letters")
             if weights.dtype != np.float32 or weights.ndim != 1 or not np.isfinite(weights).all():
                 raise ValueError("expected finite float32 weights (F,)")
         except (OSError, ValueError, KeyError, RecursionError, SafetensorError) as error:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sdk._internal.arguments import short, whole
 from sdk._internal.closing import Closing
+from sdk.bundle.manifest import Manifest
 from sdk.detail import MOST_DETAIL
 from sdk.errors import ArgumentError, StreamEnded
 from sdk.inputs.sources import FrameSource
@@ -119,11 +120,14 @@ class Stream(Closing, Iterator[StreamResult]):
 
         Raises:
             PhraseError: on assigning one that cannot read the phrases; the one before stays.
+            ArgumentError: on assigning what is no grounder.
         """
         return self._worker.asked.grounder
 
     @grounder.setter
     def grounder(self, grounder: Grounds) -> None:
+        if not isinstance(getattr(grounder, "manifest", None), Manifest):
+            raise ArgumentError(f"grounder: expected sdk.Grounder, got {short(grounder)}")
         with self._asking:
             self._worker.asked = asked_of(grounder, self.phrases)
 

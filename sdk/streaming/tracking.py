@@ -56,9 +56,15 @@ class Tracking:
             number(f"Tracking.{name}", getattr(self, name), 0, 1, above=True)
         number("Tracking.hysteresis", self.hysteresis, 0, 20)
         number("Tracking.return_error", self.return_error, 0)
-        least = {"max_misses": 0, "side": 32, "points": 4, "window": 3, "waypoints": 1}
-        for name, low in least.items():
-            whole(f"Tracking.{name}", getattr(self, name), low)
+        limits = {
+            "max_misses": (0, 1_000_000),
+            "side": (32, 4096),
+            "points": (4, 300),
+            "window": (3, 255),
+            "waypoints": (1, 1000),
+        }
+        for name, (low, high) in limits.items():
+            whole(f"Tracking.{name}", getattr(self, name), low, high)
 
     def thresholds(self, threshold: float) -> tuple[float, float]:
         """Scores from which on a phrase appears, and stays, around a bundle's `threshold`."""

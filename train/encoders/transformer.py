@@ -221,7 +221,7 @@ def load_transformer(
     classes: dict[str, type[PreTrainedModel]]
     classes = {"dinov2": Dinov2Model, "clip": CLIPVisionModel, "siglip": SiglipVisionModel}
     net = load_strictly(
-        classes[kind], source, lambda key: ".head." in key, attn_implementation="eager"
+        classes[kind], source, lambda key: ".head." in key, attn_implementation="sdpa"
     )
     return ViT(net, sublayers=sublayers, keep_cls=keep_cls)
 
