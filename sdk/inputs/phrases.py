@@ -14,7 +14,7 @@ from sdk.lessons.lesson import Lesson
 MAX_CHARACTERS = 1000
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _STATED = re.compile(
-    rf"(?:(?:all|the|these|those)\s+)*({'|'.join(_NUMBERS)}|both|[1-9]|10)\s+(\w+)", re.I | re.A
+    rf"(?:(?:all|the|these|those)\s+)*((?a:{'|'.join(_NUMBERS)}|both|[1-9]|10))\s+(\w+)", re.I
 )
 _UNITS = {
     "foot",

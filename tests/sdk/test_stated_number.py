@@ -32,6 +32,9 @@ CAT = ROOT / "apps" / "assets" / "cat.jpg"
         ("11 chairs", None),
         ("everyone here", None),
         ("two\tdogs", 2),
+        ("two\u00a0dogs", 2),
+        ("\u017fi\u0307x dogs", None),  # of signs whose small letters are those of "six"
+        ("\u00b2 dogs", None),
         ("two year old boy", None),
         ("the 4 wheel drive", None),
         ("one man and two dogs", None),

@@ -207,6 +207,26 @@ def test_other_settings_are_noticed(tmp_path: Path) -> None:
         WorkFolder(tmp_path / "a.jsonl").open({**settings, "fps": 2.0})
 
 
+@pytest.mark.parametrize("content", ["[]", "null", "1", "[" * 9000, "{"])
+def test_a_damaged_work_folder_is_said(tmp_path: Path, content: str) -> None:
+    folder = WorkFolder(tmp_path / "a.jsonl")
+    folder.open({"phrases": ["a dog"]})
+    (folder.path / "run.json").write_text(content)
+    with pytest.raises(GroundingError, match="cannot use the work folder"):
+        folder.open({"phrases": ["a dog"]})
+
+
+def test_a_damaged_part_is_said(lake: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    folder = WorkFolder(tmp_path / "a.parquet")
+    folder.open({"phrases": ["a dog"]})
+    part, *_ = plan.cut([str(lake / "2.jpg")], Sampling())
+    (folder.path / f"{part.key}.jsonl").write_text('{"source": "2.jp')
+    with pytest.raises(GroundingError, match=r"a part in .* is damaged: .*rm -r"):
+        folder.merge([part])
+    assert not (tmp_path / "a.parquet").exists()
+
+
 def test_a_model_or_phrase_that_cannot_be_used_ends_a_part(lake: Path, work: WorkFolder) -> None:
     part, *_ = plan.cut([str(lake / "2.jpg")], Sampling())
     with pytest.raises(PhraseError):

@@ -49,6 +49,7 @@ def test_save_replaces_and_leaves_nothing_else(tiny_bundle: Path) -> None:
         (lambda m: m.update(schema_version="1"), "schema_version: expected int, got '1'"),
         (lambda m: m.update(colour="red"), "colour: unknown key"),
         (lambda m: m.update(name=3), "name: expected str, got 3"),
+        (lambda m: m["calibration"].update(scale=-0.0), "calibration.scale: expected above 0"),
         (lambda m: m.update(threshold=1.5), r"threshold: expected a number in \[0, 1\]"),
         (lambda m: m.update(threshold=True), "threshold: expected a finite number, got True"),
         (lambda m: m.update(threshold=math.nan), "threshold: expected a finite number, got nan"),

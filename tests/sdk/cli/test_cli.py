@@ -257,6 +257,33 @@ def test_on_a_terminal_progress_is_one_line_that_is_wiped(tiny_bundle: Path) -> 
     assert any(line.startswith("vision: Building engine 0/") for line in lines)
 
 
+def test_a_reader_that_stops_reading_is_no_error(tiny_bundle: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "sdk.cli", "info", str(tiny_bundle)]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=WAIT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_terminal_without_the_phrase_s_letters_shows_their_codes(
+    tiny_bundle: Path, photo: Path
+) -> None:
+    command = [sys.executable, "-m", "sdk.cli", "ground", str(photo), "the dog \u732b"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = run_process([*command, "--bundle", str(tiny_bundle)], cwd=ROOT, env=environment)
+    assert done.returncode == 0 and "the dog \\u732b" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_is_one_line(tiny_bundle: Path) -> None:
+    command = [sys.executable, "-m", "sdk.cli", "info", str(tiny_bundle)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=WAIT)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: ") and done.stderr.count(b"\n") == 1
+
+
 def test_the_command_runs_as_a_module() -> None:
     done = run_process([sys.executable, "-m", "sdk.cli", "--version"], cwd=ROOT)
     assert done.returncode == 0 and done.stdout.strip() == f"grounder {sdk.__version__}"

@@ -211,6 +211,14 @@ def test_only_regular_files_of_usual_size_are_read(tmp_path: Path) -> None:
         as_bgr(sparse)
 
 
+def test_a_netpbm_number_of_many_digits_is_not_read_for_minutes(tmp_path: Path) -> None:
+    path = tmp_path / ("long" * 40 + ".ppm")
+    path.write_bytes(b"P6\n" + b"9" * 4_000_000)
+    with pytest.raises(FrameError) as refused:
+        as_bgr(path)
+    assert len(str(refused.value)) < 300
+
+
 @pytest.mark.parametrize("sides", [(60_000, 60_000), (9000, 20), (4, 40)])
 def test_a_picture_is_refused_by_its_header(tmp_path: Path, sides: tuple[int, int]) -> None:
     (tmp_path / "bomb.png").write_bytes(png(*sides))  # with no pixels behind it

@@ -1,5 +1,6 @@
 """A lesson's name in a phrase, and its file: the one that was written, or refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -124,5 +125,13 @@ def test_what_is_no_lesson_is_refused(tmp_path: Path) -> None:
     (tmp_path / "large.delta").write_bytes(bytes(MOST_BYTES + 1))
     with pytest.raises(LessonError, match="at most"):
         Lesson.load(tmp_path / "large.delta")
-    with pytest.raises(LessonError, match="cannot be written"):
-        lesson("zorbl").save(tmp_path / "none" / "one.delta")
+    os.mkfifo(tmp_path / "pipe.delta")
+    with pytest.raises(LessonError, match="no regular file"):
+        Lesson.load(tmp_path / "pipe.delta")
+    lesson("zorbl", noun="x" * 200_000).save(tmp_path / "long.delta")
+    with pytest.raises(LessonError, match="at most 1000 letters"):
+        Lesson.load(tmp_path / "long.delta")
+    (loop := tmp_path / "loop.delta").symlink_to(loop)
+    for path in (tmp_path / "none" / "one.delta", loop):
+        with pytest.raises(LessonError, match="cannot be written"):
+            lesson("zorbl").save(path)

@@ -8,10 +8,11 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sdk import Grounder, GroundingError, PhraseError
+from sdk import ArgumentError, Grounder, GroundingError, PhraseError
 from sdk.backends.session import Session
 from sdk.bundle.manifest import Manifest, sha256_file
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
@@ -92,6 +93,17 @@ def test_a_grounder_that_cannot_read_the_phrases_is_refused(
             stream.grounder = Grounder.load(folder, device="cpu", threads=1)
         assert stream.grounder is grounder
         assert next(stream).results[0].text == "dog"
+
+
+@pytest.mark.parametrize("given", [None, "default", Grounder])
+def test_what_is_no_grounder_is_refused_and_the_stream_goes_on(
+    grounder: Grounder, given: object
+) -> None:
+    frame = np.zeros((48, 64, 3), np.uint8)
+    with grounder.stream([frame] * 3, "the dog") as stream:
+        with pytest.raises(ArgumentError, match=r"grounder: expected sdk\.Grounder"):
+            stream.grounder = given  # type: ignore[assignment]
+        assert len(list(stream)) == 3
 
 
 @pytest.mark.parametrize("policy", ["all", "newest"])
