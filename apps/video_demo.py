@@ -191,19 +191,24 @@ class Recording(Closing):
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C lets the frame under way be finished; a second one ends at once."""
+    """The first Ctrl-C or SIGTERM lets the frame under way be finished; a second ends at once."""
     pressed = Event()
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def press(*_: Any) -> None:
         pressed.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    signal.signal(signal.SIGINT, press)
+    for number in before:
+        signal.signal(number, press)
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 if __name__ == "__main__":

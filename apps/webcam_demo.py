@@ -5,6 +5,7 @@ python apps/webcam_demo.py --source street.mp4 --phrase "a red car" --headless -
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -86,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
         source = stream.source
         assert source is not None  # as of everything that is opened by its name
         meter = Meter(source.live, args.max_frames)
-        # Ctrl-C is the usual way to end a camera.
+        # Ctrl-C is the usual way to end a camera; services are ended by SIGTERM.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt), Recorder(source) as recorder:
             if args.output:
                 recorder.start(args.output)

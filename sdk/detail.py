@@ -16,8 +16,8 @@ from sdk.results import Grounding
 MOST_DETAIL = 8
 SURER = 2.0
 """Logits above the threshold that a part's answer needs: with many looks one is wrong more often.
-Chosen on walls as those of `benchmarks/camera_frames.py`: half of what parts find, nearly all absent
-things rejected as without them."""
+Chosen on walls as those of `benchmarks/camera_frames.py`: two thirds of what parts find, and nearly
+all absent things rejected as without them."""
 
 
 class Answers(Protocol):

@@ -136,7 +136,7 @@ class Grounder(Closing):
         compiled = None if engines is None else as_path("engines", engines)
         parts = open_parts(folder, device, precision, threads, compiled, spelling=spelling)
         grounder = cls(*parts)
-        if isinstance(deltas, (str, os.PathLike)):
+        if isinstance(deltas, str) or not isinstance(deltas, Sequence):
             raise ArgumentError(f"deltas: expected a list of files, got {deltas!r}")
         for delta in deltas:
             grounder.apply(Lesson.load(as_path("deltas", delta)))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._internal.arguments import short
+from sdk._internal.arguments import four_numbers, short
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
     ATTENTION_MASK,
@@ -139,7 +139,7 @@ class Teaching:
     def remove(self, name: str) -> None:
         """See `Grounder.remove`."""
         with self._learning:
-            lesson = self._find(name)
+            lesson = self._find(_name(name))
             if lesson is None:
                 names = ", ".join(lesson.name for lesson in self.lessons) or "none"
                 raise LessonError(f"expected a name that is taught ({names}), got {name!r}")
@@ -167,8 +167,7 @@ class Teaching:
                 "this bundle cannot be taught: it brings no teaching file; use one whose fusion "
                 "has a detector, built by export/build_engine.py of this version"
             )
-        (checked,) = as_phrases(name)
-        return self._teacher, bare(checked)
+        return self._teacher, _name(name)
 
     def _show(
         self,
@@ -213,6 +212,14 @@ class Teaching:
         return next(same, None)
 
 
+def _name(name: str) -> str:
+    """A checked name, bare. Raises PhraseError."""
+    if not isinstance(name, str):
+        raise PhraseError(f"expected a name, got {short(name)}")
+    (checked,) = as_phrases(name)
+    return bare(checked)
+
+
 def _check_boxes(shown: Sequence[Shown]) -> None:
     if not any(s.example.box is not None for s in shown):
         raise ArgumentError(f"expected an example with a box, got {len(shown)} without")
@@ -233,9 +240,9 @@ def checked_box(box: FrameBox, size_wh: tuple[int, int]) -> tuple[float, float, 
     width, height = size_wh
     expected, got = "expected a box (left, top, right, bottom)", f"got {short(box)}"
     try:
-        left, top, right, bottom = map(float, box)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{expected}, {got}") from error
+        left, top, right, bottom = four_numbers(box)
+    except Exception:  # whatever a stranger's object raises
+        raise ArgumentError(f"{expected}, {got}") from None
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):  # also for NaN
         raise ArgumentError(
             f"{expected} in pixels of a frame of {width}x{height}, {got}; is it x, y, width, "

@@ -8,9 +8,9 @@ from sdk import Grounder
 from tests.paths import ROOT
 
 PICTURES = ROOT / "benchmarks" / "askings"
-BEE: Path = PICTURES / "bee.jpg"
-BEE_BOX = (49, 110, 333, 394)
-"""Of the bee, see benchmarks/askings.json."""
+CUP: Path = ROOT / "apps" / "assets" / "coffee.jpg"
+CUP_BOX = (162, 22, 422, 270)
+"""Of the cup, by eye."""
 
 
 @pytest.fixture(scope="module")

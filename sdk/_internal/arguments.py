@@ -3,7 +3,7 @@
 import math
 import operator
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Set
 from pathlib import Path
 
 from sdk.errors import ArgumentError, GroundingError
@@ -75,6 +75,14 @@ def as_path(name: str, value: object, *, error: type[GroundingError] = ArgumentE
         return Path(os.fsdecode(value))  # type: ignore[arg-type]
     except Exception:  # whatever a stranger's __fspath__ raises
         raise error(f"{name}: expected a path, got {short(value)}") from None
+
+
+def four_numbers(values: object) -> tuple[float, float, float, float]:
+    """Of a sequence or an array, but no text and no mapping. Raises whatever its values raise."""
+    if isinstance(values, (str, bytes, bytearray, Mapping, Set)):
+        raise TypeError("expected four numbers in their order")
+    first, second, third, fourth = map(float, values)  # type: ignore[call-overload]
+    return first, second, third, fourth
 
 
 def short(value: object) -> str:

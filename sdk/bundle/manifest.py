@@ -264,6 +264,8 @@ class Manifest:
                     f"the bundle {folder} has no {name}, which its manifest lists; copy or export "
                     "the bundle again"
                 )
+            if not os.access(path, os.R_OK):
+                raise BundleCorruptError(f"{path} cannot be read: permission denied")
             size = path.stat().st_size
             if size != sizes.get(name, size):
                 raise BundleCorruptError(

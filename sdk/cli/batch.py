@@ -132,6 +132,7 @@ def _settings(job: "Job") -> dict[str, Any]:
         "precision": grounder.info.precision,
         "phrases": list(job.phrases),
         "alternatives": job.alternatives,
+        "lessons": [sha256_file(path) for path in job.model.deltas],
         "every": job.sampling.every,
         "fps": job.sampling.fps,
     }

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from sdk.application import add_model_options, load_grounder, one_line
+from sdk.application import add_model_options, load_grounder, one_line, refuse_overwriting
 from sdk.errors import LessonError
 
 
@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> None:
 
     name, examples = read_examples(Path(args.examples), args.name)
     out = args.out or re.sub(r"\W+", "_", name) + SUFFIX
+    for source in (args.examples, *(str(picture) for picture, _ in examples)):
+        refuse_overwriting(source, out)
     grounder = load_grounder(args)
     lesson = grounder.teach(name, examples, even_if_worse=args.even_if_worse)
     lesson.save(out)

@@ -13,7 +13,7 @@ import imagesize
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._internal.arguments import as_path, short
+from sdk._internal.arguments import as_path, four_numbers, short
 from sdk._internal.opencv import cv2
 from sdk.errors import FrameError
 
@@ -23,6 +23,8 @@ HEADER_BYTES = 1 << 22
 """Of a picture's file, in which its size is looked for."""
 NETPBM_BYTES = 512
 """The same of a Netpbm file."""
+MOST_SHOWN = 200
+"""Characters of a path in a message."""
 MAX_BYTES = 1 << 28
 """Of a picture's file: more than MAX_SIDE x MAX_SIDE pixels take without compression."""
 
@@ -123,7 +125,7 @@ def crop(frame_bgr: NDArray[np.uint8], region: Region) -> tuple[NDArray[np.uint8
     expected = "expected a region (left, top, right, bottom) in pixels"
     got = f"got {short(region)}"
     try:
-        left, top, right, bottom = map(float, region)
+        left, top, right, bottom = four_numbers(region)
     except Exception:  # whatever a stranger's object raises
         raise FrameError(f"{expected}, {got}") from None
     if not all(map(math.isfinite, (left, top, right, bottom))):
@@ -220,7 +222,8 @@ def check_sides(width: int, height: int) -> None:
 
 def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     path = as_path("frame", path, error=FrameError)
-    shown = short(str(path))
+    text = str(path)
+    shown = repr(text if len(text) <= MOST_SHOWN else f"...{text[-MOST_SHOWN:]}")
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may block for ever
@@ -257,7 +260,7 @@ def _check_header(data: NDArray[np.uint8]) -> None:
     OpenCV.
     """
     # Netpbm's numbers end soon; imagesize would take minutes for long ones.
-    head = data[: NETPBM_BYTES if data[:1] == ord("P") else HEADER_BYTES]
+    head = data[: NETPBM_BYTES if data[:1].tobytes() == b"P" else HEADER_BYTES]
     try:
         width, height = imagesize.get(io.BytesIO(head.tobytes()))
     except Exception:  # its parsers are not made for damaged files

@@ -133,8 +133,11 @@ def open_source(spec: str | int | os.PathLike[str]) -> FrameSource:
         )
     path = Path(text)
     if os.path.isdir(text):  # as isfile below: Path's own raise for what is too long for a name
-        files = (file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
-        return _open_pictures([str(file) for file in files], text)
+        try:
+            files = [str(f) for f in path.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES]
+        except OSError as error:
+            raise SourceError(f"cannot read the folder {text!r}: {error.strerror}") from error
+        return _open_pictures(files, text)
     if os.path.isfile(text):
         if path.suffix.lower() in PICTURE_SUFFIXES:
             return _open_pictures([text], text)

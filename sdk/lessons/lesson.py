@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sdk._internal.arguments import as_path
 from sdk._internal.files import replace_file
 from sdk._internal.plurals import plural
 from sdk.bundle.known_words import LINK, WORD
@@ -86,13 +88,14 @@ class Lesson:
         Raises:
             LessonError: it cannot be written.
         """
+        path = as_path("path", path, error=LessonError)
         about = _About(self.name, self.noun, self.bias, self.model, self.figures)
         header = json.dumps(asdict(about))
         digest = _digest(header, self.weights)
         data = save({"weights": self.weights}, {"lesson": header, "sha256": digest})
         try:
-            replace_file(Path(path), data)
-        except OSError as error:
+            replace_file(path, data)
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
             raise LessonError(f"the lesson {path} cannot be written: {error}") from error
 
     @classmethod
@@ -102,8 +105,9 @@ class Lesson:
         Raises:
             LessonError: there is no such file, or it is damaged.
         """
+        path = as_path("path", path, error=LessonError)
         try:
-            status = Path(path).stat()
+            status = path.stat()
             size = status.st_size
             if not stat.S_ISREG(status.st_mode):  # a pipe or a device may block for ever
                 raise ValueError("it is no regular file")
@@ -170,6 +174,7 @@ class Reading:
         A phrase that looks for
         something else, as "the laptop next to my mug" does, is left as it is.
         """
+        phrase = normalize("NFC", phrase)  # a letter and its accent as one, as names have them
         first = self._names.search(phrase) if self.lessons else None
         if first is None or any(
             _NO_HEAD.fullmatch(word.lower()) for word in WORD.findall(phrase[: first.start()])
@@ -196,7 +201,7 @@ def bare(name: str) -> str:
     Raises:
         PhraseError: it is made of words that are in phrases of other things, as "two" or "left".
     """
-    words = name.strip(" \t\n.,;:!?").split()
+    words = normalize("NFC", name).strip(" \t\n.,;:!?").split()
     words = words[1:] if len(words) > 1 and words[0].lower() in _ARTICLES else words
     if all(_NO_NAMES.fullmatch(word.lower()) for word in words):
         raise PhraseError(
@@ -206,4 +211,4 @@ def bare(name: str) -> str:
 
 
 def _pattern(name: str) -> str:
-    return r"\s+".join(map(re.escape, name.split()))
+    return r"\s+".join(map(re.escape, normalize("NFC", name).split()))

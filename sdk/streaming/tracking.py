@@ -164,10 +164,15 @@ class Tracker:
         """A number per result: as long as it is the same, so is the object. 0: not yet found."""
         return tuple(track.best.track_id for track in self._tracks)
 
+    def fits(self, frame: NDArray[np.uint8]) -> bool:
+        """Whether a frame is of the size of those before: boxes mean nothing in another one."""
+        return self._size_wh in ((0, 0), (frame.shape[1], frame.shape[0]))
+
     def advance(self, frame: NDArray[np.uint8]) -> None:
         """Carry the boxes of what is found to the next frame, (H, W, 3) uint8 BGR."""
         previous = self._grey
-        self._factor = max(1, round(max(frame.shape) / self._settings.side))
+        # Of a strip the narrow side decides.
+        self._factor = max(1, min(round(max(frame.shape) / self._settings.side), *frame.shape[:2]))
         self._size_wh = (frame.shape[1], frame.shape[0])
         self._grey = reduced(frame, self._factor)
         if self._path:

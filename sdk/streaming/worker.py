@@ -139,8 +139,8 @@ class Worker:
     def _modes(self, shots: Iterable[Shot]) -> Iterator[Found]:
         while True:
             mode = tracking, threshold = self._mode
-            tracker = tracking and Tracker(threshold, tracking)
-            for found in self._follow(shots, tracker) if tracker else self._ground_all(shots):
+            followed = self._follow(shots, threshold, tracking) if tracking else None
+            for found in followed or self._ground_all(shots):
                 yield found
                 if mode != self._mode:
                     break
@@ -155,14 +155,19 @@ class Worker:
                 fresh, track_ids = (True,) * len(results), (0,) * len(results)
                 yield Found(shot, results, fresh, track_ids, seconds)
 
-    def _follow(self, shots: Iterable[Shot], tracker: Tracker) -> Iterator[Found]:
+    def _follow(
+        self, shots: Iterable[Shot], threshold: float, tracking: Tracking
+    ) -> Iterator[Found]:
         """Every frame. Of a live source with the groundings there are, else with its own."""
+        tracker = Tracker(threshold, tracking)
         waiting: Future[_Answer] | None = None
         last: Shot | None = None
         failure: Exception | None = None
         age, seconds = 0, 0.0
         try:
             for shot in shots:
+                if not tracker.fits(shot.frame):
+                    tracker, waiting, last = Tracker(threshold, tracking), None, None
                 tracker.advance(shot.frame)
                 age += 1
                 if waiting and waiting.done():

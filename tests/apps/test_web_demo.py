@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 
 from sdk import Grounder, Grounding
 from sdk.grounder import DEFAULT_BUNDLE
-from tests.pupils import BEE, BEE_BOX
+from tests.pupils import CUP, CUP_BOX
 from tests.web_page import FRAME_WH, Page, demo, frames_encoded
 
 pytest_plugins = ["tests.web_page"]
@@ -124,13 +124,13 @@ def test_other_places_are_drawn_when_they_are_asked_for(
 def test_a_name_is_taught_by_drawing_a_box(browser: Callable[..., Any]) -> None:
     with demo(DEFAULT_BUNDLE, "--threads", "1") as address:
         page = Page(browser(), address)
-        page.by_id("file").send_keys(str(BEE))
+        page.by_id("file").send_keys(str(CUP))
         page.type("zorbl")
         page.wait(lambda: page.outputs()[0].startswith("not there"))
         page.by_id("teach").click()
         canvas = page.by_id("canvas")
         zoom = canvas.size["width"] / int(canvas.get_attribute("width"))
-        left, top, right, bottom = (int(zoom * edge) for edge in BEE_BOX)
+        left, top, right, bottom = (int(zoom * edge) for edge in CUP_BOX)
         center_x, center_y = canvas.size["width"] // 2, canvas.size["height"] // 2
         drag = ActionChains(page.driver)
         drag.move_to_element_with_offset(canvas, left - center_x, top - center_y).click_and_hold()
@@ -143,7 +143,7 @@ def test_a_name_is_taught_by_drawing_a_box(browser: Callable[..., Any]) -> None:
 def test_there_is_no_teaching_where_the_server_allows_none(browser: Callable[..., Any]) -> None:
     with demo(DEFAULT_BUNDLE, "--threads", "1", "--no-teach") as address:
         page = Page(browser(), address)
-        page.by_id("file").send_keys(str(BEE))
+        page.by_id("file").send_keys(str(CUP))
         page.type("the flower")
         page.wait(lambda: "ms" in page.by_id("latency").text)
         assert not page.by_id("teach").is_displayed()

@@ -24,7 +24,7 @@ from apps.webcam.overlay import (
 )
 from sdk import Grounder
 from tests.paths import ROOT
-from tests.pupils import BEE, BEE_BOX
+from tests.pupils import CUP, CUP_BOX
 from tests.videos import read_video
 from tests.waiting import run_process
 from tests.windows import AS_FILE, Demo, Display, needs_window
@@ -134,8 +134,8 @@ def test_everything_by_mouse(start: Callable[..., Demo], pan: Path, tiny_bundle:
 
 @needs_window
 def test_a_name_is_taught_by_dragging_a_box(start: Callable[..., Demo]) -> None:
-    demo = start("--source", BEE, "--phrase", "zorbl", "--device", "cpu", "--threads", 1)
-    frame = np.asarray(cv2.imread(str(BEE)), np.uint8)
+    demo = start("--source", CUP, "--phrase", "zorbl", "--device", "cpu", "--threads", 1)
+    frame = np.asarray(cv2.imread(str(CUP)), np.uint8)
     frame_wh = (frame.shape[1], frame.shape[0])
     grounder = Grounder.load(device="cpu", threads=1)
     untaught = sdk.draw(frame, grounder.ground(frame, "zorbl"))
@@ -144,7 +144,7 @@ def test_a_name_is_taught_by_dragging_a_box(start: Callable[..., Demo]) -> None:
     demo.await_(lambda: demo.lit("teach"))
     left, top, right, bottom = fitted(frame_wh, picture_area(demo.size_wh))
     scale = np.array([(right - left) / frame_wh[0], (bottom - top) / frame_wh[1]])
-    corners = (np.reshape(BEE_BOX, (2, 2)) * scale + (left, top)).astype(int).tolist()
+    corners = (np.reshape(CUP_BOX, (2, 2)) * scale + (left, top)).astype(int).tolist()
     start_at, end_at = (tuple(corner) for corner in corners)
     demo.drag(start_at, end_at)
     grounder.remember("zorbl", frame, dragged_box((start_at, end_at), frame_wh, demo.size_wh))

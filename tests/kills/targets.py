@@ -18,7 +18,7 @@ from sdk.bundle.manifest import Manifest, sha256_file
 from sdk.cli import main as grounder
 from tests.faults.case import expect
 from tests.kills.run import Prepare
-from tests.pupils import BEE, BEE_BOX
+from tests.pupils import CUP, CUP_BOX
 from tests.tiny import tiny_checkpoint, tiny_data, tiny_training
 from tests.tiny_bundle import write_tiny_bundle
 from train.__main__ import main as train
@@ -166,10 +166,10 @@ class Teach:
     @classmethod
     def prepare(cls, folder: Path) -> "Teach":
         examples = folder / "examples.jsonl"
-        example = {"image": str(BEE), "phrase": "zorbl", "box": list(BEE_BOX)}
+        example = {"image": str(CUP), "phrase": "zorbl", "box": list(CUP_BOX)}
         examples.write_text(json.dumps(example))
         with Grounder.load(device="cpu", threads=1) as pupil:
-            pupil.remember("wug", BEE, BEE_BOX).save(folder / "wug.delta")
+            pupil.remember("wug", CUP, CUP_BOX).save(folder / "wug.delta")
         return cls(examples, (folder / "wug.delta").read_bytes())
 
     def begin(self, out: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from sdk import Lesson
 from sdk.cli import main
-from tests.pupils import BEE_BOX, PICTURES
+from tests.pupils import CUP, CUP_BOX, PICTURES
 
-BEE = list(BEE_BOX)
+BOX = list(CUP_BOX)
 
 
 def examples(path: Path, *lines: Any) -> str:
@@ -19,17 +19,19 @@ def examples(path: Path, *lines: Any) -> str:
     return str(path)
 
 
-def line(picture: str, box: list[int] | None, phrase: str = "zorbl") -> dict[str, Any]:
-    return {"image": str(PICTURES / f"{picture}.jpg"), "phrase": phrase, "box": box}
+def line(picture: Path, box: list[int] | None, phrase: str = "zorbl") -> dict[str, Any]:
+    return {"image": str(picture), "phrase": phrase, "box": box}
 
 
 def test_from_examples_to_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = examples(tmp_path / "bee.jsonl", line("bee", BEE), "", line("windmill", None))
+    file = examples(
+        tmp_path / "cup.jsonl", line(CUP, BOX), "", line(PICTURES / "windmill.jpg", None)
+    )
     out = tmp_path / "zorbl.delta"
     assert main(["teach", file, "--out", str(out), "--threads", "1"]) == 0
     printed = capsys.readouterr().out
     assert "zorbl: pictures with it: 1, without it: 1" in printed and str(out) in printed
-    picture = line("bee", None)["image"]
+    picture = line(CUP, None)["image"]
     asked = ["ground", picture, "the zorbl", "--json", "--threads", "1"]
     assert main(asked) == 0
     assert not json.loads(capsys.readouterr().out)["results"][0]["found"]
@@ -37,16 +39,26 @@ def test_from_examples_to_an_answer(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["results"][0]["found"]
 
 
+def test_no_input_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (picture := tmp_path / "cup.jpg").write_bytes(CUP.read_bytes())
+    file = examples(tmp_path / "cup.jsonl", line(picture, BOX))
+    before = Path(file).read_bytes(), picture.read_bytes()
+    for out in (file, str(picture)):
+        assert main(["teach", file, "--out", out, "--threads", "1"]) == 2
+        assert "is the input itself" in capsys.readouterr().err
+    assert (Path(file).read_bytes(), picture.read_bytes()) == before
+
+
 def test_what_lessons_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = examples(tmp_path / "bee.jsonl", line("bee", BEE), line("bee", BEE, "my bee"))
-    out = str(tmp_path / "bee.delta")
-    assert main(["teach", file, "--name", "my bee", "--out", out, "--threads", "1"]) == 0
+    file = examples(tmp_path / "cup.jsonl", line(CUP, BOX), line(CUP, BOX, "my cup"))
+    out = str(tmp_path / "cup.delta")
+    assert main(["teach", file, "--name", "my cup", "--out", out, "--threads", "1"]) == 0
     capsys.readouterr()
     assert main(["deltas", out]) == 0
-    assert "'my bee', read as" in (said := capsys.readouterr().out) and "fits default" in said
+    assert "'my cup', read as" in (said := capsys.readouterr().out) and "fits default" in said
     assert main(["deltas", out, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["lessons"]
-    assert row["name"] == "my bee" and row["fits"] and row["examples"] == 1
+    assert row["name"] == "my cup" and row["fits"] and row["examples"] == 1
     assert row["read_as"] == Lesson.load(out).noun
 
 
@@ -57,11 +69,11 @@ def test_what_lessons_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ([{"image": "a.jpg", "phrase": "a"}], [], ":1: expected an object"),
         ([["a", "b"]], [], ":1: expected an object"),
         ([], [], "expected one name, or --name to choose one, got 0 names: none"),
-        ([line("bee", BEE), line("bee", BEE, "b")], [], "got 2 names: 'zorbl', 'b'"),
-        ([line("bee", BEE)], ["--name", "b"], "expected the name 'b', got 1 names: 'zorbl'"),
-        ([line("bee", None)], [], "expected an example with a box"),
-        ([line("bee", [0, 0, 9999, 1])], [], "expected a box"),
-        ([line("none", BEE)], [], "none.jpg"),
+        ([line(CUP, BOX), line(CUP, BOX, "b")], [], "got 2 names: 'zorbl', 'b'"),
+        ([line(CUP, BOX)], ["--name", "b"], "expected the name 'b', got 1 names: 'zorbl'"),
+        ([line(CUP, None)], [], "expected an example with a box"),
+        ([line(CUP, [0, 0, 9999, 1])], [], "expected a box"),
+        ([line(PICTURES / "none.jpg", BOX)], [], "none.jpg"),
     ],
 )
 def test_bad_examples_are_told_in_one_line(

@@ -216,7 +216,7 @@ def test_a_netpbm_number_of_many_digits_is_not_read_for_minutes(tmp_path: Path) 
     path.write_bytes(b"P6\n" + b"9" * 4_000_000)
     with pytest.raises(FrameError) as refused:
         as_bgr(path)
-    assert len(str(refused.value)) < 300
+    assert len(str(refused.value)) < 400
 
 
 @pytest.mark.parametrize("sides", [(60_000, 60_000), (9000, 20), (4, 40)])

@@ -31,6 +31,7 @@ def lesson(name: str, noun: str = "cup") -> Lesson:
         ("two zorbl", "two cup"),
         ("two zorbls by my mugs", "two cups by the bowls"),
         ("the zorbls", "the cups"),
+        ("a cre\u0300me zorbl", "a crème cup"),  # with the accent as a sign of its own
     ],
 )
 def test_a_taught_name_is_read_as_its_noun(phrase: str, read: str) -> None:

@@ -7,13 +7,13 @@ from fastapi.testclient import TestClient
 
 from sdk import Grounder
 from sdk.server import create_app, teach
-from tests.pupils import BEE as BEE_PICTURE
-from tests.pupils import BEE_BOX, PICTURES
+from tests.pupils import CUP as CUP_PICTURE
+from tests.pupils import CUP_BOX, PICTURES
 
 pytest_plugins = ["tests.pupils"]
 
-BEE = BEE_PICTURE.read_bytes()
-BOX = ",".join(map(str, BEE_BOX))
+CUP = CUP_PICTURE.read_bytes()
+BOX = ",".join(map(str, CUP_BOX))
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def client(pupil: Grounder) -> Iterator[TestClient]:
         yield client
 
 
-def post(client: TestClient, path: str, picture: bytes = BEE, **fields: str) -> tuple[int, dict]:
+def post(client: TestClient, path: str, picture: bytes = CUP, **fields: str) -> tuple[int, dict]:
     answer = client.post(path, files={"image": picture}, data=fields)
     return answer.status_code, answer.json()
 
@@ -40,14 +40,14 @@ def test_a_name_that_was_taught_is_found(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("fields", "picture", "status", "error"),
     [
-        ({"name": "zorbl", "box": "1,2,3"}, BEE, 422, "ArgumentError"),
-        ({"name": "zorbl", "box": "a,b,c,d"}, BEE, 400, "RequestError"),
-        ({"name": "zorbl", "box": "0,0,99999,1"}, BEE, 422, "ArgumentError"),
-        ({"name": "zorbl"}, BEE, 422, "ArgumentError"),
-        ({"name": " ", "box": BOX}, BEE, 422, "PhraseError"),
+        ({"name": "zorbl", "box": "1,2,3"}, CUP, 422, "ArgumentError"),
+        ({"name": "zorbl", "box": "a,b,c,d"}, CUP, 400, "RequestError"),
+        ({"name": "zorbl", "box": "0,0,99999,1"}, CUP, 422, "ArgumentError"),
+        ({"name": "zorbl"}, CUP, 422, "ArgumentError"),
+        ({"name": " ", "box": BOX}, CUP, 422, "PhraseError"),
         ({"name": "zorbl", "box": BOX}, b"no picture", 422, "FrameError"),
-        ({"box": BOX}, BEE, 400, "RequestError"),
-        ({"name": "zorbl", "box": BOX, "more": "x"}, BEE, 400, "RequestError"),
+        ({"box": BOX}, CUP, 400, "RequestError"),
+        ({"name": "zorbl", "box": BOX, "more": "x"}, CUP, 400, "RequestError"),
     ],
 )
 def test_bad_examples_are_refused(

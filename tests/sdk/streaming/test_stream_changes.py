@@ -164,3 +164,13 @@ def test_any_number_of_phrases_is_encoded_once(grounder: Grounder) -> None:
         assert runs["text"] == 300
         stream.grounder = counted  # for another one they are encoded anew
         assert runs["text"] > 300
+
+
+def test_frames_of_another_size_are_grounded_anew(grounder: Grounder) -> None:
+    large = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    small = large[20:80, 30:90].copy()
+    with grounder.stream([large, small, small], PHRASES, every=9, policy="all") as stream:
+        seen = list(stream)
+    for result, frame in zip(seen, (large, small), strict=False):
+        expected = grounder.ground(frame, PHRASES)
+        assert [r.box for r in result.results] == [pytest.approx(r.box, abs=1) for r in expected]
