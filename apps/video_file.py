@@ -55,14 +55,23 @@ class VideoFile(Closing):
         self.frames += copies
 
     def close(self) -> None:
-        """Finish the file. Raises GroundingError when nothing arrived on the disk."""
+        """Finish the file. Raises GroundingError when it did not arrive on the disk."""
         self._writer.release()
         if not self.frames:
             self._partial.unlink(missing_ok=True)
-        elif not self._partial.is_file() or not self._partial.stat().st_size:
+        elif not self._arrived():
+            self._partial.unlink(missing_ok=True)
             raise GroundingError(f"cannot write {str(self._path)!r}: is the disk full?")
         else:
             os.replace(self._partial, self._path)
+
+    def _arrived(self) -> bool:
+        """Whether the file plays: OpenCV's writer says nothing of a full disk."""
+        capture = cv2.VideoCapture(str(self._partial))
+        plays, _ = capture.read()
+        announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)  # some containers know it to a frame
+        capture.release()
+        return plays and announced >= 0.9 * self.frames - 1
 
 
 def partial_name(path: Path) -> Path:

@@ -165,5 +165,5 @@ def printable(text: str) -> str:
 
 
 def one_line(text: object) -> str:
-    """The text without line breaks and repeated spaces."""
-    return " ".join(str(text).split())
+    """The text without line breaks, repeated spaces and what moves the cursor."""
+    return printable(" ".join(str(text).split()))

@@ -8,8 +8,21 @@ from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 TEMPORARY = ".grounder-tmp"
 """Ends the name of a file that is being written; a killed process leaves it behind."""
+
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    RecursionError,
+    SafetensorError,
+    TypeError,
+    AttributeError,
+)
+"""What reading a damaged .safetensors raises; the last two for types that NumPy does not know."""
 
 
 @contextmanager

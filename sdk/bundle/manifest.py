@@ -206,7 +206,7 @@ class Manifest:
             manifest = decode(cls, data)
             _encoded(dataclasses.asdict(manifest))  # or it could not be printed and saved
             return manifest
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleCorruptError(f"{path}: {error}; export the bundle again") from error
 
     def save(self, folder: str | Path) -> None:

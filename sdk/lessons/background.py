@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
-from sdk._internal.files import replace_file
+from sdk._internal.files import DAMAGED, replace_file
 from sdk.errors import BundleCorruptError
 
 FILE_NAME = "teaching.safetensors"
@@ -66,6 +66,11 @@ class Background:
         try:
             with safe_open(path, "numpy") as file:
                 nouns = json.loads((file.metadata() or {})["nouns"])
-                return cls(file.get_tensor("looks"), nouns)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+                looks = file.get_tensor("looks")
+            if looks.dtype != np.float16 or looks.ndim != 2 or not np.isfinite(looks).all():
+                raise ValueError("expected finite float16 looks (B, F)")
+            if not (isinstance(nouns, list) and nouns and all(isinstance(n, str) for n in nouns)):
+                raise ValueError("expected a list of nouns")
+            return cls(looks, nouns)
+        except DAMAGED as error:
             raise BundleCorruptError(f"{path} cannot be read: {error}") from error

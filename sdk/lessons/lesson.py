@@ -17,11 +17,11 @@ from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from sdk._internal.arguments import as_path
-from sdk._internal.files import replace_file
+from sdk._internal.files import DAMAGED, replace_file
 from sdk._internal.plurals import plural
 from sdk.bundle.known_words import LINK, WORD
 from sdk.bundle.schema import decode
@@ -123,7 +123,7 @@ class Lesson:
                 raise ValueError(f"expected a name and a noun of at most {MOST_LETTERS} letters")
             if weights.dtype != np.float32 or weights.ndim != 1 or not np.isfinite(weights).all():
                 raise ValueError("expected finite float32 weights (F,)")
-        except (OSError, ValueError, KeyError, RecursionError, SafetensorError) as error:
+        except DAMAGED as error:
             raise LessonError(
                 f"expected {path} to be a lesson of `grounder teach`, got: {error}; copy it again "
                 "or teach the name again"

@@ -235,7 +235,7 @@ def listen(host: str, port: int) -> socket.socket:
         # algorithm on, and each answer waits 40 ms for the acknowledgement of its head.
         family, kind, protocol, _, where = options[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: no name of a host
         raise _cannot_listen(host, port, error) from error
     try:
         if os.name == "posix":  # elsewhere it would let two servers have one port

@@ -1,6 +1,7 @@
 """Videos run at their source's speed, and figures say what was seen."""
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from apps.webcam.recorder import Recorder, free_path
 from sdk import Grounder, Grounding, GroundingError
 from sdk.inputs.sources import FrameSource
 from sdk.streaming.stream import StreamResult
-from tests.waiting import WAIT
+from tests.paths import ROOT
+from tests.waiting import WAIT, run_process
 
 
 def source(live: bool) -> FrameSource:
@@ -161,3 +163,26 @@ def test_a_precision_that_does_not_load_is_passed_over(tiny_bundle: Path) -> Non
         switch.start()
         assert not switch.loading
     assert said[-1] == "fp32 is all that this bundle has for this device"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of a file's size on Windows")
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi"])
+def test_a_full_disk_is_an_error_and_the_old_video_stays(tmp_path: Path, ending: str) -> None:
+    (path := tmp_path / f"out{ending}").write_bytes(b"the old one")
+    code = (
+        "import resource, signal, sys, numpy as np\n"
+        "from apps.video_file import VideoFile\n"
+        "from sdk import GroundingError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"  # writing fails, as on a full disk
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "video, rng = VideoFile(sys.argv[1], 20, (160, 120)), np.random.default_rng(0)\n"
+        "for _ in range(60):\n"
+        "    video.write(rng.integers(0, 255, (120, 160, 3), np.uint8))\n"
+        "try:\n"
+        "    video.close()\n"
+        "except GroundingError as error:\n"
+        "    print(error)\n"
+    )
+    done = run_process([sys.executable, "-c", code, str(path)], cwd=ROOT)
+    assert "is the disk full?" in done.stdout, done.stderr
+    assert path.read_bytes() == b"the old one" and list(tmp_path.iterdir()) == [path]

@@ -134,6 +134,7 @@ def test_info_shows_the_bundle(tiny_bundle: Path, capsys: pytest.CaptureFixture[
         (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--threads", "0"], "threads"),
         (["ground", "{photo}", "a dog", "--bundle", "{bundle}", "--save", "out.xyz"], "out.xyz"),
         (["info", "/nowhere"], "/nowhere"),
+        (["info", "/no\x1b[2Jwhere"], "/no\\x1b[2Jwhere"),
         (["compile", "/nowhere"], "/nowhere"),
         (["compile", "{bundle}", "--precision", "fp8"], "fp8"),
     ],
