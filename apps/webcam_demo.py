@@ -8,8 +8,8 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -87,9 +87,8 @@ def run(args: argparse.Namespace) -> None:
         source = stream.source
         assert source is not None  # as of everything that is opened by its name
         meter = Meter(source.live, args.max_frames)
-        # Ctrl-C is the usual way to end a camera; services are ended by SIGTERM.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt), Recorder(source) as recorder:
+        # Ctrl-C is the usual way to end a camera.
+        with suppress(KeyboardInterrupt), ended_by_sigterm(), Recorder(source) as recorder:
             if args.output:
                 recorder.start(args.output)
             if args.headless:
@@ -97,6 +96,16 @@ def run(args: argparse.Namespace) -> None:
             else:
                 watch(args, stream, meter, recorder)
     print(meter.summary() + "".join(f", wrote {path}" for path in recorder.written))
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM, by which services are ended, does what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def watch(args: argparse.Namespace, stream: Stream, meter: Meter, recorder: Recorder) -> None:
