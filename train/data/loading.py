@@ -36,10 +36,12 @@ def made_ahead(
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_begin if workers else None,
+        # A fork would take along the locks of threads that compute here.
+        multiprocessing_context="forkserver" if workers else None,
     )
 
 
 def _begin(_: int) -> None:
     # Ctrl-C goes to the whole group: the run that trains ends its workers when its state is saved.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)  # its threads do not outlive a fork
+    cv2.setNumThreads(0)  # as many processes as there are cores are enough
