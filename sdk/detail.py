@@ -1,6 +1,5 @@
 """Looking closer: parts of a frame at the network's full input size, for what is small in it."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.bundle.calibration import IDENTITY
 from sdk.geometry.tiles import Tile, cut_by, tiles
 from sdk.inputs.phrases import EncodedPhrase
 from sdk.results import Grounding
@@ -87,7 +87,4 @@ def look_closer(
 
 def surer(threshold: float) -> float:
     """The score that a part's answer needs."""
-    if not 0 < threshold < 1:
-        return threshold
-    logit = math.log(threshold) - math.log1p(-threshold)
-    return 1 / (1 + math.exp(-(logit + SURER)))
+    return IDENTITY.score(IDENTITY.logit(threshold) + SURER)

@@ -26,7 +26,11 @@ def test_what_the_page_shows_is_there(ran: dict[str, Any]) -> None:
     assert found == {"the woman": True, "the head": True, "a giraffe": False}
     left, top, right, bottom = ran["woman"].box
     assert 0 <= left < right <= 512 and 0 <= top < bottom <= 512
-    assert ran["woman"].box == pytest.approx(ran["results"][0].box, abs=0.01)
+    woman, again = ran["woman"], ran["results"][0]  # asked alone, and with others
+    assert (again.text, again.found) == (woman.text, woman.found)
+    assert again.box == pytest.approx(woman.box, abs=0.01)
+    assert again.score == pytest.approx(woman.score, abs=1e-5)
+    assert len(again.instances) == len(woman.instances)
 
 
 def test_the_head_is_found_within_the_woman(ran: dict[str, Any]) -> None:

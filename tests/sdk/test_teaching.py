@@ -26,7 +26,11 @@ Frame = NDArray[np.uint8]
 
 
 def picture(name: str) -> Frame:
-    frame = cv2.imread(str(PICTURES / f"{name}.jpg"))
+    return read(PICTURES / f"{name}.jpg")
+
+
+def read(path: Path) -> Frame:
+    frame = cv2.imread(str(path))
     assert frame is not None
     return frame.astype(np.uint8)
 
@@ -39,9 +43,7 @@ def moved(frame: Frame) -> tuple[Frame, tuple[int, int, int, int]]:
 
 @pytest.fixture(scope="module")
 def cup() -> Frame:
-    frame = cv2.imread(str(CUP))
-    assert frame is not None
-    return frame.astype(np.uint8)
+    return read(CUP)
 
 
 def shows_the_cup(result: Grounding) -> bool:
@@ -61,14 +63,15 @@ def test_one_example_is_enough_to_find_it_again(pupil: Grounder, cup: Frame) -> 
     assert after.found and shows_the_cup(after) and not after.unknown_words
 
 
-def test_more_examples_sharpen_a_lesson(pupil: Grounder, cup: Frame) -> None:
-    pupil.remember(NAME, *moved(cup))
-    once = pupil.ground(cup, NAME)
-    pupil.remember(NAME, cup, BOX)
+def test_more_examples_sharpen_a_lesson(pupil: Grounder) -> None:
+    bee, box = picture("bee"), (49, 110, 333, 394)  # see benchmarks/askings.json
+    pupil.remember(NAME, (0.8 * bee[:-20, 30:]).astype(np.uint8), (19, 110, 303, 394))
+    once = pupil.ground(bee, NAME)
+    pupil.remember(NAME, bee, box)
     lesson = pupil.remember(NAME, picture("windmill"), None)
     assert (lesson.figures.examples, lesson.figures.absent) == (2, 1)
     assert pupil.lessons == (lesson,)
-    assert pupil.ground(cup, NAME).found and once.found
+    assert pupil.ground(bee, NAME).score > once.score
     assert not pupil.ground(picture("windmill"), NAME).found
 
 
