@@ -200,7 +200,7 @@ class BatchMaker:
         if said:  # by the data itself: nothing has to be made, and none of it is left out
             chosen += rng.sample(said, min(self.phrases_per_photo, len(said)))
         elif most:
-            absent = absent_phrases(photo, self._foreign, rng)
+            absent = absent_phrases(photo, self._foreign, rng, chosen)
             if rng.random() < HARDEST_FIRST:
                 absent.reverse()
             else:

@@ -58,16 +58,21 @@ class ForeignPhrases:
         return None
 
 
-def absent_phrases(photo: Photo, foreign: ForeignPhrases, rng: random.Random) -> list[Expression]:
+def absent_phrases(
+    photo: Photo,
+    foreign: ForeignPhrases,
+    rng: random.Random,
+    asked: Sequence[Expression] = (),
+) -> list[Expression]:
     """What is not in the photo: as its data says, else up to four phrases that are made.
 
-    The hardest to tell comes last.
+    The hardest to tell comes last: one of those that are `asked`, a word swapped.
     """
     said = [e for e in photo.expressions if not e.boxes]
     made = (
         absent_expression(photo, rng),
         foreign.draw(photo, rng),
         untrue_expression(photo, rng),
-        swapped_expression(photo, rng),
+        swapped_expression(photo, rng, asked),
     )
     return said or [expression for expression in made if expression]

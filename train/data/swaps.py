@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES, alike
@@ -32,14 +32,20 @@ _ANY_NOUN = re.compile(
 _ANY_PERSON = re.compile(rf"\b({'|'.join(_GENDER_SWAPS)})\b", re.IGNORECASE)
 
 
-def swapped_expression(photo: Photo, rng: random.Random) -> Expression | None:
-    """An expression that a swapped word makes untrue of the photo; None where none was found."""
-    texts = list(swaps(photo, rng))
+def swapped_expression(
+    photo: Photo, rng: random.Random, asked: Sequence[Expression] = ()
+) -> Expression | None:
+    """An expression that a swapped word makes untrue of the photo; None where none was found.
+
+    Where it can be, it is one of `asked` but for the word: side by side the two teach what it says.
+    """
+    texts = list(swaps(photo, rng, asked))
     return Expression(rng.choice(texts), (), UNTRUE) if texts else None
 
 
-def swaps(photo: Photo, rng: random.Random) -> Iterator[str]:
-    """One swap of each kind that the photo allows."""
+def swaps(photo: Photo, rng: random.Random, asked: Sequence[Expression] = ()) -> Iterator[str]:
+    """One swap of each kind that the photo allows, of those that are asked if there is one."""
+    told = {e.text for e in asked}
     if is_described(photo):
         said = said_words(photo)
         texts = [e.text for e in photo.expressions if e.boxes]
@@ -51,21 +57,21 @@ def swaps(photo: Photo, rng: random.Random) -> Iterator[str]:
         ):
             found = [(text, match) for text in texts for match in pattern.finditer(text)]
             if found:
-                text, match = rng.choice(found)
+                text, match = rng.choice([one for one in found if one[0] in told] or found)
                 words = sorted(options(match.group().lower()))
                 if words:
                     yield with_articles(
                         text[: match.start()] + rng.choice(words) + text[match.end() :]
                     )
-    yield from labelled_swaps(photo, rng)
+    yield from labelled_swaps(photo, rng, {e.label for e in asked})
 
 
-def labelled_swaps(photo: Photo, rng: random.Random) -> Iterator[str]:
+def labelled_swaps(photo: Photo, rng: random.Random, asked: set[str]) -> Iterator[str]:
     """Swaps that labels allow: a class of the same family, a colour that no instance has."""
     known = sorted({i.label for i in photo.instances} & photo.known_labels)
     if not known:
         return
-    label = rng.choice(known)
+    label = rng.choice([label for label in known if label in asked] or known)
     family = sorted(other_nouns(label, photo, frozenset()) & photo.known_labels)
     if family:
         form = rng.choice(("{}", "the {}", "a {}", "the {} on the left", "the {} on the right"))

@@ -68,6 +68,29 @@ def test_labels_decide_for_their_classes() -> None:
     assert "cat" not in " ".join(all_swaps(captioned("a dog", **known)))
 
 
+def test_the_swap_is_of_what_is_asked_where_that_has_a_word_to_swap() -> None:
+    photo = captioned("a red shirt", "a blue kite", "a smile")
+    red, _, smile = photo.expressions
+    for seed in range(50):
+        texts = list(swaps(photo, random.Random(seed), [red]))
+        assert texts and all(text.endswith("shirt") or text.startswith("a red") for text in texts)
+    others = {t for seed in range(50) for t in swaps(photo, random.Random(seed), [smile])}
+    assert any(text.endswith("kite") for text in others), "nothing in a smile to swap"
+
+
+def test_the_labelled_swap_is_of_the_class_that_is_asked() -> None:
+    labelled = Photo(
+        Path("a.jpg"),
+        (),
+        (Instance("dog", BOX, "black"), Instance("cup", BOX, "black")),
+        frozenset({"dog", "cat", "cup", "bottle"}),
+    )
+    asked = [Expression("the cup", (BOX,), label="cup")]
+    for seed in range(50):
+        words = " ".join(swaps(labelled, random.Random(seed), asked))
+        assert "cat" not in words and "dog" not in words
+
+
 def test_a_photo_without_a_word_to_swap_gives_nothing() -> None:
     assert swapped_expression(captioned("a smile"), random.Random(0)) is None
     found = swapped_expression(captioned("a red kite"), random.Random(0))
