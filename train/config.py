@@ -81,6 +81,8 @@ class TrainConfig:
     """Peak learning rate inside the encoders: their own weights, a second neck, or adapters."""
     weight_decay: float = 0.02
     """AdamW's decoupled weight decay."""
+    decay_all: bool = False
+    """Let norms and biases decay too, as the papers do."""
     warmup_steps: int = 200
     """Steps of linear warm-up before the cosine."""
     lr_drop: int = 0

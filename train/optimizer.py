@@ -1,8 +1,12 @@
-"""AdamW with rates of their own for what is pretrained, and for networks beside the encoders."""
+"""AdamW with rates of their own for what is pretrained, and for networks beside the encoders.
+
+Only matrices and kernels decay, norms and biases as `decay_all` says.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -20,13 +24,16 @@ SIDE = re.compile(r"method\.(?!(?:vision\.|text\.)?project[._])")
 def build_optimizer(params: Mapping[str, nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
     """AdamW of what trains, by name; a rate of 0 until `set_rate`."""
     peaks = {"rest": config.lr, "side": config.side_lr, "encoders": config.encoder_lr}
-    groups: dict[str, list[nn.Parameter]] = {name: [] for name in peaks}
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in params.items():
         beside = config.side_lr > 0 and SIDE.match(name)
         kind = "encoders" if name.startswith(PRETRAINED) else "side" if beside else "rest"
-        groups[kind].append(parameter)
-    found = [{"params": g, "peak": peaks[name]} for name, g in groups.items() if g]
-    return torch.optim.AdamW(found, lr=0.0, weight_decay=config.weight_decay)
+        groups[kind, config.decay_all or parameter.ndim > 1].append(parameter)
+    found = [
+        {"params": g, "peak": peaks[kind], "weight_decay": config.weight_decay * decays}
+        for (kind, decays), g in groups.items()
+    ]
+    return torch.optim.AdamW(found, lr=0.0, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:

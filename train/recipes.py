@@ -33,6 +33,7 @@ COMMON: dict[str, Any] = {
     "lr": 1e-4,
     "encoder_lr": 1e-5,
     "weight_decay": 1e-4,
+    "decay_all": True,
     "warmup_steps": 0,
     "clip": 0.0,
     "ema": 0.0,

@@ -17,7 +17,7 @@ from typing import Any
 from sdk._internal.extras import missing
 from sdk._internal.files import replace_file
 from sdk.batch.plan import Part
-from sdk.batch.rows import Row
+from sdk.batch.rows import Row, as_line, as_row
 from sdk.batch.table import write_table
 from sdk.errors import GroundingError
 
@@ -113,7 +113,7 @@ class WorkFolder:
         errors = [f"{row['source']}: {row['error']}" for row in rows if row["error"] is not None]
         path = self._file(part, complete=not errors)
         try:
-            replace_file(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+            replace_file(path, "".join(map(as_line, rows)).encode())
         except OSError as error:
             raise GroundingError(f"cannot write {path}: {error}") from error
         return errors
@@ -128,10 +128,10 @@ class WorkFolder:
             GroundingError: it cannot be written; an older result is as it was.
         """
         try:
-            return write_table(self._out, self._lines(parts))
+            return write_table(self._out, self._rows(parts))
         except OSError as error:
             raise GroundingError(f"cannot write {self._out}: {error}") from error
-        except ValueError as error:  # of JSON, and pyarrow's of other types
+        except (ValueError, RecursionError) as error:  # of JSON, and pyarrow's of other types
             raise GroundingError(
                 f"a part in {self.path} is damaged: {error}; start over: rm -r {self.path}"
             ) from error
@@ -142,10 +142,10 @@ class WorkFolder:
             part.unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _lines(self, parts: Sequence[Part]) -> Iterator[bytes]:
+    def _rows(self, parts: Sequence[Part]) -> Iterator[Row]:
         for part in parts:
             with self._file(part, complete=self.is_done(part)).open("rb") as file:
-                yield from file
+                yield from map(as_row, file)
 
     def _file(self, part: Part, *, complete: bool) -> Path:
         return self.path / f"{part.key}{'' if complete else '.errors'}.jsonl"

@@ -1,5 +1,6 @@
 """The table: a row for every box, or for what could not be read."""
 
+import json
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -35,6 +36,19 @@ COLUMNS = {
     **{"score": float, "found": bool, "error": str},
 }
 """Name -> type, in the order of the table."""
+
+
+def as_line(row: Row) -> str:
+    """A line of JSON."""
+    return f"{json.dumps(row)}\n"
+
+
+def as_row(line: bytes) -> Row:
+    """Of a line of JSON. Raises ValueError where it is none, or has other columns."""
+    row: Row = json.loads(line)
+    if not isinstance(row, dict) or row.keys() != COLUMNS.keys():
+        raise ValueError(f"expected a row of {', '.join(COLUMNS)}")
+    return row
 
 
 def result_rows(

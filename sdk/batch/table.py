@@ -1,6 +1,5 @@
 """The result: one JSONL or Parquet file, written whole or not at all."""
 
-import json
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import Any
 
 from sdk._internal.extras import missing
 from sdk._internal.files import replacing
-from sdk.batch.rows import COLUMNS
+from sdk.batch.rows import COLUMNS, Row, as_line
 from sdk.errors import GroundingError
 
 PARQUET, JSONL = ".parquet", ".jsonl"
@@ -36,32 +35,29 @@ def check_table(path: Path) -> None:
             raise missing("parquet", error, ", or --out results.jsonl") from error
 
 
-def write_table(path: Path, lines: Iterator[bytes]) -> int:
+def write_table(path: Path, rows: Iterator[Row]) -> int:
     """Write rows, and return how many.
-
-    Args:
-        lines: each a line of JSON with the fields of `sdk.batch.rows.Row`.
 
     Raises:
         OSError: it cannot be written; an older file is as it was, with nothing left beside it.
     """
     with replacing(path) as temporary:
-        return (_write_parquet if path.suffix == PARQUET else _write_jsonl)(temporary, lines)
+        return (_write_parquet if path.suffix == PARQUET else _write_jsonl)(temporary, rows)
 
 
-def _write_jsonl(path: Path, lines: Iterator[bytes]) -> int:
-    with path.open("wb") as file:
-        return sum(1 for line in lines if file.write(line))
+def _write_jsonl(path: Path, rows: Iterator[Row]) -> int:
+    with path.open("w", encoding="utf-8") as file:
+        return sum(1 for row in rows if file.write(as_line(row)))
 
 
-def _write_parquet(path: Path, lines: Iterator[bytes]) -> int:
+def _write_parquet(path: Path, rows: Iterator[Row]) -> int:
     pa: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
     types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     schema = pa.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
     count = 0
     with parquet.ParquetWriter(path, schema) as writer:
-        while rows := [json.loads(line) for line in islice(lines, ROWS_PER_GROUP)]:
-            writer.write_table(pa.Table.from_pylist(rows, schema))
-            count += len(rows)
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema))
+            count += len(group)
     return count

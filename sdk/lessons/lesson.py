@@ -113,6 +113,7 @@ class Lesson:
                 raise ValueError("it is no regular file")
             if size > MOST_BYTES:
                 raise ValueError(f"it has {size} bytes, a lesson at most {MOST_BYTES}")
+            path.open("rb").close()  # safe_open says of what may not be read that it is not there
             with safe_open(path, "numpy") as file:
                 header = file.metadata() or {}
                 weights = file.get_tensor("weights")

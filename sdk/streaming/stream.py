@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._internal.arguments import short, whole
+from sdk._internal.arguments import number, short, whole
 from sdk._internal.closing import Closing
 from sdk.bundle.manifest import Manifest
 from sdk.detail import MOST_DETAIL
@@ -162,6 +162,7 @@ class Stream(Closing, Iterator[StreamResult]):
 
         Raises:
             queue.Empty: the result did not come in time.
+            ArgumentError: the timeout is no number from 0 to threading.TIMEOUT_MAX.
             StreamEnded: there are no more results.
             SourceError: the source failed.
             StreamOverflowError: more frames waited than `backlog`.
@@ -169,6 +170,8 @@ class Stream(Closing, Iterator[StreamResult]):
             BackendError: the runtime failed.
             Exception: whatever an iterable of frames raised.
         """
+        if timeout is not None:
+            timeout = number("timeout", timeout, 0, threading.TIMEOUT_MAX)
         try:
             return _result(self._worker.results.get(timeout))
         except StopIteration:

@@ -1,5 +1,6 @@
 """The papers' settings by name: rates by group, schedule, loss, phrases, and flags that win."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ SIZES = {"dim": 16, "layers": 2, "bottleneck": 8, "image_size": IMAGE_SIZE}
 BASE = {
     "lr": 1e-4,
     "weight_decay": 1e-4,
+    "decay_all": True,
     "loss": "box",
     "fusion": "transvg",
     "pairs": True,
@@ -99,9 +101,22 @@ def test_without_a_rate_of_its_own_the_side_network_has_the_common_one(tmp_path:
     config = tiny_config(tmp_path, second_neck=True)
     params = build_model(config).adapter_params()
     groups = build_optimizer(params, config).param_groups
-    necks = [p for n, p in params.items() if n.startswith("second_neck.")]
-    assert [group["peak"] for group in groups] == [7e-4, 3e-4]
-    assert [id(p) for p in groups[1]["params"]] == [id(p) for p in necks]
+    peaks = {id(p): group["peak"] for group in groups for p in group["params"]}
+    for name, p in params.items():
+        assert peaks[id(p)] == (3e-4 if name.startswith("second_neck.") else 7e-4), name
+
+
+def test_norms_and_biases_keep_their_size_unless_all_decays(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, second_neck=True, weight_decay=0.5)
+    params = build_model(config).adapter_params()
+    groups = build_optimizer(params, config).param_groups
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert {name for name, p in params.items() if decays[id(p)]} == {
+        name for name, p in params.items() if p.ndim > 1
+    }
+    assert {0.0, 0.5} == set(decays.values())
+    groups = build_optimizer(params, replace(config, decay_all=True)).param_groups
+    assert {group["weight_decay"] for group in groups} == {0.5}
 
 
 def test_rates_fall_to_a_tenth_after_each_so_many_steps() -> None:

@@ -216,15 +216,18 @@ def test_a_damaged_work_folder_is_said(tmp_path: Path, content: str) -> None:
         folder.open({"phrases": ["a dog"]})
 
 
-def test_a_damaged_part_is_said(lake: Path, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    folder = WorkFolder(tmp_path / "a.parquet")
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+@pytest.mark.parametrize("content", ['{"source": "2.jp', '{"source": "2.jpg"}', "[1]", "[" * 9000])
+def test_a_damaged_part_is_said(lake: Path, tmp_path: Path, content: str, suffix: str) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    folder = WorkFolder(tmp_path / f"a{suffix}")
     folder.open({"phrases": ["a dog"]})
     part, *_ = plan.cut([str(lake / "2.jpg")], Sampling())
-    (folder.path / f"{part.key}.jsonl").write_text('{"source": "2.jp')
+    (folder.path / f"{part.key}.jsonl").write_text(content)
     with pytest.raises(GroundingError, match=r"a part in .* is damaged: .*rm -r"):
         folder.merge([part])
-    assert not (tmp_path / "a.parquet").exists()
+    assert not (tmp_path / f"a{suffix}").exists()
 
 
 def test_a_model_or_phrase_that_cannot_be_used_ends_a_part(lake: Path, work: WorkFolder) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sdk import Grounder, GroundingError, PhraseError, SourceError, StreamEnded
+from sdk import ArgumentError, Grounder, GroundingError, PhraseError, SourceError, StreamEnded
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 from tests.cameras import address, network_camera, numbered
 from tests.paths import ROOT
@@ -114,6 +114,9 @@ def test_a_result_that_is_not_there_is_not_waited_for(grounder: Grounder) -> Non
         for timeout in (0, 0.01):
             with pytest.raises(Empty):
                 stream.get(timeout)
+        for wrong in ("1", -1, 1e30, float("nan")):
+            with pytest.raises(ArgumentError, match="timeout: expected a number from 0"):
+                stream.get(wrong)  # type: ignore[arg-type]
         go_on.set()
         assert stream.get(WAIT).number == 1
         for _ in range(2):
