@@ -8,9 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from export.plan import VOCAB_NAME, WORDS_NAME, Inputs, Plan
+from export.plan import PRIOR_NAME, VOCAB_NAME, WORDS_NAME, Inputs, Plan
 from sdk.bundle.calibration import IDENTITY
 from sdk.bundle.manifest import Encoders, GraphFile, Manifest, TokenizerSpec, sha256_file
 from train.build import COMPACT, MAX_TOKENS, preprocess_for
@@ -73,12 +74,18 @@ def write_bundle(
     folder.mkdir()
     shutil.copyfile(plan.vocab, folder / VOCAB_NAME)
     (folder / WORDS_NAME).write_text("\n".join([*inputs.words, ""]), encoding="utf-8")
+    names, tokenizer = [VOCAB_NAME, WORDS_NAME], TokenizerSpec(VOCAB_NAME, MAX_TOKENS, WORDS_NAME)
+    if inputs.prior:
+        pairs = inputs.prior.pairs
+        (folder / PRIOR_NAME).write_bytes(pairs.encoded())
+        names.append(PRIOR_NAME)
+        tokenizer = replace(tokenizer, prior_file=PRIOR_NAME, prior_tokens=pairs.max_tokens)
     manifest = Manifest(
         name=plan.name,
         method=inputs.config.method,
         encoders=encoder_names(inputs.config),
         preprocess=preprocess_for(inputs.config),
-        tokenizer=TokenizerSpec(VOCAB_NAME, MAX_TOKENS, WORDS_NAME),
+        tokenizer=tokenizer,
         graphs={
             graph: {
                 precision: _copied(path, folder / f"{graph}.{precision}.onnx")
@@ -88,7 +95,7 @@ def write_bundle(
         },
         precisions=precisions,
         default_precision=next(iter(precisions)),
-        files={name: sha256_file(folder / name) for name in (VOCAB_NAME, WORDS_NAME)},
+        files={name: sha256_file(folder / name) for name in names},
         calibration=IDENTITY,
         threshold=0.0,
         instance_threshold=0.0,

@@ -18,6 +18,7 @@ from train.build import MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
 from train.fusion.base import Answers
 from train.fusion.candidates import CandidatesFusion, Comparison
+from train.methods.mapper.prior import prior_tokenizer
 from train.model import GroundingModel
 
 OPSET = 20
@@ -62,7 +63,7 @@ def export_graphs(model: GroundingModel, config: TrainConfig, folder: Path) -> d
                 inputs,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=graph.input_names,
+                input_names=input_names(model, graph),
                 output_names=output_names(model, graph),
                 dynamic_shapes=(dynamic,),
                 verbose=False,
@@ -72,6 +73,12 @@ def export_graphs(model: GroundingModel, config: TrainConfig, folder: Path) -> d
         onnx.save(stripped(program.model_proto), path)
         files[graph.name] = path
     return files
+
+
+def input_names(model: GroundingModel, graph: GraphSpec) -> list[str]:
+    """Of the graph's inputs those that the model takes."""
+    everything = prior_tokenizer(model.text) is not None
+    return [t.name for t in graph.inputs if everything or not t.optional]
 
 
 def output_names(model: GroundingModel, graph: GraphSpec) -> list[str]:
@@ -86,13 +93,19 @@ def _example(
     """Inputs to trace with, and the axes of each that stay open."""
     phrases = torch.export.Dim("P", min=1, max=MOST_PHRASES)
     tokens = torch.export.Dim("L", min=2, max=MAX_TOKENS)
-    count, length = 3, 7  # anything above 1, which the tracer would take for a constant
+    count, length, others = 3, 7, 5  # above 1, which the tracer would take for a constant
     if graph == VISION.name:
         spec = preprocess_for(config)
         return (torch.zeros(1, 3, spec.height, spec.width),), ({},)
     if graph == TEXT.name:
         ids = torch.ones(1, length, dtype=torch.long)
-        return (ids, torch.ones_like(ids)), ({1: tokens}, {1: tokens})
+        plain = (ids, torch.ones_like(ids)), ({1: tokens}, {1: tokens})
+        prior = prior_tokenizer(model.text)
+        if prior is None:
+            return plain
+        (inputs, axes), told = plain, torch.export.Dim("M", min=2, max=prior.pairs.max_tokens)
+        prior_inputs = (ids[:, :others], torch.ones(1, length, others))
+        return (*inputs, *prior_inputs), (*axes, {1: told}, {1: tokens, 2: told})
     visual = torch.zeros(1, *model.visual_shape)
     text = torch.zeros(count, length, model.dim)
     mask = torch.ones(count, length, dtype=torch.long)

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.graphs import output_names, part_of
+from export.graphs import input_names, output_names, part_of
 from sdk.backends.select import open_session
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
     ATTENTION_MASK,
     FUSION,
     IMAGE,
-    INPUT_IDS,
     LOGITS,
     MEMBER_LOGITS,
     TEXT,
@@ -28,9 +27,10 @@ from sdk.bundle.contract import (
     GraphSpec,
     check_graphs,
 )
+from sdk.bundle.prior import text_inputs
 from sdk.errors import GroundingError
 from sdk.inputs.phrases import pad_tokens
-from train.features import pad
+from train.methods.mapper.prior import prior_tokenizer
 from train.model import GroundingModel
 
 Arrays = dict[str, NDArray[Any]]
@@ -63,12 +63,8 @@ def make_cases(
     Fusion gets the model's own tokens: one phrase at a time, and all of them padded together.
     """
     visions = [_case(model, VISION, {IMAGE: image}) for image in images]
-    texts = []
-    for ids in encoded:
-        input_ids, mask = pad([ids])
-        texts.append(
-            _case(model, TEXT, {INPUT_IDS: input_ids.numpy(), ATTENTION_MASK: mask.numpy()})
-        )
+    prior = prior_tokenizer(model.text)
+    texts = [_case(model, TEXT, text_inputs(ids, prior)) for ids in encoded]
     tokens = [case.expected[TEXT_TOKENS][0] for case in texts]
     fusions: list[Case] = []
     for vision in visions:
@@ -85,7 +81,7 @@ def padded(tokens: Sequence[NDArray[Any]]) -> Arrays:
 
 
 def _case(model: GroundingModel, graph: GraphSpec, inputs: Arrays) -> Case:
-    given = [torch.from_numpy(inputs[name]) for name in graph.input_names]
+    given = [torch.from_numpy(inputs[name]) for name in input_names(model, graph)]
     outputs = part_of(model, graph.name)(*given)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     names = output_names(model, graph)

@@ -17,13 +17,12 @@ from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import MAX_TOKENS, check_vocab, preprocess_for
-from train.config import TrainConfig
 from train.data.coco import COCO_CLASSES
 from train.data.nouns import SYNONYMS
 from train.data.readers import read_detection, read_expressions
 from train.data.samples import Photo, spread
 from train.inference import load_model
-from train.methods.mapper.prior import PRIOR_SELF
+from train.methods.mapper.prior import prior_tokenizer
 from train.questions import (
     absent_questions,
     caption_questions,
@@ -34,6 +33,9 @@ from train.questions import (
 
 VOCAB_NAME = "vocab.txt"
 WORDS_NAME = "words.txt"
+PRIOR_NAME = "prior.json"
+PARTS = (MANIFEST_NAME, VOCAB_NAME, WORDS_NAME, PRIOR_NAME, TEACHING_NAME)
+"""Files of a bundle beside its graphs."""
 THINGS_PHOTOS = 64
 """With phrases, and as many with labels, whose things names are told from when they are taught."""
 LEAST_USES = 3
@@ -98,20 +100,11 @@ class Inputs:
         self.questions = captions + spread(contrastive, plan.eval_photos)
         """What reduced forms are judged by."""
         self.model, self.config = load_model(plan.checkpoint, plan.locations)
-        check_exportable(self.config, plan.checkpoint)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)
         check_vocab(self.model, plan.vocab)
-        self.samples = Samples(photos, preprocess_for(self.config), tokenizer)
-
-
-def check_exportable(config: TrainConfig, checkpoint: Path) -> None:
-    """Raises ValueError for a prior that cannot be exported."""
-    if config.method == "mapper" and config.prior != PRIOR_SELF:
-        raise ValueError(
-            f"{checkpoint} was trained with the prior {config.prior}, whose own tokenizer cannot "
-            "be part of a graph; train with --prior self to build a bundle"
-        )
+        self.prior = prior_tokenizer(self.model.text)
+        self.samples = Samples(photos, preprocess_for(self.config), tokenizer, self.prior)
 
 
 def known_words(photos: Iterable[Photo]) -> list[str]:
@@ -134,8 +127,7 @@ def check_replaceable(out: Path) -> None:
     strangers = [
         path.name
         for path in (out.iterdir() if out.exists() else ())
-        if path.name not in (MANIFEST_NAME, VOCAB_NAME, WORDS_NAME, TEACHING_NAME, ENGINES_FOLDER)
-        and path.suffix != ".onnx"
+        if path.name not in (*PARTS, ENGINES_FOLDER) and path.suffix != ".onnx"
     ]
     if strangers:
         raise ValueError(

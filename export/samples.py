@@ -13,15 +13,14 @@ from export.parity import padded
 from export.quantize import Feed
 from sdk.backends.select import open_session
 from sdk.bundle.contract import (
-    ATTENTION_MASK,
     IMAGE,
-    INPUT_IDS,
     TEXT,
     TEXT_TOKENS,
     VISION,
     VISUAL_TOKENS,
 )
 from sdk.bundle.preprocess import Preprocess
+from sdk.bundle.prior import PriorTokenizer, text_inputs
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.inputs.frames import as_bgr
 from train.data.samples import Photo, spread
@@ -33,13 +32,17 @@ class Samples:
     """`photos` with their phrases, as the graphs take them; nothing is kept in memory."""
 
     def __init__(
-        self, photos: Sequence[Photo], preprocess: Preprocess, tokenizer: WordPieceTokenizer
+        self,
+        photos: Sequence[Photo],
+        preprocess: Preprocess,
+        tokenizer: WordPieceTokenizer,
+        prior: PriorTokenizer | None = None,
     ) -> None:
         self.photos = [photo for photo in photos if photo.expressions]
         if not self.photos:
             raise ValueError("expected at least one training photo with phrases, got none")
         self.preprocess = preprocess
-        self.tokenizer = tokenizer
+        self.tokenizer, self.prior = tokenizer, prior
 
     def for_parity(self) -> tuple[list[NDArray[np.float32]], list[list[int]]]:
         """A few images, and the shortest, the median and the longest phrase as tokens."""
@@ -69,8 +72,7 @@ class Samples:
         return self.preprocess.tensor(as_bgr(photo.path))
 
     def _phrase(self, photo: Photo) -> Feed:
-        input_ids = np.array([self._tokens(photo)], np.int64)
-        return {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
+        return text_inputs(self._tokens(photo), self.prior)
 
     def _tokens(self, photo: Photo) -> list[int]:
         return self.tokenizer.encode(photo.expressions[0].text)

@@ -26,10 +26,7 @@ from sdk.bundle.contract import (
     GraphSpec,
     check_graphs,
 )
-from sdk.bundle.known_words import KnownWords
 from sdk.bundle.manifest import Manifest
-from sdk.bundle.spelling import Speller
-from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.detail import MOST_DETAIL, parts_of
 from sdk.errors import ArgumentError, BundleNotFoundError, ClosedError
 from sdk.info import describe
@@ -43,7 +40,7 @@ from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 from sdk.teaching import Teaching
-from sdk.text import Encode, phrase_encoder
+from sdk.text import Encode, Reading, phrase_encoder
 from sdk.view import FrameView
 
 PHRASE_CACHE_SIZE = 256
@@ -65,11 +62,9 @@ class Grounder(Closing):
     def __init__(
         self,
         manifest: Manifest,
-        tokenizer: WordPieceTokenizer,
+        reading: Reading,
         sessions: Mapping[str, Session],
         precision: str,
-        speller: Speller | None = None,
-        known_words: KnownWords | None = None,
         background: Background | None = None,
     ) -> None:
         """A grounder of what `load` has opened.
@@ -87,8 +82,8 @@ class Grounder(Closing):
         self.manifest = manifest
         self.info = describe(manifest, sessions, precision)
         """What is loaded."""
-        self._tokenizer = tokenizer
-        encode = phrase_encoder(manifest, tokenizer, sessions[TEXT.name], speller, known_words)
+        self._reading = reading
+        encode = phrase_encoder(reading, sessions[TEXT.name])
         teaching = Teaching(manifest.source_checkpoint, sessions[FUSION.name], encode, background)
         self._loaded: _Loaded | None = _Loaded(
             dict(sessions), lru_cache(PHRASE_CACHE_SIZE)(encode), teaching

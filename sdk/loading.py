@@ -6,24 +6,20 @@ from typing import NamedTuple
 from sdk._internal.arguments import choice
 from sdk.backends.select import DEVICES, open_bundle
 from sdk.backends.session import Session
-from sdk.bundle.known_words import KnownWords
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.replacement import unreplaced
-from sdk.bundle.spelling import Speller
-from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import DeviceError
 from sdk.lessons.background import Background
+from sdk.text import Reading
 
 
 class Parts(NamedTuple):
     """What `Grounder` takes."""
 
     manifest: Manifest
-    tokenizer: WordPieceTokenizer
+    reading: Reading
     sessions: dict[str, Session]
     precision: str
-    speller: Speller | None
-    known_words: KnownWords | None
     background: Background | None
 
 
@@ -42,16 +38,11 @@ def open_parts(
         manifest = Manifest.load(folder)
         name = manifest.resolve_precision(precision, device)
         files = manifest.graph_files(name)
-        spec = manifest.tokenizer
         beside = manifest.files_beside_graphs
         manifest.verify(folder, [*beside, *(file.file for file in files.values())])
-        speller = known_words = background = None
+        background = None
         if manifest.teaching_file:
             background = Background.load(folder / manifest.teaching_file)
-        if spec.words_file:
-            lists = folder / spec.words_file, folder / spec.vocab_file
-            known_words = KnownWords.from_files(*lists)
-            speller = Speller.from_files(*lists) if spelling else None
-        tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
+        reading = Reading.of_bundle(folder, manifest.tokenizer, spelling=spelling)
         sessions = open_bundle(folder, manifest, name, device, threads, engines)
-    return Parts(manifest, tokenizer, sessions, name, speller, known_words, background)
+    return Parts(manifest, reading, sessions, name, background)

@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from train.config import TrainConfig
 from train.data.dataset import batch_items, batches_per_pass
 from train.data.samples import Photo, is_described
-from train.methods.mapper.prior import PRIOR_SELF
 
 LEAST_STEPS = 200
 """Fewer steps teach a side network little."""
@@ -48,10 +47,6 @@ def notes(config: TrainConfig, photos: Sequence[Photo], processes: int) -> list[
         lines.append(
             f"warning: fewer than {LEAST_STEPS} steps teach little; leave out --epochs and --steps "
             "for more of them"
-        )
-    if config.method == "mapper" and config.prior != PRIOR_SELF:
-        lines.append(
-            f"note: no bundle can be built with the prior {config.prior}, see docs/methods.md"
         )
     absent = any(not e.boxes for photo in photos for e in photo.expressions)
     knows = any(is_described(photo) or photo.known_labels for photo in photos)

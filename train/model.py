@@ -92,9 +92,11 @@ class GroundingModel(nn.Module):
             features[4:6] = self.second_neck(c4, c5, p3)
         return self.method.encode_vision(self.vision.taps(features))
 
-    def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(P, L) ids and mask -> text tokens (P, L, D)."""
-        taps = self.text.taps(input_ids, attention_mask)
+    def encode_text(
+        self, input_ids: Tensor, attention_mask: Tensor, *prior_inputs: Tensor
+    ) -> Tensor:
+        """(P, L) ids and mask -> text tokens (P, L, D); the rest as `sdk.bundle.prior` makes it."""
+        taps = self.text.taps(input_ids, attention_mask, *prior_inputs)
         return self.method.encode_text(taps, attention_mask.bool())
 
     def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> Answers:

@@ -18,6 +18,8 @@ IMAGE = "image"
 VISUAL_TOKENS = "visual_tokens"
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"
+PRIOR_IDS = "prior_ids"
+PRIOR_SHARES = "prior_shares"
 TEXT_TOKENS = "text_tokens"
 BOXES = "boxes"
 LOGITS = "logits"
@@ -30,8 +32,8 @@ class TensorSpec:
 
     `shape` holds sizes, or symbols for sizes: H, W network input; N visual tokens, Dv their width;
     Dt width of the text tokens; K candidates per phrase. A symbol is one size in all graphs. P
-    (phrases) and L (text tokens) change from call to call. A graph may leave an `optional` tensor
-    out.
+    (phrases), L (text tokens) and M (tokens of a second text encoder) change from call to call. A
+    graph may leave an `optional` tensor out.
     """
 
     name: str
@@ -69,9 +71,12 @@ TEXT = GraphSpec(
     inputs=(
         TensorSpec(INPUT_IDS, "int64", (1, "L")),
         TensorSpec(ATTENTION_MASK, "int64", (1, "L")),
+        TensorSpec(PRIOR_IDS, "int64", (1, "M"), optional=True),
+        TensorSpec(PRIOR_SHARES, "float32", (1, "L", "M"), optional=True),
     ),
     outputs=(TensorSpec(TEXT_TOKENS, "float32", (1, "L", "Dt")),),
 )
+"""The last two where the method has a second text encoder, see `sdk.bundle.prior`."""
 
 FUSION = GraphSpec(
     "fusion",
@@ -99,7 +104,7 @@ DETECTIONS = PLACES * (CLASSES + 4)
 """Channels of what the detector sees from a cell."""
 PHRASES_PER_CALL = 32
 """Most phrases of one call of FUSION: bounds its memory, and what engines are compiled for."""
-DYNAMIC_SIZES = ("P", "L")
+DYNAMIC_SIZES = ("P", "L", "M")
 """Sizes that a graph must leave open."""
 
 

@@ -72,11 +72,16 @@ class TokenizerSpec:
     words_file: str = ""
     """Name of the file of common words, most frequent first, that slips are set right with; "" =
     phrases are read as they are typed."""
+    prior_file: str = ""
+    """Name of the file of the second text encoder's tokenizer, see `sdk.bundle.prior`; "" = the
+    text graph has one encoder."""
+    prior_tokens: int = 0
+    """Longest encoding by that tokenizer."""
 
     @property
     def files(self) -> list[str]:
         """The files that are there."""
-        return [name for name in (self.vocab_file, self.words_file) if name]
+        return [name for name in (self.vocab_file, self.words_file, self.prior_file) if name]
 
     def __post_init__(self) -> None:
         if self.max_tokens < 3:

@@ -41,6 +41,7 @@ class WordPieceTokenizer:
             vocab: token of each id.
             max_tokens: longest encoding, [CLS] and [SEP] counted.
         """
+        self.vocab = tuple(vocab)
         self._ids = {token: index for index, token in enumerate(vocab)}
         for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]"):
             if token not in self._ids:

@@ -33,7 +33,6 @@ from sdk.bundle.contract import (
     ATTENTION_MASK,
     FUSION,
     IMAGE,
-    INPUT_IDS,
     PHRASES_PER_CALL,
     TEXT,
     TEXT_TOKENS,
@@ -41,13 +40,13 @@ from sdk.bundle.contract import (
     VISUAL_TOKENS,
 )
 from sdk.bundle.manifest import MANIFEST_NAME, Manifest, sha256_file
-from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.diagnostics.machine import machine
 from sdk.diagnostics.record import FORMAT, some_phrases
 from sdk.errors import GroundingError
 from sdk.grounder import DEFAULT_BUNDLE, Grounder
 from sdk.inputs.frames import as_bgr
 from sdk.inputs.phrases import pad_tokens
+from sdk.text import Reading
 
 BLOCKS = 10
 MOST_FRAMES = 1_000_000
@@ -142,14 +141,11 @@ def _calls(
     """What is timed, by name."""
     frame = next(pictures)
     vision, text, fusion = (grounder.sessions[graph.name] for graph in (VISION, TEXT, FUSION))
-    preprocess, spec = grounder.manifest.preprocess, grounder.manifest.tokenizer
-    tokenizer = WordPieceTokenizer.from_file(folder / spec.vocab_file, spec.max_tokens)
+    preprocess = grounder.manifest.preprocess
+    reading = Reading.of_bundle(folder, grounder.manifest.tokenizer, spelling=False)
     image = {IMAGE: preprocess.tensor(frame)}
     visual_tokens = vision.run(image)[VISUAL_TOKENS]
-    phrases = []
-    for phrase in PHRASES[: counts[-1]]:
-        ids = np.array([tokenizer.encode(phrase)], np.int64)
-        phrases.append({INPUT_IDS: ids, ATTENTION_MASK: np.ones_like(ids)})
+    phrases = [reading.inputs(phrase) for phrase in PHRASES[: counts[-1]]]
     encoded = [text.run(phrase)[TEXT_TOKENS][0] for phrase in phrases]
 
     yield "preprocess", lambda: preprocess.tensor(next(pictures))

@@ -1,5 +1,6 @@
 """Every tuning method to ONNX: graphs equal the model as trained, bundles ground a phrase."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 from export.build_engine import main
 from export.graphs import export_graphs
 from export.parity import TOLERANCE, Case, check_parity, deviation, make_cases
-from sdk import Grounder
+from sdk import BundleCorruptError, BundleMismatchError, Grounder
 from sdk.bundle.contract import FUSION, IMAGE, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
 from sdk.bundle.manifest import Manifest
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
-from tests.tiny_clip import tiny_clip
+from tests.tiny_clip import POSITIONS, tiny_clip
 from tests.tiny_encoders import tiny_net
 from train.inference import load_model
 from train.methods import DUAL_METHODS
@@ -138,13 +139,24 @@ def test_a_bundle_equals_the_model_that_was_trained_and_grounds_a_phrase(
     assert results[0].score != results[1].score
 
 
-def test_a_checkpoint_with_a_clip_prior_is_refused_with_what_to_do(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_bundle_holds_clips_text_tower_and_its_tokenizer(
+    tmp_path: Path, frame: NDArray[np.uint8]
 ) -> None:
-    checkpoint = tiny_checkpoint(tmp_path, method="mapper", prior=str(tiny_clip(tmp_path / "clip")))
-    assert main(flags(tmp_path, checkpoint)) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
-    assert str(tmp_path / "clip") in error
-    assert "cannot be part of a graph" in error and "--prior self" in error
-    assert not (tmp_path / "bundle").exists()
+    changes = {"method": "mapper", "prior": str(tiny_clip(tmp_path / "clip"))} | TRANSVG
+    checkpoint = tiny_checkpoint(tmp_path, **changes)
+    assert main([*flags(tmp_path, checkpoint), "--calibration-photos=3"]) == 0
+    bundle = tmp_path / "bundle"
+    spec = Manifest.load(bundle).tokenizer
+    assert (spec.prior_file, spec.prior_tokens) == ("prior.json", POSITIONS)
+    files = {graph: bundle / f"{graph}.fp32.onnx" for graph in TOLERANCE}
+    check(files, trained_cases(tmp_path, **changes))
+
+    with Grounder.load(bundle, device="cpu") as grounder:
+        first, second = grounder.ground(frame, ["a bush", "the car on the left of the biggest dog"])
+        assert first.score != second.score
+        unread = replace(grounder._reading, prior=None)
+        with pytest.raises(BundleMismatchError, match=r"prior_ids where .*prior_file"):
+            Grounder(grounder.manifest, unread, grounder.sessions, "fp32")
+    (bundle / "prior.json").write_text("{}")
+    with pytest.raises(BundleCorruptError, match=r"prior\.json to have sha256"):
+        Grounder.load(bundle)

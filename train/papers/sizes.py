@@ -6,25 +6,20 @@ M2IST and UniPT sit on DETR's encoder on ResNet-50 at 640 px and BERT-base; MaPP
 
 from __future__ import annotations
 
-import json
-import tempfile
-from pathlib import Path
-
 import torch
 from transformers import (
     BertConfig,
     BertModel,
     CLIPTextConfig,
     CLIPTextModel,
-    CLIPTokenizer,
     DetrConfig,
     DetrModel,
     Dinov2Config,
     Dinov2Model,
     ResNetConfig,
 )
-from transformers.models.clip.tokenization_clip import bytes_to_unicode
 
+from sdk.bundle.prior import BYTES, END_OF_WORD, BytePairs, PriorTokenizer
 from train.build import DEFAULT_VOCAB, assemble, read_vocab
 from train.config import TrainConfig
 from train.encoders.text import TransformersText
@@ -68,14 +63,11 @@ def bert_base(*, sublayers: bool = False) -> TransformersText:
 
 def clip_prior() -> ClipPrior:
     """CLIP ViT-B/16's text tower with a tokenizer that knows bytes alone, no merges."""
-    symbols = list(bytes_to_unicode().values())
-    tokens = [*symbols, *(s + "</w>" for s in symbols), "<|startoftext|>", "<|endoftext|>"]
-    with tempfile.TemporaryDirectory() as folder:
-        vocab, merges = Path(folder) / "vocab.json", Path(folder) / "merges.txt"
-        vocab.write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
-        merges.write_text("#version: 0.2\n")
-        tokenizer = CLIPTokenizer(str(vocab), str(merges))
-    return ClipPrior(CLIPTextModel(CLIPTextConfig()), tokenizer, read_vocab(DEFAULT_VOCAB))
+    config = CLIPTextConfig()
+    tokens = [*BYTES, *(byte + END_OF_WORD for byte in BYTES)]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    pairs = BytePairs(vocab, {}, len(tokens), len(tokens) + 1, config.max_position_embeddings)
+    return ClipPrior(CLIPTextModel(config), PriorTokenizer(pairs, read_vocab(DEFAULT_VOCAB)))
 
 
 def paper_config(case: str) -> TrainConfig:

@@ -139,15 +139,18 @@ def engine_for(
 
 def profiles_for(graph: str, manifest: Manifest) -> Mapping[str, Sizes]:
     """Sizes of the axes that the contract leaves open in the graph's inputs."""
-    tokens, image = manifest.tokenizer.max_tokens, manifest.preprocess
+    tokens, prior = manifest.tokenizer.max_tokens, manifest.tokenizer.prior_tokens
+    image = manifest.preprocess
     sizes = {
         "P": (1, 1, PHRASES_PER_CALL),
         "L": (2, min(_TYPICAL_TOKENS, tokens), tokens),
+        "M": (2, min(_TYPICAL_TOKENS, prior), prior),
         "H": (image.height,) * 3,
         "W": (image.width,) * 3,
     }
     spec = next(spec for spec in GRAPHS if spec.name == graph)
-    symbols = {size for tensor in spec.inputs for size in tensor.shape}
+    given = [tensor for tensor in spec.inputs if prior or not tensor.optional]
+    symbols = {size for tensor in given for size in tensor.shape}
     return {symbol: limits for symbol, limits in sizes.items() if symbol in symbols}
 
 

@@ -1,12 +1,9 @@
 """MaPPER's CLIP prior: strictly loaded, its tokens brought to the text encoder's word pieces."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import BertConfig, BertModel, CLIPTextModel, CLIPTokenizer
@@ -15,7 +12,7 @@ from tests.tiny import tiny_model
 from tests.tiny_clip import POSITIONS, WIDTH, tiny_clip
 from train.encoders.text import TransformersText
 from train.methods.mapper import guide_text
-from train.methods.mapper.prior import ClipPrior, words_of
+from train.methods.mapper.prior import ClipPrior
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, CLS, SEP = 0, 2, 3
@@ -158,32 +155,3 @@ def test_a_run_with_a_clip_folder_trains_no_part_of_it(folder: Path, tmp_path: P
     tokens.sum().backward()
     assert tokens.shape == (1, 4, 16)
     assert all(p.grad is None for p in model.text.prior.parameters())
-
-
-@given(st.lists(st.integers(0, len(VOCAB) - 1), max_size=12))
-def test_every_position_that_is_not_special_belongs_to_exactly_one_word(ids: list[int]) -> None:
-    words = words_of(ids, VOCAB)
-    special = {PAD, CLS, SEP}
-    covered = [position for _, positions in words for position in positions]
-    assert sorted(covered) == [at for at, index in enumerate(ids) if index not in special]
-    assert all(positions == sorted(positions) and positions for _, positions in words)
-
-
-WORDS = st.lists(
-    st.tuples(st.sampled_from(["red", "a", "app", "umbrella"]), st.lists(st.sampled_from("12"))),
-    max_size=5,
-)
-
-
-@given(WORDS, st.integers(0, 3))
-def test_pieces_are_joined_to_the_words_they_came_from(
-    words: Sequence[tuple[str, list[str]]], padding: int
-) -> None:
-    endings = {"1": "##le", "2": "##s"}
-    ids, expected = [CLS], []
-    for stem, ends in words:
-        pieces = [stem, *(endings[end] for end in ends)]
-        at = list(range(len(ids), len(ids) + len(pieces)))
-        expected.append((stem + "".join(endings[end][2:] for end in ends), at))
-        ids += [VOCAB.index(piece) for piece in pieces]
-    assert words_of([*ids, SEP, *[PAD] * padding], VOCAB) == expected

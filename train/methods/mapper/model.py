@@ -157,10 +157,12 @@ class GuidedText(nn.Module):
         # own pass through the same encoder.
         return None if self._told is None else output + adapter(args[1], self._told)
 
-    def taps(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
+    def taps(
+        self, input_ids: Tensor, attention_mask: Tensor, *prior_inputs: Tensor
+    ) -> list[Tensor]:
         """(P, L) ids and mask (1 = token) -> [(P, L, C), (P, L, S)]."""
         with torch.no_grad():
-            prior = self.prior(self.encoder, input_ids, attention_mask)
+            prior = self.prior(self.encoder, input_ids, attention_mask, *prior_inputs)
         self._told = prior
         try:
             return [self.encoder.taps(input_ids, attention_mask)[-1], prior]

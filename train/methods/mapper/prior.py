@@ -1,21 +1,21 @@
 """Priors for MaPPER: frozen text features that come with a token for each word piece.
 
-The paper's prior is CLIP's text tower, whose text is aligned with images. It has a tokenizer of its
-own, so its tokens and the text encoder's do not match one to one. What is done about it: the phrase
-is split into words by the text encoder's word pieces, each word is tokenised by CLIP's own
-tokenizer, and a word piece is told the mean of its word's CLIP tokens; [CLS], [SEP] and padding are
-told CLIP's end-of-text feature, which stands for the whole phrase.
+The paper's prior is CLIP's text tower, whose text is aligned with images. How its tokens are
+brought to the word pieces of the text encoder is `sdk.bundle.prior`'s matter.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, CLIPTextModel
 
+from sdk.bundle.contract import PRIOR_IDS, PRIOR_SHARES
+from sdk.bundle.prior import BytePairs, PriorTokenizer
 from train.encoders.pretrained import load_strictly
 from train.encoders.text import TransformersText
 
@@ -23,93 +23,90 @@ PRIOR_SELF = "self"
 
 
 class Prior(nn.Module):
-    """`prior(encoder, ids, mask)` -> (P, L, width), a token for each word piece."""
+    """`prior(encoder, ids, mask, *inputs)` -> (P, L, width), a token for each word piece.
+
+    `inputs`: what the exported text graph takes beside ids and mask.
+    """
 
     width: int
 
 
 class SelfPrior(Prior):
-    """The text encoder's own frozen output: no second tower, and the only prior that exports."""
+    """The text encoder's own frozen output: no second tower."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
 
-    def forward(self, encoder: TransformersText, ids: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        self, encoder: TransformersText, ids: Tensor, mask: Tensor, *inputs: Tensor
+    ) -> Tensor:
         return encoder.taps(ids, mask)[-1]
 
 
 class ClipPrior(Prior):
-    """CLIP's text tower. Not exportable: its tokenizer would have to be part of the graph.
+    """CLIP's text tower.
 
     Args:
-        net: the tower. tokenizer: its own. vocab: the text encoder's word pieces by id.
+        net: the tower. tokenizer: its own, for the text encoder's word pieces.
     """
 
-    def __init__(
-        self, net: CLIPTextModel, tokenizer: PreTrainedTokenizerBase, vocab: Sequence[str]
-    ) -> None:
+    def __init__(self, net: CLIPTextModel, tokenizer: PriorTokenizer) -> None:
         super().__init__()
-        self.net, self.tokenizer, self.vocab = net, tokenizer, list(vocab)
+        self.net, self.tokenizer = net, tokenizer
         self.width = net.config.hidden_size
-        self.longest = net.config.max_position_embeddings
 
     @classmethod
     def load(cls, source: str | Path, vocab: Sequence[str]) -> ClipPrior:
         """From a folder of CLIP's weights and tokenizer, or a name on the model hub.
+
+        Args:
+            vocab: the text encoder's word pieces by id.
 
         Raises:
             ValueError, OSError: see `load_strictly`.
         """
         net = load_strictly(CLIPTextModel, source, lambda key: False)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(source))
-        except (TypeError, ValueError) as error:
+            pairs = byte_pairs(source, net.config.max_position_embeddings)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"--prior: {source} has no tokenizer of CLIP's: {error}") from error
-        return cls(net, tokenizer, vocab)
+        return cls(net, PriorTokenizer(pairs, vocab))
 
-    def forward(self, encoder: TransformersText, ids: Tensor, mask: Tensor) -> Tensor:
-        words = [words_of(row, self.vocab) for row in ids.tolist()]
-        pieces = [self._tokenize([word for word, _ in row]) for row in words]
-        longest = max(len(tokens) for tokens, _ in pieces)
-        clip_ids = torch.full((len(pieces), longest), self.tokenizer.eos_token_id)
-        clip_mask = torch.zeros(len(pieces), longest, dtype=torch.long)
-        for row, (tokens, _) in enumerate(pieces):
-            clip_ids[row, : len(tokens)] = torch.tensor(tokens)
-            clip_mask[row, : len(tokens)] = 1
-        out = self.net(clip_ids.to(ids.device), clip_mask.to(ids.device)).last_hidden_state
-        prior = out.new_empty(*ids.shape, self.width)
-        for row, (tokens, spans) in enumerate(pieces):
-            prior[row] = out[row, len(tokens) - 1]  # end of text
-            for (_, at), (start, end) in zip(words[row], spans, strict=False):
-                prior[row, at] = out[row, start:end].mean(0)
-        return prior
+    def forward(
+        self, encoder: TransformersText, ids: Tensor, mask: Tensor, *inputs: Tensor
+    ) -> Tensor:
+        prior_ids, shares = inputs or self.inputs(ids)
+        # Causal attention: no token sees the padding behind it, and no share is of padding.
+        return shares @ self.net(prior_ids).last_hidden_state
 
-    def _tokenize(self, words: Sequence[str]) -> tuple[list[int], list[tuple[int, int]]]:
-        """CLIP ids between its begin and end tokens, and where each word's are.
-
-        Words that CLIP's positions do not reach have no span: they are told the end of text.
-        """
-        tokens, spans = [self.tokenizer.bos_token_id], []
-        for word in words:
-            added = self.tokenizer(word, add_special_tokens=False).input_ids
-            if len(tokens) + len(added) + 1 > self.longest:
-                break
-            spans.append((len(tokens), len(tokens) + len(added)))
-            tokens += added
-        return [*tokens, self.tokenizer.eos_token_id], spans
+    def inputs(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, L) ids of the text encoder -> the tower's (P, M), and their shares (P, L, M)."""
+        found = [self.tokenizer.inputs(row) for row in ids.tolist()]
+        longest = max(inputs[PRIOR_IDS].shape[1] for inputs in found)
+        prior_ids = torch.full((len(found), longest), self.tokenizer.pairs.end)
+        shares = torch.zeros(*ids.shape, longest)
+        for row, inputs in enumerate(found):
+            tokens = inputs[PRIOR_IDS].shape[1]
+            prior_ids[row, :tokens] = torch.from_numpy(inputs[PRIOR_IDS][0])
+            shares[row, :, :tokens] = torch.from_numpy(inputs[PRIOR_SHARES][0])
+        return prior_ids.to(ids.device), shares.to(ids.device)
 
 
-def words_of(ids: Sequence[int], vocab: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """Word pieces -> words, each with the positions of its pieces; special tokens are no words."""
-    words: list[tuple[str, list[int]]] = []
-    for position, index in enumerate(ids):
-        piece = vocab[index]
-        if piece in ("[PAD]", "[CLS]", "[SEP]"):
-            continue
-        if piece.startswith("##") and words:
-            word, at = words[-1]
-            words[-1] = (word + piece[2:], [*at, position])
-        else:
-            words.append((piece, [position]))
-    return words
+def byte_pairs(source: str | Path, max_tokens: int) -> BytePairs:
+    """Of the CLIP tokenizer in a folder, or of a name on the model hub."""
+    tokenizer = AutoTokenizer.from_pretrained(str(source))
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    return BytePairs(
+        vocab=model["vocab"],
+        merges={" ".join(pair): rank for rank, pair in enumerate(model["merges"])},
+        begin=tokenizer.bos_token_id,
+        end=tokenizer.eos_token_id,
+        max_tokens=max_tokens,
+    )
+
+
+def prior_tokenizer(text: nn.Module) -> PriorTokenizer | None:
+    """Of a text encoder's prior, where that has one of its own."""
+    prior = getattr(text, "prior", None)
+    return prior.tokenizer if isinstance(prior, ClipPrior) else None
