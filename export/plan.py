@@ -16,7 +16,7 @@ from sdk.bundle.known_words import WORD
 from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.lessons.background import FILE_NAME as TEACHING_NAME
-from train.build import MAX_TOKENS, check_vocab, preprocess_for
+from train.build import MAX_TOKENS, preprocess_for, use_vocab
 from train.data.coco import COCO_CLASSES
 from train.data.nouns import SYNONYMS
 from train.data.readers import read_detection, read_expressions
@@ -102,7 +102,7 @@ class Inputs:
         self.model, self.config = load_model(plan.checkpoint, plan.locations)
         self.checkpoint_sha256 = sha256_file(plan.checkpoint)
         tokenizer = WordPieceTokenizer.from_file(plan.vocab, MAX_TOKENS)
-        check_vocab(self.model, plan.vocab)
+        use_vocab(self.model, plan.vocab)
         self.prior = prior_tokenizer(self.model.text)
         self.samples = Samples(photos, preprocess_for(self.config), tokenizer, self.prior)
 

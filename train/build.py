@@ -27,7 +27,7 @@ from train.encoders.vision import IMAGENET_MEAN, IMAGENET_STD, CompactVision, fr
 from train.fusion import TRANSVG, build_fusion
 from train.fusion.detections import DetectionHead
 from train.methods import Vision, adapt, build_method, reads_sublayers
-from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior
+from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior, prior_tokenizer
 from train.methods.unipt import JointUniPT
 from train.model import GroundingModel
 
@@ -134,14 +134,20 @@ def read_vocab(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
-def check_vocab(model: GroundingModel, vocab: Path) -> None:
-    """Raises ValueError when a vocabulary is not the text encoder's: ids would mean other words."""
-    known = len(read_vocab(vocab))
-    expected = model.text.net.config.vocab_size
-    if known != expected:
+def use_vocab(model: GroundingModel, vocab: Path) -> None:
+    """Let the model's ids mean the word pieces of a vocabulary.
+
+    Raises:
+        ValueError: it is not the text encoder's.
+    """
+    pieces, expected = read_vocab(vocab), model.text.net.config.vocab_size
+    if len(pieces) != expected:
         raise ValueError(
-            f"--vocab: expected the {expected} tokens of the text encoder, got {known} in {vocab}"
+            f"--vocab: expected the {expected} tokens of the text encoder, got {len(pieces)} in "
+            f"{vocab}"
         )
+    if tokenizer := prior_tokenizer(model.text):
+        tokenizer.pieces = pieces
 
 
 def build_model(config: TrainConfig) -> GroundingModel:

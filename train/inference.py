@@ -15,7 +15,7 @@ from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.geometry.boxes import cxcywh_to_xyxy
 from sdk.geometry.decode import best_boxes
 from sdk.inputs.frames import as_bgr
-from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
+from train.build import MAX_TOKENS, build_model, preprocess_for, use_vocab
 from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
 from train.data.samples import Photo
@@ -62,7 +62,7 @@ def checkpoint_predict(
         CheckpointError, ValueError, OSError: see `load_model`, or not the vocabulary it has.
     """
     model, config = load_model(checkpoint, locations)
-    check_vocab(model, vocab)
+    use_vocab(model, vocab)
     tokens = TextTokens(WordPieceTokenizer.from_file(vocab, MAX_TOKENS))
     preprocess = preprocess_for(config)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from train.build import MAX_TOKENS, build_model, check_vocab, preprocess_for
+from train.build import MAX_TOKENS, build_model, preprocess_for, use_vocab
 from train.checkpoint import frozen_sha256, load_start
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, batch_items, batches_per_pass
@@ -94,7 +94,7 @@ class Trainer:
         self.preprocess = preprocess_for(config)
         initial = without_starting_files(config) if self.checkpoint.is_file() else config
         self.model = build_model(initial)
-        check_vocab(self.model, vocab)
+        use_vocab(self.model, vocab)
         self.frozen_sha256 = frozen_sha256(self.model)
         # With an encoder that trains, a step on a CPU with AVX2 is some 5% faster and its numbers
         # are the same (benchmarks/training_step.py). Activations follow the weights' format.

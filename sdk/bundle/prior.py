@@ -70,7 +70,7 @@ class PriorTokenizer:
     """
 
     def __init__(self, pairs: BytePairs, pieces: Sequence[str]) -> None:
-        self.pairs, self._pieces = pairs, list(pieces)
+        self.pairs, self.pieces = pairs, pieces
 
     def inputs(self, ids: Sequence[int]) -> dict[str, NDArray[Any]]:
         """What the text graph takes beside the ids of a phrase.
@@ -82,7 +82,7 @@ class PriorTokenizer:
             `prior_ids` (1, M) int64, and `prior_shares` (1, L, M) float32: row by row the shares
             of the M tokens in what a word piece is told, 1 together.
         """
-        words = words_of(ids, self._pieces)
+        words = words_of(ids, self.pieces)
         tokens, spans = self.encode([word for word, _ in words])
         shares = np.zeros((len(ids), len(tokens)), np.float32)
         shares[:, -1] = 1

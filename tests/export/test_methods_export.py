@@ -15,11 +15,22 @@ from export.build_engine import main
 from export.graphs import export_graphs
 from export.parity import TOLERANCE, Case, check_parity, deviation, make_cases
 from sdk import BundleCorruptError, BundleMismatchError, Grounder
-from sdk.bundle.contract import FUSION, IMAGE, LOGITS, TEXT, TEXT_TOKENS, VISION, VISUAL_TOKENS
+from sdk.bundle.contract import (
+    ATTENTION_MASK,
+    FUSION,
+    IMAGE,
+    INPUT_IDS,
+    LOGITS,
+    TEXT,
+    TEXT_TOKENS,
+    VISION,
+    VISUAL_TOKENS,
+)
 from sdk.bundle.manifest import Manifest
 from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
 from tests.tiny_clip import POSITIONS, tiny_clip
 from tests.tiny_encoders import tiny_net
+from train.build import use_vocab
 from train.inference import load_model
 from train.methods import DUAL_METHODS
 
@@ -154,6 +165,15 @@ def test_a_bundle_holds_clips_text_tower_and_its_tokenizer(
     with Grounder.load(bundle, device="cpu") as grounder:
         first, second = grounder.ground(frame, ["a bush", "the car on the left of the biggest dog"])
         assert first.score != second.score
+        inputs = grounder._reading.inputs("the car on the left of a bush")
+        model, _ = load_model(checkpoint)
+        use_vocab(model, bundle / "vocab.txt")
+        ids, mask = (torch.from_numpy(inputs[name]) for name in (INPUT_IDS, ATTENTION_MASK))
+        with torch.no_grad():
+            expected = model.encode_text(ids, mask).numpy()  # reads the words by itself
+        np.testing.assert_allclose(
+            grounder.sessions[TEXT.name].run(inputs)[TEXT_TOKENS], expected, atol=1e-4
+        )
         unread = replace(grounder._reading, prior=None)
         with pytest.raises(BundleMismatchError, match=r"prior_ids where .*prior_file"):
             Grounder(grounder.manifest, unread, grounder.sessions, "fp32")
