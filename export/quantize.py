@@ -80,7 +80,7 @@ def quantize(recipe: str, source: Path, target: Path) -> None:
     if recipe == "half":
         to_half(source, target)
     else:
-        _quantize_unseen(source, target, blockwise=recipe == "blockwise")
+        _quantize_blockwise(source, target)
 
 
 class Calibrated:
@@ -226,36 +226,31 @@ def _prepared(source: Path) -> Iterator[Path]:
         yield path
 
 
-def _quantize_unseen(source: Path, target: Path, *, blockwise: bool) -> None:
-    """The forms that need no data."""
+def _quantize_blockwise(source: Path, target: Path) -> None:
+    """Products in blocks, embeddings by the row."""
     with _prepared(source) as prepared:
         floats = _float_nodes(onnx.load(prepared))
         made = prepared.with_name("made.onnx")
         quantize_dynamic(
             prepared,
             made,
-            op_types_to_quantize=["Gather"] if blockwise else ["MatMul", "Gather"],
+            op_types_to_quantize=["Gather"],
             per_channel=True,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=floats,
-            extra_options={"MatMulConstBOnly": True},
         )
-        model = onnx.load(made)
-        if blockwise:
-            # Here, where the root logger is safe from it.
-            from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+        # Here, where the root logger is safe from it.
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-            quantizer = MatMulNBitsQuantizer(
-                model,
-                bits=8,
-                block_size=BLOCK,
-                is_symmetric=True,
-                accuracy_level=INT8_PRODUCTS,
-                nodes_to_exclude=floats,
-            )
-            quantizer.process()
-            model = quantizer.model.model
-    save_checked(model, target)
+        quantizer = MatMulNBitsQuantizer(
+            onnx.load(made),
+            bits=8,
+            block_size=BLOCK,
+            is_symmetric=True,
+            accuracy_level=INT8_PRODUCTS,
+            nodes_to_exclude=floats,
+        )
+        quantizer.process()
+    save_checked(quantizer.model.model, target)
 
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:

@@ -19,8 +19,8 @@ RECIPES = {
     "static": "INT8 with unsigned activations, as convolutions want it on ONNX Runtime's CPU",
     "symmetric": "INT8 with all zero points at zero, the one form TensorRT takes; also OpenVINO",
     "mixed": "symmetric, with FP16 as in half where that is float",
-    "dynamic": "INT8 with ranges taken at run time, as transformers want it on ONNX Runtime's CPU",
-    "blockwise": "INT8 scaled in blocks: BERT's few large activations do not drown the others",
+    "blockwise": "INT8 scaled in blocks, of activations at run time, on ONNX Runtime's CPU: BERT's "
+    "few large activations do not drown the others",
 }
 """What can be made, and what for."""
 
@@ -82,14 +82,12 @@ def _alike(*recipes: str) -> dict[str, tuple[str, ...]]:
 _FP16 = {"fp16": {VISION.name: ("half",), FUSION.name: ("half",)}}
 """A bundle for CPUs has it for the GPUs it may come to."""
 _TENSORRT = {"fp16": _alike("half"), "int8": _alike("mixed", "symmetric")}
-_TEXT_OF_ORT = {TEXT.name: ("dynamic", "blockwise")}
+_TEXT_OF_ORT = {TEXT.name: ("blockwise",)}
 """No other runtime is as fast with so small a text graph: it runs on ONNX Runtime beside them."""
 
 TARGETS = {
     target.name: target
     for target in (
-        # Not `dynamic` for fusion, though it is faster: its ranges are those of all phrases in a
-        # call, and a phrase must not score differently in other company.
         Target("cpu", "cpu", _FP16 | {"int8": _alike("static") | _TEXT_OF_ORT}, "int8", ("fp16",)),
         Target("openvino", "openvino", {"int8": _alike("symmetric") | _TEXT_OF_ORT}, "int8"),
         *(

@@ -5,8 +5,8 @@
     input_ids ──> TEXT ──> text_tokens ──┘
 
 Nothing that VISION computes depends on the phrase: it runs once per frame, TEXT once per phrase.
-TEXT takes one phrase at a time, unpadded, so that a dynamically quantised graph cannot give a
-phrase another encoding because of its neighbours; phrases are padded to one length for FUSION.
+TEXT takes one phrase at a time, unpadded, so that no other phrase can change its encoding, whatever
+the graph's precision; phrases are padded to one length for FUSION.
 """
 
 from collections.abc import Iterable, Mapping

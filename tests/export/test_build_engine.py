@@ -134,7 +134,7 @@ def test_the_text_graph_is_int8_in_every_precision_unless_asked_otherwise(
         "fp32": {"vision": "fp32", "text": "int8", "fusion": "fp32"}
     }
     assert set(manifest.graphs["text"]) == {"int8"}
-    assert manifest.metrics["graphs"]["text"]["dynamic"]["points_lost"] is not None
+    assert manifest.metrics["graphs"]["text"]["blockwise"]["points_lost"] is not None
     assert manifest.metrics["precisions"]["fp32"]["val_contrastive"]["phrases"] > 0
     assert manifest.metrics["precisions"]["fp32"]["val_single_box"]["phrases"] == 4
     assert len(Grounder.load(out).ground(drawn, PHRASES)) == len(PHRASES)
@@ -150,7 +150,7 @@ def test_a_bundle_for_openvino(
     tried = Manifest.load(out).metrics["graphs"]
     assert [set(tried[graph]) for graph in ("vision", "text", "fusion")] == [
         {"fp32", "symmetric"},
-        {"fp32", "dynamic", "blockwise"},
+        {"fp32", "blockwise"},
         {"fp32", "symmetric"},
     ]
     graphs = Grounder.load(out, device="openvino").info.graphs

@@ -106,7 +106,6 @@ def test_a_dry_run_says_what_is_tried_and_why(
         ["fp16", "vision as half"],
         ["fp16", "fusion as half"],
         ["int8", "vision as static"],
-        ["int8", "text as dynamic"],
         ["int8", "text as blockwise"],
         ["int8", "fusion as static"],
     ]

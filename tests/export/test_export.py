@@ -204,11 +204,11 @@ def figures(
 
 
 def test_a_reduced_form_is_kept_only_if_faster_and_as_accurate() -> None:
-    good, better = figures("static", 8.0, lost=0.4), figures("dynamic", 7.0, lost=-0.1)
+    good, better = figures("static", 8.0, lost=0.4), figures("mixed", 7.0, lost=-0.1)
     assert best_that_holds([good, better]) == better
     as_fast = figures("blockwise", 7.2, lost=-0.3)
     assert best_that_holds([good, better, as_fast]) == as_fast
-    inaccurate = figures("dynamic", 5.0, lost=0.6)
+    inaccurate = figures("mixed", 5.0, lost=0.6)
     assert best_that_holds([good, inaccurate]) == good
     assert inaccurate.verdict == "less accurate"
     slow = figures("static", 9.9, gain=LEAST_GAIN)  # not asked, as it may not pay

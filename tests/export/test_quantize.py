@@ -48,7 +48,7 @@ def weight_types(path: Path) -> dict[str, int]:
     ("graph", "recipe"),
     [
         *((graph, recipe) for graph in (VISION.name, FUSION.name) for recipe in STATIC),
-        *((TEXT.name, recipe) for recipe in ("dynamic", "blockwise", "mixed")),
+        *((TEXT.name, recipe) for recipe in ("blockwise", "mixed")),
     ],
 )
 def test_int8_graphs_run_and_stay_near(
