@@ -1,5 +1,7 @@
 """Cached text features: the encoder's own taps, and no more of them than fit."""
 
+import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,17 +17,41 @@ from train.features import CachedTextFeatures
 def test_taps_are_the_encoders_and_only_the_latest_phrases_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "MOST_PHRASES", 2)
     source = tiny_text_encoder(tmp_path)
     encoder = TransformersText.load(source)
     tokenizer = WordPieceTokenizer.from_file(source / "vocab.txt", 64)
     cached = CachedTextFeatures(encoder, tokenizer)
+    monkeypatch.setattr(features, "MOST_BYTES", 15 * 2 * sum(encoder.tap_channels))  # 15 tokens
     taps, mask = cached(["a dog", "the cat on the left", "a cow"])
-    assert len(cached._kept) == 2 and mask.sum(1).tolist() == [4, 7, 4]
+    assert list(cached._kept) == ["a cow", "a dog", "the cat on the left"]
+    assert mask.sum(1).tolist() == [4, 7, 4]
     ids = torch.tensor([[VOCAB.index(word) for word in ("[CLS]", "a", "dog", "[SEP]")]])
     expected = encoder.taps(ids, torch.ones_like(ids))
     for ours, theirs in zip(taps, expected, strict=True):
         torch.testing.assert_close(ours[0, :4], theirs[0], atol=5e-3, rtol=5e-3)
     again, _ = cached(["a dog"])
     torch.testing.assert_close(again[0][0], taps[0][0, :4])
-    assert len(cached._kept) == 2 and list(cached._kept)[-1] == "a dog"
+    cached(["a car"])
+    assert list(cached._kept) == ["a dog", "the cat on the left", "a car"]
+
+
+def test_whatever_is_asked_after_whatever_its_taps_are_the_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tiny_text_encoder(tmp_path)
+    encoder = TransformersText.load(source)
+    tokenizer = WordPieceTokenizer.from_file(source / "vocab.txt", 64)
+    monkeypatch.setattr(features, "MOST_BYTES", 10 * 2 * sum(encoder.tap_channels))
+    cached, rng = CachedTextFeatures(encoder, tokenizer), random.Random(0)
+    phrases = ["dog", "a dog", "the cat", "the cat on the left", "the dog on a car", "a cow"]
+    for _ in range(200):
+        texts = rng.sample(phrases, rng.randint(1, 3))
+        taps, mask = cached(texts)
+        for row, text in enumerate(texts):
+            ids = torch.tensor([tokenizer.encode(text)])
+            assert mask[row].sum() == ids.shape[1]
+            expected = torch.stack(encoder.taps(ids, torch.ones_like(ids)))[:, 0]
+            got = torch.stack(taps)[:, row, : ids.shape[1]]
+            torch.testing.assert_close(got, expected, atol=5e-3, rtol=5e-3)
+        rows = sorted((rows.start, rows.stop) for rows in cached._kept.values())
+        assert all(first[1] <= second[0] for first, second in pairwise(rows))
