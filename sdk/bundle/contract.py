@@ -50,14 +50,6 @@ class GraphSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
-    @property
-    def input_names(self) -> list[str]:
-        return [tensor.name for tensor in self.inputs]
-
-    @property
-    def output_names(self) -> list[str]:
-        return [tensor.name for tensor in self.outputs]
-
 
 VISION = GraphSpec(
     "vision",

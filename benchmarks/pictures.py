@@ -1,0 +1,68 @@
+"""The default on the pictures of the demo: `python benchmarks/pictures.py` draws two of the docs.
+
+docs/images/demo.jpg shows what `make demo` asks, docs/images/failures.jpg what goes wrong on the
+same photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from apps.demo import ASSETS, PHOTOS  # noqa: E402
+from sdk import Grounder  # noqa: E402
+from sdk.inputs.frames import as_bgr  # noqa: E402
+from sdk.outputs.drawing import draw  # noqa: E402
+
+FAILURES = {
+    "cat.jpg": ("a dog", "the cat's nose", "the eye on the right"),
+    "moose.jpg": ("a dog", "the antler on the right"),
+    "coffee.jpg": ("a glass of water", "the red saucer"),
+    "astronaut.jpg": ("the helmet", "a man with a beard"),
+    "stairs.jpg": ("the person wearing a cap", "the hat"),
+    "bridge.jpg": ("the tower of the bridge", "the boat"),
+}
+CELL_WH, ACROSS = (438, 334), 3
+
+
+def sheet(grounder: Grounder, photos: Mapping[str, Sequence[str]]) -> NDArray[np.uint8]:
+    """The photos with their phrases' boxes in rows, (H, W, 3) BGR; answers are printed."""
+    width, height = CELL_WH
+    cells = []
+    for name, phrases in photos.items():
+        photo = as_bgr(ASSETS / name)
+        scale = min(width / photo.shape[1], height / photo.shape[0])
+        photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        results = grounder.ground(as_bgr(ASSETS / name), list(phrases))
+        for result in results:
+            print(f"{name:14s} {result.text:26s} {result.score:.2f} {len(result.instances)}")
+        drawn = draw(photo, [result.scaled(scale, scale) for result in results])
+        cell = np.full((height, width, 3), 255, np.uint8)
+        top, left = (height - drawn.shape[0]) // 2, (width - drawn.shape[1]) // 2
+        cell[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+        cells.append(cell)
+    rows = [np.hstack(cells[at : at + ACROSS]) for at in range(0, len(cells), ACROSS)]
+    return np.vstack(rows)
+
+
+def main() -> int:
+    """Draw both."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    with Grounder.load() as grounder:
+        for name, photos in (("demo", PHOTOS), ("failures", FAILURES)):
+            path = ROOT / f"docs/images/{name}.jpg"
+            cv2.imwrite(str(path), sheet(grounder, photos), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
