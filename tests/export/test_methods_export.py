@@ -40,8 +40,11 @@ BUILT = ("m2ist", "mapper", "unipt")
 CANDIDATES = {"method": "m2ist", "second_neck": True}
 TRANSVG = {"fusion": "transvg"}
 """Traced faster, where the fusion is not the matter."""
-EXPORTED: list[dict[str, Any]] = [
-    *({"method": method} | TRANSVG for method in DUAL_METHODS if method not in BUILT),
+COMMON = ("head_only", "lora", "adapter")
+"""Methods that only fold into what every graph has."""
+EXPORTED = [
+    *(pytest.param({"method": m} | TRANSVG, marks=pytest.mark.nightly) for m in COMMON),
+    *({"method": m} | TRANSVG for m in DUAL_METHODS if m not in BUILT + COMMON),
     {"method": "m2ist", "variant": "paper"} | TRANSVG,
     {"method": "m2ist", "vision": "dinov2"} | TRANSVG,
     {"method": "m2ist", "vision": "detr", "variant": "paper"} | TRANSVG,
