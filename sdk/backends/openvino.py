@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk.backends.ort import thread_count
+from sdk.backends.signal_stack import signal_stack_kept
 from sdk.bundle.contract import TensorSpec
 from sdk.errors import BackendError, BundleCorruptError, BundleNotFoundError, DependencyError
 
@@ -50,7 +51,8 @@ class OpenVinoSession:
         except RuntimeError as error:
             raise BundleCorruptError(f"{path} is not a valid ONNX graph: {error}") from error
         try:
-            self._compiled = core.compile_model(model, "CPU", settings)
+            with signal_stack_kept():
+                self._compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             version = openvino.__version__
             raise BackendError(f"OpenVINO {version} cannot load {path}: {error}") from error

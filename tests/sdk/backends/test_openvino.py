@@ -1,5 +1,6 @@
 """The OpenVINO backend answers as ONNX Runtime does."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from sdk.backends.select import open_session
 from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS, GraphSpec, check_graphs
 from sdk.errors import BackendError, BundleCorruptError, BundleNotFoundError, DeviceError
 from sdk.grounder import DEFAULT_BUNDLE
+from tests.paths import ROOT
+from tests.waiting import run_process
 
 pytest.importorskip("openvino", reason="the openvino package is not installed")
 
@@ -31,6 +34,22 @@ def test_its_tensors_and_values_are_those_of_onnx_runtime() -> None:
     assert outputs.keys() == expected.keys()
     scale = np.abs(expected[VISUAL_TOKENS]).max()
     assert np.abs(outputs[VISUAL_TOKENS] - expected[VISUAL_TOKENS]).max() < 1e-3 * scale
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="OpenVINO changes signal stacks on Linux alone")
+def test_a_signal_is_handled_after_another_thread_let_go_of_the_last_graph() -> None:
+    code = f"""
+import signal, threading
+from sdk.backends.openvino import OpenVinoSession
+held = [OpenVinoSession({str(GRAPH)!r}, 1)]
+let_go = threading.Thread(target=held.clear)
+let_go.start()
+let_go.join()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+    ended = run_process([sys.executable, "-c", code], cwd=ROOT)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
 
 
 def test_threads_share_a_session_and_results_stay_their_own() -> None:
