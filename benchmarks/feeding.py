@@ -1,0 +1,98 @@
+"""How fast batches are made, and what memory a long run holds: `python benchmarks/feeding.py`.
+
+Images a second with batches made in the training process and by workers ahead of it, photos read,
+joined, mirrored and degraded as `--augment` does; then the resident memory of a real run of 3,000
+steps, two photos each. Figures go to benchmarks/results/feeding.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import psutil  # noqa: E402
+
+from benchmarks.record import save  # noqa: E402
+from train.build import preprocess_for  # noqa: E402
+from train.config import TrainConfig  # noqa: E402
+from train.data.dataset import BatchMaker  # noqa: E402
+from train.data.loading import made_ahead  # noqa: E402
+from train.data.readers import data_root  # noqa: E402
+from train.data.training import training_photos  # noqa: E402
+from train.provenance import describe  # noqa: E402
+
+BATCH_PHOTOS, BATCHES = 16, 40
+WORKERS = (0, 1, 2)
+STEPS, STEP_PHOTOS = 3000, 2
+EVERY_S = 10.0
+"""Seconds between two looks at a run's memory."""
+
+
+def images_per_second(root: Path, workers: int) -> float:
+    """Of augmented training batches, after the first, which also starts the workers."""
+    config = TrainConfig(augment=True, negatives=2, phrases_per_photo=7)
+    maker = BatchMaker(
+        preprocess_for(config),
+        training_photos(root, detection_photos=99_999),
+        phrases_per_photo=config.phrases_per_photo,
+        negatives=config.negatives,
+        seed=0,
+        with_images=True,
+        augment=True,
+        several=True,
+    )
+    batches = maker.order(0, BATCH_PHOTOS)[: BATCHES + 1]
+    made = iter(made_ahead(maker, batches, 0, workers))
+    next(made)
+    start = time.perf_counter()
+    images = sum(len(batch.photos) for batch in made)
+    return images / (time.perf_counter() - start)
+
+
+def resident_mib(root: Path) -> list[int]:
+    """Of a training run, looked at every EVERY_S seconds from its first step to its last."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "train", "--data", str(root), "--augment"]
+        command += ["--steps", str(STEPS), "--batch-photos", str(STEP_PHOTOS)]
+        command += ["--detection-photos", "99999", "--out", f"{folder}/run"]
+        found: list[int] = []
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+            watched = psutil.Process(process.pid)
+            losses = Path(folder) / "run" / "loss.csv"
+            while process.poll() is None:
+                time.sleep(EVERY_S)
+                if losses.is_file() and process.poll() is None:
+                    found.append(watched.memory_info().rss >> 20)
+        if process.returncode:
+            raise RuntimeError(f"the run ended with exit code {process.returncode}")
+        return found
+
+
+def main() -> int:
+    """Print both and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
+    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/feeding.json")
+    args = parser.parse_args()
+    root = data_root(args.data)
+    speeds = {str(workers): round(images_per_second(root, workers), 1) for workers in WORKERS}
+    print(f"images a second by workers: {speeds}", flush=True)
+    memory = resident_mib(root)
+    quarter = len(memory) // 4
+    growth = min(memory[-quarter:]) - min(memory[quarter : 2 * quarter])
+    print(f"resident MiB: {memory}; from the second quarter to the last {growth:+}")
+    run = {"steps": STEPS, "photos": STEP_PHOTOS, "every_s": EVERY_S, "mib": memory}
+    figures = {"images_per_second": speeds, "run": run | {"growth_mib": growth}}
+    save(args.json, {"machine": describe(), **figures})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
