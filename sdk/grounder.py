@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from sdk._internal.arguments import as_path, whole
+from sdk._internal.arguments import as_path, short, whole
 from sdk._internal.closing import Closing
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
@@ -40,7 +40,7 @@ from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 from sdk.teaching import Teaching
-from sdk.text import Encode, Reading, phrase_encoder
+from sdk.text import Encode, PhraseReader, phrase_encoder
 from sdk.view import FrameView
 
 PHRASE_CACHE_SIZE = 256
@@ -62,7 +62,7 @@ class Grounder(Closing):
     def __init__(
         self,
         manifest: Manifest,
-        reading: Reading,
+        reader: PhraseReader,
         sessions: Mapping[str, Session],
         precision: str,
         background: Background | None = None,
@@ -82,8 +82,8 @@ class Grounder(Closing):
         self.manifest = manifest
         self.info = describe(manifest, sessions, precision)
         """What is loaded."""
-        self._reading = reading
-        encode = phrase_encoder(reading, sessions[TEXT.name])
+        self._reader = reader
+        encode = phrase_encoder(reader, sessions[TEXT.name])
         teaching = Teaching(manifest.source_checkpoint, sessions[FUSION.name], encode, background)
         self._loaded: _Loaded | None = _Loaded(
             dict(sessions), lru_cache(PHRASE_CACHE_SIZE)(encode), teaching
@@ -302,8 +302,11 @@ class Grounder(Closing):
 
         Raises:
             LessonError: a lesson is of another model; nothing changes.
+            ArgumentError: it is no Grounder.
             ClosedError: one of the two has been closed.
         """
+        if not isinstance(other, Grounder):
+            raise ArgumentError(f"other: expected a Grounder, got {short(other)}")
         self._held.teaching.learn_from(other._held.teaching)
 
     def remove(self, name: str) -> None:

@@ -10,14 +10,14 @@ from sdk.bundle.manifest import Manifest
 from sdk.bundle.replacement import unreplaced
 from sdk.errors import DeviceError
 from sdk.lessons.background import Background
-from sdk.text import Reading
+from sdk.text import PhraseReader
 
 
 class Parts(NamedTuple):
     """What `Grounder` takes."""
 
     manifest: Manifest
-    reading: Reading
+    reader: PhraseReader
     sessions: dict[str, Session]
     precision: str
     background: Background | None
@@ -43,6 +43,6 @@ def open_parts(
         background = None
         if manifest.teaching_file:
             background = Background.load(folder / manifest.teaching_file)
-        reading = Reading.of_bundle(folder, manifest.tokenizer, spelling=spelling)
+        reader = PhraseReader.of_bundle(folder, manifest.tokenizer, spelling=spelling)
         sessions = open_bundle(folder, manifest, name, device, threads, engines)
-    return Parts(manifest, reading, sessions, name, background)
+    return Parts(manifest, reader, sessions, name, background)

@@ -17,7 +17,7 @@ from sdk.bundle.contract import (
     TEXT_TOKENS,
     VISUAL_TOKENS,
 )
-from sdk.errors import ArgumentError, LessonError, PhraseError
+from sdk.errors import ArgumentError, FrameError, LessonError, PhraseError
 from sdk.geometry.boxes import iou_xyxy
 from sdk.inputs.frames import FrameLike
 from sdk.inputs.phrases import EncodedPhrase, as_phrases, pad_tokens
@@ -34,7 +34,7 @@ FrameBox = Sequence[float]
 LEAST_SIDE = 4
 """Pixels of a box that can be learned from."""
 MOST_SHOWN = 100
-"""Examples of a name that `remember` learns from, the last ones: 25 MB of features."""
+"""Examples of a name that are kept, the last ones: 63 MB of features."""
 
 
 class Grounds(Protocol):
@@ -82,9 +82,16 @@ class Teaching:
         untaught = self._untaught(name)
         try:
             pairs = [(frame, box) for frame, box in examples]
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(f"examples: expected (frame, box) pairs, got {error}") from error
-        shown = [self._show(grounder, untaught, frame, box) for frame, box in pairs]
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"examples: expected a list of (frame, box) pairs, got {short(examples)}"
+            ) from None
+        shown = []
+        for number, (frame, box) in enumerate(pairs):
+            try:
+                shown.append(self._show(grounder, untaught, frame, box))
+            except (ArgumentError, FrameError) as error:
+                raise type(error)(f"examples[{number}]: {error}") from error
         _check_boxes(shown)
         with self._learning:
             nouns = with_name(name, untaught, teacher.all_nouns())
@@ -109,7 +116,7 @@ class Teaching:
         untaught = self._untaught(name)
         more = self._show(grounder, untaught, frame, box)
         with self._learning:
-            shown = [*self._shown.get(name.lower(), []), more][-MOST_SHOWN:]
+            shown = [*self._shown.get(name.lower(), []), more]
             _check_boxes(shown)
             nouns = with_name(name, untaught, teacher.first_nouns()[:-1])
             lesson = self._learn(teacher, name, shown, nouns)
@@ -143,8 +150,8 @@ class Teaching:
             if lesson is None:
                 names = ", ".join(lesson.name for lesson in self.lessons) or "none"
                 raise LessonError(f"expected a name that is taught ({names}), got {name!r}")
-            self._shown.pop(lesson.name.lower(), None)
             self.reading = Reading([other for other in self.lessons if other is not lesson])
+            self._shown.pop(lesson.name.lower(), None)
 
     def _check(self, lesson: Lesson) -> None:
         """Raises LessonError for a lesson of another model."""
@@ -203,8 +210,10 @@ class Teaching:
 
     def _keep(self, lesson: Lesson, shown: list[Shown]) -> None:
         before = self._find(lesson.name)
-        self._shown[lesson.name.lower()] = shown
-        self.reading = Reading([*(other for other in self.lessons if other is not before), lesson])
+        reading = Reading([*(other for other in self.lessons if other is not before), lesson])
+        # Nothing between the two can fail: an interrupted lesson leaves both as they were.
+        self._shown[lesson.name.lower()] = latest(shown)
+        self.reading = reading
 
     def _find(self, name: str) -> Lesson | None:
         key = bare(name).lower()
@@ -222,7 +231,19 @@ def _name(name: str) -> str:
 
 def _check_boxes(shown: Sequence[Shown]) -> None:
     if not any(s.example.box is not None for s in shown):
-        raise ArgumentError(f"expected an example with a box, got {len(shown)} without")
+        raise ArgumentError(
+            f"expected an example with a box, got {len(shown)} without; show the thing once more, "
+            "as a lesson from a file brings no examples"
+        )
+
+
+def latest(shown: list[Shown]) -> list[Shown]:
+    """At most MOST_SHOWN, the last ones; of many without a box the last one with it stays."""
+    kept = shown[-MOST_SHOWN:]
+    if shown and not any(s.example.box is not None for s in kept):
+        boxes = [s for s in shown if s.example.box is not None]
+        kept = [*boxes[-1:], *kept[1:]]
+    return kept
 
 
 def with_name(name: str, untaught: EncodedPhrase | None, nouns: Sequence[str]) -> Sequence[str]:

@@ -24,7 +24,7 @@ Encode = Callable[[str, str, Lesson | None], EncodedPhrase]
 
 
 @dataclass(frozen=True)
-class Reading:
+class PhraseReader:
     """How a bundle reads a phrase."""
 
     tokenizer: WordPieceTokenizer
@@ -34,7 +34,7 @@ class Reading:
     known_words: KnownWords | None = None
 
     @classmethod
-    def of_bundle(cls, folder: Path, spec: TokenizerSpec, *, spelling: bool) -> "Reading":
+    def of_bundle(cls, folder: Path, spec: TokenizerSpec, *, spelling: bool) -> "PhraseReader":
         """From the files of a bundle.
 
         Raises:
@@ -66,7 +66,7 @@ class Reading:
         return text_inputs(ids, self.prior)
 
 
-def phrase_encoder(reading: Reading, graph: Session) -> Encode:
+def phrase_encoder(reader: PhraseReader, graph: Session) -> Encode:
     """A function that encodes a checked phrase; for any thread.
 
     No method: in a circle of references the graph would outlive its grounder.
@@ -78,7 +78,7 @@ def phrase_encoder(reading: Reading, graph: Session) -> Encode:
         BundleMismatchError: the graph has a second text encoder and the bundle no tokenizer for
             it, or the other way round.
     """
-    if (PRIOR_IDS in {tensor.name for tensor in graph.inputs}) != (reading.prior is not None):
+    if (PRIOR_IDS in {tensor.name for tensor in graph.inputs}) != (reader.prior is not None):
         raise BundleMismatchError(
             f"expected the text graph to take {PRIOR_IDS} where the manifest has tokenizer."
             "prior_file, and only there; export the bundle again"
@@ -86,9 +86,9 @@ def phrase_encoder(reading: Reading, graph: Session) -> Encode:
 
     def encode(phrase: str, read: str, lesson: Lesson | None) -> EncodedPhrase:
         """One phrase at a time, unpadded: see `sdk.bundle.contract`."""
-        read = reading.speller.correct(read) if reading.speller else read
-        tokens: NDArray[np.float32] = graph.run(reading.inputs(read))[TEXT_TOKENS][0]
-        known = reading.known_words
+        read = reader.speller.correct(read) if reader.speller else read
+        tokens: NDArray[np.float32] = graph.run(reader.inputs(read))[TEXT_TOKENS][0]
+        known = reader.known_words
         unknown = known.unknown(read) if known else Unknown((), head=False)
         return EncodedPhrase(phrase, tokens, unknown, stated_number(read), lesson)
 

@@ -86,9 +86,9 @@ def four_numbers(values: object) -> tuple[float, float, float, float]:
 
 
 def short(value: object) -> str:
-    """What a value looks like, in at most 80 characters."""
+    """What a value looks like, in one line of at most 80 characters."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())
     except Exception:  # a stranger's __repr__, or an int of more digits than Python will print
         text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."

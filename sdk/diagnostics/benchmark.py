@@ -46,7 +46,7 @@ from sdk.errors import GroundingError
 from sdk.grounder import DEFAULT_BUNDLE, Grounder
 from sdk.inputs.frames import as_bgr
 from sdk.inputs.phrases import pad_tokens
-from sdk.text import Reading
+from sdk.text import PhraseReader
 
 BLOCKS = 10
 MOST_FRAMES = 1_000_000
@@ -142,10 +142,10 @@ def _calls(
     frame = next(pictures)
     vision, text, fusion = (grounder.sessions[graph.name] for graph in (VISION, TEXT, FUSION))
     preprocess = grounder.manifest.preprocess
-    reading = Reading.of_bundle(folder, grounder.manifest.tokenizer, spelling=False)
+    reader = PhraseReader.of_bundle(folder, grounder.manifest.tokenizer, spelling=False)
     image = {IMAGE: preprocess.tensor(frame)}
     visual_tokens = vision.run(image)[VISUAL_TOKENS]
-    phrases = [reading.inputs(phrase) for phrase in PHRASES[: counts[-1]]]
+    phrases = [reader.inputs(phrase) for phrase in PHRASES[: counts[-1]]]
     encoded = [text.run(phrase)[TEXT_TOKENS][0] for phrase in phrases]
 
     yield "preprocess", lambda: preprocess.tensor(next(pictures))

@@ -37,10 +37,16 @@ NOUN_SHARE = 0.5
 """Of the noun's own logit in a taught name's: it knows less of the thing than the examples do."""
 _ARTICLES = ("the", "a", "an")
 _DETERMINER = r"\b(?:the|a|an|my|your|his|her|its|our|their|this|that)\s+"
-_NO_HEAD = re.compile(rf"{LINK.pattern}|not|no|except")
+_NO_HEAD = re.compile(
+    rf"{LINK.pattern}|not|no|except|beneath|around|for|using|touching|beside|along|towards?|past|"
+    "within|up|down|off|onto|into|upon|among|opposite|covering|facing"
+)
+"""Words after which a phrase names what its thing is told by."""
+_POSSESSIVE = re.compile("['\N{RIGHT SINGLE QUOTATION MARK}]s\\b", re.IGNORECASE)
 _NO_NAMES = re.compile(
     rf"{_NO_HEAD.pattern}|the|an?|all|both|other|left|right|top|bottom|middle|first|second|third|last|"
-    "one|two|three|four|five|six|seven|eight|nine|ten|big|bigger|biggest|small|smaller|smallest"
+    r"one|two|three|four|five|six|seven|eight|nine|ten|\d+|big|bigger|biggest|small|smaller|smallest|"
+    "black|white|gr[ae]y|red|orange|yellow|green|blue|purple|pink|brown"
 )
 
 Array = NDArray[np.floating[Any]]
@@ -122,9 +128,11 @@ class Lesson:
             about = decode(_About, json.loads(header["lesson"]))
             if not all(0 < len(text.strip()) <= MOST_LETTERS for text in (about.name, about.noun)):
                 raise ValueError(f"expected a name and a noun of at most {MOST_LETTERS} letters")
+            if bare(about.name) != about.name:
+                raise ValueError("its name has an article, or spaces around it")
             if weights.dtype != np.float32 or weights.ndim != 1 or not np.isfinite(weights).all():
                 raise ValueError("expected finite float32 weights (F,)")
-        except DAMAGED as error:
+        except (*DAMAGED, PhraseError) as error:
             raise LessonError(
                 f"expected {path} to be a lesson of `grounder teach`, got: {error}; copy it again "
                 "or teach the name again"
@@ -172,16 +180,17 @@ class Reading:
         """A phrase that looks for a taught name: with nouns in place of names, and the lesson.
 
         "my mug next to the laptop" -> "the cup next to the laptop", "two zorbls" -> "two cups".
-        A phrase that looks for
-        something else, as "the laptop next to my mug" does, is left as it is.
+        A phrase that looks for something else, as "the laptop next to my mug" or "my mug's handle",
+        is left as it is.
         """
-        phrase = normalize("NFC", phrase)  # a letter and its accent as one, as names have them
-        first = self._names.search(phrase) if self.lessons else None
-        if first is None or any(
-            _NO_HEAD.fullmatch(word.lower()) for word in WORD.findall(phrase[: first.start()])
-        ):
+        composed = normalize("NFC", phrase)  # a letter and its accent as one, as names have them
+        first = self._names.search(composed) if self.lessons else None
+        if first is None or _POSSESSIVE.match(composed, first.end()):
             return phrase, None
-        return self._names.sub(self._noun, phrase), self._named(first)
+        before = WORD.findall(composed[: first.start()])
+        if any(_NO_HEAD.fullmatch(word.lower()) for word in before):
+            return phrase, None
+        return self._names.sub(self._noun, composed), self._named(first)
 
     def _noun(self, found: re.Match[str]) -> str:
         """With an article, but not inside a noun phrase: "the old zorbl" -> "the old cup"."""
@@ -203,7 +212,8 @@ def bare(name: str) -> str:
         PhraseError: it is made of words that are in phrases of other things, as "two" or "left".
     """
     words = normalize("NFC", name).strip(" \t\n.,;:!?").split()
-    words = words[1:] if len(words) > 1 and words[0].lower() in _ARTICLES else words
+    while len(words) > 1 and words[0].lower() in _ARTICLES:
+        words = words[1:]
     if all(_NO_NAMES.fullmatch(word.lower()) for word in words):
         raise PhraseError(
             f"expected a name of a thing, got {name[:40]!r}, which other phrases are made of"

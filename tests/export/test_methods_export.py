@@ -168,7 +168,7 @@ def test_a_bundle_holds_clips_text_tower_and_its_tokenizer(
     with Grounder.load(bundle, device="cpu") as grounder:
         first, second = grounder.ground(frame, ["a bush", "the car on the left of the biggest dog"])
         assert first.score != second.score
-        inputs = grounder._reading.inputs("the car on the left of a bush")
+        inputs = grounder._reader.inputs("the car on the left of a bush")
         model, _ = load_model(checkpoint)
         use_vocab(model, bundle / "vocab.txt")
         ids, mask = (torch.from_numpy(inputs[name]) for name in (INPUT_IDS, ATTENTION_MASK))
@@ -177,7 +177,7 @@ def test_a_bundle_holds_clips_text_tower_and_its_tokenizer(
         np.testing.assert_allclose(
             grounder.sessions[TEXT.name].run(inputs)[TEXT_TOKENS], expected, atol=1e-4
         )
-        unread = replace(grounder._reading, prior=None)
+        unread = replace(grounder._reader, prior=None)
         with pytest.raises(BundleMismatchError, match=r"prior_ids where .*prior_file"):
             Grounder(grounder.manifest, unread, grounder.sessions, "fp32")
     (bundle / "prior.json").write_text("{}")

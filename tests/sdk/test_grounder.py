@@ -67,7 +67,7 @@ def test_the_whole_path_against_numpy(
     tiny_bundle: Path, grounder: Grounder, frame: NDArray[np.uint8], phrase: str
 ) -> None:
     result = grounder.ground(frame, phrase)
-    expected = expected_grounding(tiny_bundle, frame, grounder._reading.tokenizer.encode(phrase))
+    expected = expected_grounding(tiny_bundle, frame, grounder._reader.tokenizer.encode(phrase))
     assert_allclose(result.box, expected.box, atol=1e-3)
     assert result.score == pytest.approx(expected.score, abs=1e-5)
     assert (result.text, result.found) == (phrase, expected.found)

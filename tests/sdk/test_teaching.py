@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from sdk import ArgumentError, ClosedError, FrameError, Grounder, Lesson, LessonError, PhraseError
 from sdk.grounder import DEFAULT_BUNDLE
+from sdk.lessons.teacher import Example
 from sdk.results import Grounding
+from sdk.teaching import MOST_SHOWN, Shown, latest
 from tests.pupils import CUP, PICTURES
 from tests.pupils import CUP_BOX as BOX
 
@@ -253,3 +255,26 @@ def test_an_interrupted_lesson_leaves_the_old_state(
                 learn()
     assert pupil.lessons == (lesson,) and pupil.ground(cup, NAME) == before
     assert pupil.remember(NAME, cup, BOX).figures.examples == 2  # what failed is not kept
+
+
+def test_of_many_frames_without_the_thing_the_last_box_stays() -> None:
+    box, nothing = (Shown(Example(None, box), right=False) for box in ((0, 0, 1, 1), None))
+    assert latest([nothing, box, *[nothing] * MOST_SHOWN]) == [box, *[nothing] * (MOST_SHOWN - 1)]
+    assert latest([box, *[nothing] * 3, box]) == [box, *[nothing] * 3, box]
+    assert latest([]) == []
+
+
+def test_an_example_that_cannot_be_used_is_named(pupil: Grounder, cup: Frame) -> None:
+    with pytest.raises(ArgumentError, match=r"examples\[1\]: expected a box"):
+        pupil.teach(NAME, [(cup, BOX), (cup, (0, 0, 9000, 9))])
+    with pytest.raises(ArgumentError, match="other: expected a Grounder, got 'x'"):
+        pupil.learn_from("x")  # type: ignore[arg-type]
+    assert pupil.lessons == ()
+
+
+def test_a_name_keeps_none_of_its_articles(pupil: Grounder, cup: Frame) -> None:
+    for _ in range(2):
+        pupil.remember("the A Team", cup, BOX)
+    assert [lesson.name for lesson in pupil.lessons] == ["Team"]
+    pupil.remove("the A Team")
+    assert pupil.lessons == ()

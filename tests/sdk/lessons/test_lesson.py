@@ -62,6 +62,10 @@ def test_a_phrase_that_looks_for_something_else_is_left_alone(phrase: str) -> No
         ("the", ""),
         ("two", ""),
         ("left", ""),
+        ("the white", ""),
+        ("7", ""),
+        ("the A Team", "Team"),
+        ("room 7", "room 7"),
     ],
 )
 def test_a_name_is_kept_bare_and_names_a_thing(given: str, name: str) -> None:
@@ -81,6 +85,28 @@ def test_a_phrase_without_a_name_is_left_alone(phrase: str) -> None:
 @pytest.mark.parametrize("phrase", ["zorblish", "unzorbl", "zorbl_2"])
 def test_a_name_is_a_whole_word(phrase: str) -> None:
     assert Reading([lesson("zorbl")]).of(phrase) == (phrase, None)
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "the spoon beneath the zorbl",
+        "the table around my zorbl",
+        "a hand touching the zorbl",
+        "the lid for a zorbl",
+        "the zorbl's handle",
+        "the Zorbl\N{RIGHT SINGLE QUOTATION MARK}s handle",
+    ],
+)
+def test_a_phrase_that_looks_for_something_else_is_left_as_it_is(phrase: str) -> None:
+    assert Reading([lesson("zorbl")]).of(phrase) == (phrase, None)
+
+
+def test_a_foreign_file_whose_name_has_an_article_is_refused(tmp_path: Path) -> None:
+    for name in ("the zorbl", "two"):
+        lesson(name).save(tmp_path / "one.delta")
+        with pytest.raises(LessonError, match=r"expected a name of a thing|has an article"):
+            Lesson.load(tmp_path / "one.delta")
 
 
 @given(st.text(min_size=1).filter(lambda s: s.strip()))

@@ -70,8 +70,8 @@ def test_a_grounder_replaced_while_it_runs(grounder: Grounder, tiny_bundle: Path
 def test_a_grounder_with_another_threshold_begins_new_tracks(grounder: Grounder) -> None:
     sure = replace(grounder.manifest, threshold=0.0)
     frames = (numbered(n % 200) for n in count())
-    every = Grounder(sure, grounder._reading, grounder.sessions, "fp32")
-    none = Grounder(replace(sure, threshold=1.0), grounder._reading, grounder.sessions, "fp32")
+    every = Grounder(sure, grounder._reader, grounder.sessions, "fp32")
+    none = Grounder(replace(sure, threshold=1.0), grounder._reader, grounder.sessions, "fp32")
     with none.stream(frames, PHRASES) as stream:
         assert not any(result.found for result in next(stream).results)
         stream.grounder = every
@@ -154,7 +154,7 @@ class Counting:
 def test_any_number_of_phrases_is_encoded_once(grounder: Grounder) -> None:
     runs: Counter[str] = Counter()
     sessions = {**grounder.sessions, "text": Counting(grounder.sessions["text"], runs)}
-    counted = Grounder(grounder.manifest, grounder._reading, sessions, "fp32")
+    counted = Grounder(grounder.manifest, grounder._reader, sessions, "fp32")
     words = "cat", "dog"
     phrases = [" ".join(words[n >> bit & 1] for bit in range(9)) for n in range(300)]
     assert len(set(phrases)) == 300

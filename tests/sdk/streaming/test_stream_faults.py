@@ -65,7 +65,7 @@ def test_an_error_of_inference_reaches_the_consumer(
     grounder: Grounder, policy: str, tracked: bool
 ) -> None:
     sessions = {**grounder.sessions, "vision": FailsLater(grounder.sessions["vision"], 3)}
-    failing = Grounder(grounder.manifest, grounder._reading, sessions, "fp32")
+    failing = Grounder(grounder.manifest, grounder._reader, sessions, "fp32")
     got: list[StreamResult] = []
     settings: dict[str, Any] = {} if tracked else {"tracking": None}
     frames = (numbered(n % 200) for n in count())

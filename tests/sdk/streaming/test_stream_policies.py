@@ -73,7 +73,7 @@ def test_newest_of_a_file_plays_it_at_its_speed(grounder: Grounder, video: Path)
 def test_frames_do_not_wait_for_a_grounding(grounder: Grounder) -> None:
     vision = Waits(grounder.sessions["vision"])
     sessions = {**grounder.sessions, "vision": vision}
-    slow = Grounder(grounder.manifest, grounder._reading, sessions, "fp32")
+    slow = Grounder(grounder.manifest, grounder._reader, sessions, "fp32")
     frames = (numbered(n % 200) for n in count())
     with slow.stream(frames, PHRASES, policy="newest") as stream:
         assert next(stream).results
@@ -87,7 +87,7 @@ def test_frames_do_not_wait_for_a_grounding(grounder: Grounder) -> None:
 
 def with_vision(grounder: Grounder, vision: Session) -> Grounder:
     sessions = {**grounder.sessions, "vision": vision}
-    return Grounder(grounder.manifest, grounder._reading, sessions, "fp32")
+    return Grounder(grounder.manifest, grounder._reader, sessions, "fp32")
 
 
 @pytest.mark.parametrize("tracked", [True, False])
