@@ -392,9 +392,10 @@ class Grounder(Closing):
         )
 
     def close(self) -> None:
-        """Let go of the graphs and the phrases; a call under way on another thread ends as usual.
+        """Let go of the graphs and the phrases.
 
-        Every later call, also of views and streams, raises ClosedError. `manifest` and `info` stay.
+        A call under way on another thread ends as usual or raises ClosedError; every later call,
+        also of views and streams, raises it. `manifest` and `info` stay.
         """
         self._loaded = None
 

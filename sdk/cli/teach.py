@@ -3,10 +3,17 @@
 import argparse
 import json
 import re
+import shlex
 from pathlib import Path
 
-from sdk.application import add_model_options, load_grounder, one_line, refuse_overwriting
-from sdk.errors import LessonError
+from sdk.application import (
+    add_model_options,
+    load_grounder,
+    one_line,
+    printable,
+    refuse_overwriting,
+)
+from sdk.errors import LessonError, PhraseError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,40 +39,52 @@ def run(args: argparse.Namespace) -> None:
     from sdk.lessons.lesson import SUFFIX
 
     name, examples = read_examples(Path(args.examples), args.name)
-    out = args.out or re.sub(r"\W+", "_", name) + SUFFIX
+    out = args.out or re.sub(r"[^\w#+-]+", "_", name) + SUFFIX
+    if not Path(out).parent.is_dir():
+        raise LessonError(f"--out: expected a file in a folder that exists, got {out}")
     for source in (args.examples, *(str(picture) for picture, _ in examples)):
         refuse_overwriting(source, out)
     grounder = load_grounder(args)
     lesson = grounder.teach(name, examples, even_if_worse=args.even_if_worse)
     lesson.save(out)
     figures = lesson.figures
-    print(f"{name}: pictures with it: {figures.examples}, without it: {figures.absent}")
+    print(f"{printable(name)}: pictures with it: {figures.examples}, without it: {figures.absent}")
     print(f"found before: {figures.right_before} of {figures.examples}")
     if figures.examples > 1:
         left_out = f"{figures.right_left_out} of {figures.examples}"
         print(f"found by what is learned of the others: {left_out}")
-    print(f'saved {out}; use it as in: grounder ground PICTURE "{name}" --delta {out}')
+    words = printable(f"{shlex.quote(name)} --delta {shlex.quote(out)}")
+    print(f"saved {printable(out)}; use it as in: grounder ground PICTURE {words}")
 
 
 def read_examples(
     path: Path, name: str | None
 ) -> tuple[str, list[tuple[Path, list[float] | None]]]:
-    """The name, and of each of its lines the picture and the box.
+    """The name, and of each of its lines, in any case, the picture and the box.
+
+    Args:
+        name: of several in the file; lines of what is no name are then passed over.
 
     Raises:
         LessonError: the file cannot be read, or has no such name, or several and none was chosen.
     """
     from sdk.lessons.lesson import bare
 
+    names: dict[str, str] = {}
     examples: dict[str, list[tuple[Path, list[float] | None]]] = {}
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
             if not line.strip():
                 continue
             try:
                 record = json.loads(line)
                 image, phrase, box = record["image"], record["phrase"], record["box"]
-                examples.setdefault(bare(phrase), []).append((path.parent / image, box))
+                given = bare(phrase)
+                key = names.setdefault(given.lower(), given)
+                examples.setdefault(key, []).append((path.parent / image, box))
+            except PhraseError as error:
+                if name is None:
+                    raise LessonError(f"{path}:{number}: {error}") from error
             except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
                 raise LessonError(
                     f"{path}:{number}: expected an object with image, phrase and box, got "
@@ -75,7 +94,7 @@ def read_examples(
         raise LessonError(f"the examples {path} cannot be read: {error}") from error
     if name is None and len(examples) == 1:
         (name,) = examples
-    name = name and bare(name)
+    name = name and names.get(bare(name).lower(), name)
     if name is None or name not in examples:
         have = ", ".join(repr(phrase) for phrase in list(examples)[:5]) or "none"
         wanted = "one name, or --name to choose one" if name is None else f"the name {name!r}"

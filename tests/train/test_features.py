@@ -14,14 +14,21 @@ from train.encoders.text import TransformersText
 from train.features import CachedTextFeatures
 
 
+def keeping(
+    tokens: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[TransformersText, WordPieceTokenizer, CachedTextFeatures]:
+    """An encoder, its tokenizer, and features that keep so many tokens."""
+    source = tiny_text_encoder(folder)
+    encoder = TransformersText.load(source)
+    tokenizer = WordPieceTokenizer.from_file(source / "vocab.txt", 64)
+    monkeypatch.setattr(features, "MOST_BYTES", tokens * 2 * sum(encoder.tap_channels))
+    return encoder, tokenizer, CachedTextFeatures(encoder, tokenizer)
+
+
 def test_taps_are_the_encoders_and_only_the_latest_phrases_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = tiny_text_encoder(tmp_path)
-    encoder = TransformersText.load(source)
-    tokenizer = WordPieceTokenizer.from_file(source / "vocab.txt", 64)
-    cached = CachedTextFeatures(encoder, tokenizer)
-    monkeypatch.setattr(features, "MOST_BYTES", 15 * 2 * sum(encoder.tap_channels))  # 15 tokens
+    encoder, _, cached = keeping(15, tmp_path, monkeypatch)
     taps, mask = cached(["a dog", "the cat on the left", "a cow"])
     assert list(cached._kept) == ["a cow", "a dog", "the cat on the left"]
     assert mask.sum(1).tolist() == [4, 7, 4]
@@ -38,11 +45,8 @@ def test_taps_are_the_encoders_and_only_the_latest_phrases_are_kept(
 def test_whatever_is_asked_after_whatever_its_taps_are_the_encoders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = tiny_text_encoder(tmp_path)
-    encoder = TransformersText.load(source)
-    tokenizer = WordPieceTokenizer.from_file(source / "vocab.txt", 64)
-    monkeypatch.setattr(features, "MOST_BYTES", 10 * 2 * sum(encoder.tap_channels))
-    cached, rng = CachedTextFeatures(encoder, tokenizer), random.Random(0)
+    encoder, tokenizer, cached = keeping(10, tmp_path, monkeypatch)
+    rng = random.Random(0)
     phrases = ["dog", "a dog", "the cat", "the cat on the left", "the dog on a car", "a cow"]
     for _ in range(200):
         texts = rng.sample(phrases, rng.randint(1, 3))

@@ -74,6 +74,8 @@ def test_what_lessons_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         ([line(CUP, None)], [], "expected an example with a box"),
         ([line(CUP, [0, 0, 9999, 1])], [], "expected a box"),
         ([line(PICTURES / "none.jpg", BOX)], [], "none.jpg"),
+        ([line(CUP, BOX, "left")], [], ":1: expected a name of a thing, got 'left'"),
+        ([line(CUP, BOX)], ["--out", "none/out.delta"], "expected a file in a folder that exists"),
     ],
 )
 def test_bad_examples_are_told_in_one_line(
@@ -85,9 +87,28 @@ def test_bad_examples_are_told_in_one_line(
 ) -> None:
     out = tmp_path / "out.delta"
     file = examples(tmp_path / "bad.jsonl", *lines)
-    assert main(["teach", file, *flags, "--out", str(out), "--threads", "1"]) == 2
+    assert main(["teach", file, "--out", str(out), *flags, "--threads", "1"]) == 2
     printed = capsys.readouterr().err
     assert said in printed and printed.count("\n") == 1 and not out.exists()
+
+
+def test_a_name_in_any_case_is_taken_from_a_file_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = examples(
+        tmp_path / "cup.jsonl",
+        line(CUP, BOX, "C#"),
+        line(CUP, BOX, "the left one"),
+        line(PICTURES / "windmill.jpg", None, "the c#"),
+    )
+    # As Windows writes it.
+    Path(file).write_text(Path(file).read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert main(["teach", file, "--name", "c#", "--threads", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "C#: pictures with it: 1, without it: 1" in printed
+    assert "PICTURE 'C#' --delta 'C#.delta'" in printed
+    assert Lesson.load("C#.delta").name == "C#"
 
 
 def test_no_file_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
