@@ -216,6 +216,16 @@ def test_a_damaged_work_folder_is_said(tmp_path: Path, content: str) -> None:
         folder.open({"phrases": ["a dog"]})
 
 
+def test_what_a_killed_run_was_writing_goes_with_the_next(tmp_path: Path) -> None:
+    folder = WorkFolder(tmp_path / "a[1].jsonl")
+    folder.open({"phrases": ["a dog"]})
+    (tmp_path / "a[1].jsonl.00ff.grounder-tmp").write_text("half")
+    (tmp_path / "b.jsonl.00ff.grounder-tmp").write_text("of another table")
+    assert folder.merge([]) == 0
+    names = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert names == {"a[1].jsonl", "b.jsonl.00ff.grounder-tmp"}
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
 @pytest.mark.parametrize("content", ['{"source": "2.jp', '{"source": "2.jpg"}', "[1]", "[" * 9000])
 def test_a_damaged_part_is_said(lake: Path, tmp_path: Path, content: str, suffix: str) -> None:
