@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -86,7 +87,7 @@ def main() -> int:
     print(f"images a second by workers: {speeds}", flush=True)
     memory = resident_mib(root)
     quarter = len(memory) // 4
-    growth = min(memory[-quarter:]) - min(memory[quarter : 2 * quarter])
+    growth = round(median(memory[-quarter:]) - median(memory[quarter : 2 * quarter]))
     print(f"resident MiB: {memory}; from the second quarter to the last {growth:+}")
     run = {"steps": STEPS, "photos": STEP_PHOTOS, "every_s": EVERY_S, "mib": memory}
     figures = {"images_per_second": speeds, "run": run | {"growth_mib": growth}}
