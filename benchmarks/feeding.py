@@ -36,10 +36,10 @@ EVERY_S = 10.0
 """Seconds between two looks at a run's memory."""
 
 
-def images_per_second(root: Path, workers: int) -> float:
-    """Of augmented training batches, after the first, which also starts the workers."""
+def batch_maker(root: Path) -> BatchMaker:
+    """Of augmented training batches."""
     config = TrainConfig(augment=True, negatives=2, phrases_per_photo=7)
-    maker = BatchMaker(
+    return BatchMaker(
         preprocess_for(config),
         training_photos(root, detection_photos=99_999),
         phrases_per_photo=config.phrases_per_photo,
@@ -49,6 +49,10 @@ def images_per_second(root: Path, workers: int) -> float:
         augment=True,
         several=True,
     )
+
+
+def images_per_second(maker: BatchMaker, workers: int) -> float:
+    """After the first batch, which also starts the workers."""
     batches = maker.order(0, BATCH_PHOTOS)[: BATCHES + 1]
     made = iter(made_ahead(maker, batches, 0, workers))
     next(made)
@@ -83,7 +87,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/feeding.json")
     args = parser.parse_args()
     root = data_root(args.data)
-    speeds = {str(workers): round(images_per_second(root, workers), 1) for workers in WORKERS}
+    maker = batch_maker(root)
+    speeds = {str(workers): round(images_per_second(maker, workers), 1) for workers in WORKERS}
     print(f"images a second by workers: {speeds}", flush=True)
     memory = resident_mib(root)
     quarter = len(memory) // 4

@@ -40,11 +40,11 @@ def sheet(grounder: Grounder, photos: Mapping[str, Sequence[str]]) -> NDArray[np
     cells = []
     for name, phrases in photos.items():
         photo = as_bgr(ASSETS / name)
-        scale = min(width / photo.shape[1], height / photo.shape[0])
-        photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        results = grounder.ground(as_bgr(ASSETS / name), list(phrases))
+        results = grounder.ground(photo, list(phrases))
         for result in results:
             print(f"{name:14s} {result.text:26s} {result.score:.2f} {len(result.instances)}")
+        scale = min(width / photo.shape[1], height / photo.shape[0])
+        photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         drawn = draw(photo, [result.scaled(scale, scale) for result in results])
         cell = np.full((height, width, 3), 255, np.uint8)
         top, left = (height - drawn.shape[0]) // 2, (width - drawn.shape[1]) // 2

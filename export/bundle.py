@@ -74,11 +74,10 @@ def write_bundle(
     folder.mkdir()
     shutil.copyfile(plan.vocab, folder / VOCAB_NAME)
     (folder / WORDS_NAME).write_text("\n".join([*inputs.words, ""]), encoding="utf-8")
-    names, tokenizer = [VOCAB_NAME, WORDS_NAME], TokenizerSpec(VOCAB_NAME, MAX_TOKENS, WORDS_NAME)
+    tokenizer = TokenizerSpec(VOCAB_NAME, MAX_TOKENS, WORDS_NAME)
     if inputs.prior:
         pairs = inputs.prior.pairs
         (folder / PRIOR_NAME).write_bytes(pairs.encoded())
-        names.append(PRIOR_NAME)
         tokenizer = replace(tokenizer, prior_file=PRIOR_NAME, prior_tokens=pairs.max_tokens)
     manifest = Manifest(
         name=plan.name,
@@ -95,7 +94,7 @@ def write_bundle(
         },
         precisions=precisions,
         default_precision=next(iter(precisions)),
-        files={name: sha256_file(folder / name) for name in names},
+        files={name: sha256_file(folder / name) for name in tokenizer.files},
         calibration=IDENTITY,
         threshold=0.0,
         instance_threshold=0.0,

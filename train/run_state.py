@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sdk._internal.files import TEMPORARY
+from sdk._internal.files import remove_unfinished
 from train.checkpoint import (
     CheckpointError,
     check_frozen,
@@ -135,8 +135,7 @@ def resume_run(run: Trainer) -> None:
     if run.accelerator.is_main_process:
         run.log.take_back(run.step)
         for name in (CHECKPOINT, BEST, LOSS, ACCURACY):
-            for left in run.out.glob(f"{name}.*{TEMPORARY}"):
-                left.unlink()  # of a process that was killed while it wrote
+            remove_unfinished(run.out / name)
 
 
 def _load_state(run: Trainer) -> None:

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -23,6 +24,12 @@ DAMAGED = (
     AttributeError,
 )
 """What reading a damaged .safetensors raises; the last two for types that NumPy does not know."""
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what killed processes have left of writing `path`, which nobody may be writing now."""
+    for left in path.parent.glob(f"{escape(path.name)}.*{TEMPORARY}"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,13 +10,12 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from glob import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sdk._internal.extras import missing
-from sdk._internal.files import TEMPORARY, replace_file
+from sdk._internal.files import remove_unfinished, replace_file
 from sdk.batch.plan import Part
 from sdk.batch.rows import Row, as_line, as_row
 from sdk.batch.table import write_table
@@ -129,9 +128,7 @@ class WorkFolder:
             GroundingError: it cannot be written; an older result is as it was.
         """
         try:
-            # Of a run that was killed as it wrote: the lock lets no other one write here.
-            for left in self._out.parent.glob(f"{escape(self._out.name)}.*{TEMPORARY}"):
-                left.unlink(missing_ok=True)
+            remove_unfinished(self._out)  # the lock lets no other run write it
             return write_table(self._out, self._rows(parts))
         except OSError as error:
             raise GroundingError(f"cannot write {self._out}: {error}") from error

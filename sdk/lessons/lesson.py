@@ -132,7 +132,7 @@ class Lesson:
                 raise ValueError("its name has an article, or spaces around it")
             if weights.dtype != np.float32 or weights.ndim != 1 or not np.isfinite(weights).all():
                 raise ValueError("expected finite float32 weights (F,)")
-        except (*DAMAGED, PhraseError) as error:
+        except DAMAGED as error:
             raise LessonError(
                 f"expected {path} to be a lesson of `grounder teach`, got: {error}; copy it again "
                 "or teach the name again"
