@@ -24,24 +24,16 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.record import percentiles, save  # noqa: E402
+from benchmarks.teach_pytorch import Shown, right_boxes  # noqa: E402
 from sdk import Grounder, Lesson  # noqa: E402
-from sdk.bundle.contract import FUSION  # noqa: E402
-from sdk.geometry.boxes import cxcywh_to_xyxy, iou_xyxy, xyxy_to_cxcywh  # noqa: E402
+from sdk.geometry.boxes import iou_xyxy  # noqa: E402
 from sdk.grounder import DEFAULT_BUNDLE  # noqa: E402
 from sdk.inputs.frames import as_bgr  # noqa: E402
-from sdk.lessons.background import FILE_NAME, Background  # noqa: E402
-from sdk.lessons.lesson import NOUN_SHARE  # noqa: E402
-from sdk.lessons.looks import looks  # noqa: E402
-from sdk.lessons.teacher import PENALTY, Example, Rows, Teacher  # noqa: E402
-from sdk.teaching import asking  # noqa: E402
 from train.data.nouns import last_word  # noqa: E402
 from train.data.readers import data_root, read_detection, read_expressions  # noqa: E402
 from train.data.samples import Box, Photo  # noqa: E402
@@ -57,8 +49,6 @@ WITH_ABSENT = 5
 TESTED = 40
 SHARES = (0.01, 0.7)
 """Of a photo's area, a thing's."""
-
-Shown = tuple[Path, Box]
 
 
 def things_of(root: Path) -> dict[str, tuple[list[Shown], list[Path]]]:
@@ -122,66 +112,6 @@ def percent(values: Sequence[bool]) -> float:
     return round(100 * float(np.mean(values)), 1)
 
 
-class Network(nn.Module):
-    """What PyTorch would make of the same rows: a hidden layer beside the linear one."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(features, 1)
-        self.hidden = nn.Sequential(nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, 1))
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return (self.linear(rows) + self.hidden(rows)).squeeze(-1)
-
-
-def torch_lesson(teacher: Teacher, frames: Sequence[Rows]) -> Network:
-    """AdamW on the rows that the regression has."""
-    torch.manual_seed(0)
-    rows, labels, offsets, weights = (
-        torch.from_numpy(np.asarray(part, np.float32)) for part in teacher.table(frames)
-    )
-    network = Network(rows.shape[1])
-    decay = PENALTY * len(frames) / float(weights.sum())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=decay)
-    for _ in range(400):
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            network(rows) + offsets, labels, weight=weights, reduction="sum"
-        )
-        optimizer.zero_grad()
-        (losses / weights.sum()).backward()
-        optimizer.step()
-    return network
-
-
-def torch_right(
-    grounder: Grounder, bundle: Path, lesson: Lesson, shown: list[Shown], tested: list[Shown]
-) -> float:
-    """Percent of boxes that are right with what PyTorch learns of the examples."""
-    ask = asking(grounder.sessions[FUSION.name], grounder.encode_phrases)
-    teacher = Teacher(ask, Background.load(bundle / FILE_NAME))
-    phrase = f"the {lesson.noun}"
-    frames = []
-    for path, box in shown:
-        with grounder.encode(path) as view:
-            example = Example(view.visual_tokens.astype(np.float16), fractions(box))
-            frames.append(teacher.rows(example, lesson.noun))
-    network = torch_lesson(teacher, frames)
-    right = []
-    for path, box in tested:
-        with grounder.encode(path) as view:
-            boxes, logits = (part[0] for part in teacher.ask(view.visual_tokens, [phrase]))
-            white = teacher.background.whitened(looks(view.visual_tokens, boxes))
-        with torch.no_grad():
-            more = network(torch.from_numpy(white.astype(np.float32))).numpy()
-        best = cxcywh_to_xyxy(boxes[(NOUN_SHARE * logits + more).argmax()])
-        right.append(bool(iou_xyxy([box], [best])[0, 0] >= 0.5))
-    return percent(right)
-
-
-def fractions(box: Box) -> NDArray[np.float32]:
-    return xyxy_to_cxcywh(np.array(box, np.float32))
-
-
 def teach(grounder: Grounder, examples: Sequence[tuple[Path, Any]]) -> tuple[Lesson, float]:
     """One is shown, more are taught; the lesson and its seconds."""
     started = time.perf_counter()
@@ -206,7 +136,8 @@ def taught(
         row = {"examples": count, "absent_examples": len(beside), "read_as": lesson.noun}
         row |= {"seconds": round(seconds, 2), **scores(grounder, f"the {NAME}", tested, absent)}
         if count == 10 and not beside:
-            row["right_by_pytorch"] = torch_right(grounder, bundle, lesson, shown[:10], tested)
+            right = right_boxes(grounder, bundle, lesson.noun, shown[:10], tested)
+            row["right_by_pytorch"] = percent(right)
         rows.append(row)
         print(thing, row, flush=True)
         grounder.remove(NAME)

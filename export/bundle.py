@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from export.plan import PRIOR_NAME, VOCAB_NAME, WORDS_NAME, Inputs, Plan
+from sdk._internal.hashing import sha256_file
 from sdk.bundle.calibration import IDENTITY
-from sdk.bundle.manifest import Encoders, GraphFile, Manifest, TokenizerSpec, sha256_file
+from sdk.bundle.manifest import Encoders, GraphFile, Manifest
+from sdk.bundle.tokenizer import TokenizerSpec
 from train.build import COMPACT, MAX_TOKENS, preprocess_for
 from train.config import TrainConfig
 

@@ -38,11 +38,12 @@ from export.quantize import STATIC, Calibrated, quantize
 from export.tables import as_json, print_engines, print_graphs, print_precisions
 from export.teaching import background_of
 from sdk import Grounder
+from sdk._internal.hashing import sha256_file
 from sdk.backends.ort import physical_cores
 from sdk.backends.tensorrt.compile import CompiledGraph
 from sdk.bundle.calibration import IDENTITY, Calibration
 from sdk.bundle.contract import TEXT
-from sdk.bundle.manifest import Manifest, sha256_file
+from sdk.bundle.manifest import Manifest
 from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import preprocess_for
 from train.evaluate import report

@@ -10,10 +10,11 @@ from pathlib import Path
 from export.samples import Samples
 from export.targets import Target
 from export.teaching import common_nouns
+from sdk._internal.hashing import sha256_file
 from sdk._internal.plurals import plural
 from sdk.backends.tensorrt.cache import ENGINES_FOLDER
 from sdk.bundle.known_words import WORD
-from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
+from sdk.bundle.manifest import MANIFEST_NAME
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import MAX_TOKENS, preprocess_for, use_vocab

@@ -10,22 +10,13 @@ per phrase (a bounded cache keeps its tokens), the fusion graph once per questio
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import overload
 
-from sdk._internal.arguments import as_path, short, whole
+from sdk._internal.arguments import as_path, whole
 from sdk._internal.closing import Closing
 from sdk.backends.session import Session
-from sdk.bundle.contract import (
-    FUSION,
-    IMAGE,
-    TEXT,
-    VISION,
-    VISUAL_TOKENS,
-    GraphSpec,
-    check_graphs,
-)
+from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS
 from sdk.bundle.manifest import Manifest
 from sdk.detail import MOST_DETAIL, parts_of
 from sdk.errors import ArgumentError, BundleNotFoundError, ClosedError
@@ -34,20 +25,20 @@ from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
 from sdk.lessons.background import Background
 from sdk.lessons.lesson import Lesson
-from sdk.loading import open_parts
+from sdk.loading import Loaded, loaded, open_parts
 from sdk.results import Grounding
 from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.teachable import Teachable
 from sdk.teaching import Teaching
-from sdk.text import Encode, PhraseReader, phrase_encoder
+from sdk.text import PhraseReader
 from sdk.view import FrameView
 
-PHRASE_CACHE_SIZE = 256
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
 
-class Grounder(Closing):
+class Grounder(Teachable, Closing):
     """Finds the object that a phrase describes. Made by `Grounder.load`; safe to share by threads.
 
     The graphs are let go of when the grounder is closed, by `close` or by leaving its `with` block,
@@ -75,19 +66,11 @@ class Grounder(Closing):
         Raises:
             BundleMismatchError: their tensors are not the contract's.
         """
-        check_graphs(
-            (GraphSpec(name, graph.inputs, graph.outputs) for name, graph in sessions.items()),
-            {"H": manifest.preprocess.height, "W": manifest.preprocess.width},
-        )
         self.manifest = manifest
+        self._reader = reader
+        self._loaded: Loaded | None = loaded(manifest, reader, sessions, background)
         self.info = describe(manifest, sessions, precision)
         """What is loaded."""
-        self._reader = reader
-        encode = phrase_encoder(reader, sessions[TEXT.name])
-        teaching = Teaching(manifest.source_checkpoint, sessions[FUSION.name], encode, background)
-        self._loaded: _Loaded | None = _Loaded(
-            dict(sessions), lru_cache(PHRASE_CACHE_SIZE)(encode), teaching
-        )
 
     @classmethod
     def load(
@@ -232,101 +215,6 @@ class Grounder(Closing):
         reading = held.teaching.reading
         return [held.encode(phrase, *reading.of(phrase)) for phrase in as_phrases(text)]
 
-    def teach(
-        self,
-        name: str,
-        examples: Sequence[tuple[FrameLike, Sequence[float] | None]],
-        *,
-        even_if_worse: bool = False,
-    ) -> Lesson:
-        """Learn what a name means from a few examples, in seconds and without training.
-
-        From the next call on, also in streams that run, phrases that look for the name mean the
-        thing: "the zorbl next to the door". All others are answered as before, to the last bit.
-
-        Args:
-            name: a word or a few, known or not: "pallet B7".
-            examples: frames, each with the box (left, top, right, bottom) of the thing in pixels,
-                or None where it is not in the frame: these teach what to refuse.
-            even_if_worse: take the lesson although the untaught name finds more of the examples
-                than lessons of the others do.
-
-        Returns:
-            The lesson, which `save` writes to a file for `load` and `apply`.
-
-        Raises:
-            LessonError: the bundle cannot be taught, or the lesson is worse; nothing changes.
-            ArgumentError: a box is none, or there is no box at all.
-            PhraseError: the name cannot be used.
-            FrameError: a frame cannot be used.
-            BackendError: the runtime failed.
-            ClosedError: the grounder has been closed.
-        """
-        return self._held.teaching.teach(self, name, examples, even_if_worse=even_if_worse)
-
-    def remember(self, name: str, frame: FrameLike, box: Sequence[float] | None) -> Lesson:
-        """As `teach`, of one example, at once. Called again with the name it learns of all.
-
-        A lesson from a file does not bring its examples: it is replaced.
-
-        Examples:
-            >>> grounder.remember("my mug", frame, (120, 80, 200, 190))
-            >>> grounder.ground(other_frame, "my mug")
-
-        Raises:
-            LessonError: the bundle cannot be taught.
-            ArgumentError: the box is none, or there is no box at all.
-            PhraseError: the name cannot be used.
-            FrameError: the frame cannot be used.
-            BackendError: the runtime failed.
-            ClosedError: the grounder has been closed.
-        """
-        return self._held.teaching.remember(self, name, frame, box)
-
-    def apply(self, lesson: Lesson) -> None:
-        """Use a lesson that was taught before, see `sdk.Lesson.load`.
-
-        Raises:
-            LessonError: it is of another model, or its name is taught already.
-            ClosedError: the grounder has been closed.
-        """
-        self._held.teaching.apply(lesson)
-
-    def learn_from(self, other: "Grounder") -> None:
-        """Take over all that another grounder was taught, with the examples: lessons go on there.
-
-        Of a name that is taught to both the other's lesson replaces this one's.
-
-        Args:
-            other: of the same bundle, for instance at another precision.
-
-        Raises:
-            LessonError: a lesson is of another model; nothing changes.
-            ArgumentError: it is no Grounder.
-            ClosedError: one of the two has been closed.
-        """
-        if not isinstance(other, Grounder):
-            raise ArgumentError(f"other: expected a Grounder, got {short(other)}")
-        self._held.teaching.learn_from(other._held.teaching)
-
-    def remove(self, name: str) -> None:
-        """Forget the lesson of a name.
-
-        Raises:
-            LessonError: the name is not taught.
-            ClosedError: the grounder has been closed.
-        """
-        self._held.teaching.remove(name)
-
-    @property
-    def lessons(self) -> tuple[Lesson, ...]:
-        """What is taught.
-
-        Raises:
-            ClosedError: the grounder has been closed.
-        """
-        return self._held.teaching.lessons
-
     @property
     def sessions(self) -> dict[str, Session]:
         """The graphs by name, for measuring them alone; `ground` is what they are for.
@@ -400,16 +288,11 @@ class Grounder(Closing):
         self._loaded = None
 
     @property
-    def _held(self) -> "_Loaded":
+    def _teaching(self) -> Teaching:
+        return self._held.teaching
+
+    @property
+    def _held(self) -> Loaded:
         if self._loaded is None:
             raise ClosedError("expected an open grounder, got a closed one; load it again")
         return self._loaded
-
-
-class _Loaded(NamedTuple):
-    """What a grounder holds until it is closed."""
-
-    sessions: dict[str, Session]
-    encode: Encode
-    """With a cache."""
-    teaching: Teaching

@@ -1,16 +1,22 @@
 """From a bundle's folder to what a `Grounder` is made of."""
 
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from sdk._internal.arguments import choice
 from sdk.backends.select import DEVICES, open_bundle
 from sdk.backends.session import Session
+from sdk.bundle.contract import FUSION, TEXT, GraphSpec, check_graphs
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.replacement import unreplaced
 from sdk.errors import DeviceError
 from sdk.lessons.background import Background
-from sdk.text import PhraseReader
+from sdk.teaching import Teaching
+from sdk.text import Encode, PhraseReader, phrase_encoder
+
+PHRASE_CACHE_SIZE = 256
 
 
 class Parts(NamedTuple):
@@ -46,3 +52,32 @@ def open_parts(
         reader = PhraseReader.of_bundle(folder, manifest.tokenizer, spelling=spelling)
         sessions = open_bundle(folder, manifest, name, device, threads, engines)
     return Parts(manifest, reader, sessions, name, background)
+
+
+class Loaded(NamedTuple):
+    """What a grounder holds until it is closed."""
+
+    sessions: dict[str, Session]
+    encode: Encode
+    """With a cache."""
+    teaching: Teaching
+
+
+def loaded(
+    manifest: Manifest,
+    reader: PhraseReader,
+    sessions: Mapping[str, Session],
+    background: Background | None,
+) -> Loaded:
+    """What works on open graphs, one per graph of the contract.
+
+    Raises:
+        BundleMismatchError: their tensors are not the contract's.
+    """
+    check_graphs(
+        (GraphSpec(name, graph.inputs, graph.outputs) for name, graph in sessions.items()),
+        {"H": manifest.preprocess.height, "W": manifest.preprocess.width},
+    )
+    encode = phrase_encoder(reader, sessions[TEXT.name])
+    teaching = Teaching(manifest.source_checkpoint, sessions[FUSION.name], encode, background)
+    return Loaded(dict(sessions), lru_cache(PHRASE_CACHE_SIZE)(encode), teaching)

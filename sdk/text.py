@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from sdk.backends.session import Session
 from sdk.bundle.contract import PRIOR_IDS, TEXT_TOKENS
 from sdk.bundle.known_words import KnownWords, Unknown
-from sdk.bundle.manifest import TokenizerSpec
 from sdk.bundle.prior import BytePairs, PriorTokenizer, text_inputs
 from sdk.bundle.spelling import Speller
-from sdk.bundle.tokenizer import WordPieceTokenizer
+from sdk.bundle.tokenizer import TokenizerSpec, WordPieceTokenizer
 from sdk.errors import BundleMismatchError, PhraseError
 from sdk.inputs.phrases import EncodedPhrase, stated_number
 from sdk.lessons.lesson import Lesson

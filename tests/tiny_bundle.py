@@ -7,9 +7,11 @@ import onnx
 import onnx.parser
 from numpy.typing import NDArray
 
+from sdk._internal.hashing import sha256_file
 from sdk.bundle.calibration import Calibration
-from sdk.bundle.manifest import Encoders, GraphFile, Manifest, TokenizerSpec, sha256_file
+from sdk.bundle.manifest import Encoders, GraphFile, Manifest
 from sdk.bundle.preprocess import Preprocess
+from sdk.bundle.tokenizer import TokenizerSpec
 
 WIDTH, HEIGHT, TOKEN_WIDTH, MAX_TOKENS = 48, 32, 8, 24
 N_TOKENS = WIDTH * HEIGHT // 64

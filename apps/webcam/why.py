@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
-from sdk.bundle.manifest import TokenizerSpec
 from sdk.bundle.spelling import SHORTEST, WORD, Speller
+from sdk.bundle.tokenizer import TokenizerSpec
 from sdk.results import Box, Grounding
 from sdk.streaming.tracking import Tracking
 

@@ -19,7 +19,6 @@ Preprocessing, vocabulary and calibration are data beside the weights, never num
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -31,10 +30,12 @@ from typing import Any
 
 from sdk._internal.arguments import choice
 from sdk._internal.files import holds, replace_file
+from sdk._internal.hashing import sha256_file
 from sdk.bundle.calibration import IDENTITY, Calibration
 from sdk.bundle.contract import GRAPHS
 from sdk.bundle.preprocess import Preprocess
 from sdk.bundle.schema import decode
+from sdk.bundle.tokenizer import TokenizerSpec
 from sdk.errors import (
     BundleCorruptError,
     BundleMismatchError,
@@ -59,33 +60,6 @@ class Encoders:
 
     vision: str
     text: str
-
-
-@dataclass(frozen=True)
-class TokenizerSpec:
-    """The vocabulary, and the words that slips are set right with."""
-
-    vocab_file: str
-    """Name of the vocabulary's file."""
-    max_tokens: int
-    """Longest encoding, [CLS] and [SEP] counted."""
-    words_file: str = ""
-    """Name of the file of common words, most frequent first, that slips are set right with; "" =
-    phrases are read as they are typed."""
-    prior_file: str = ""
-    """Name of the file of the second text encoder's tokenizer, see `sdk.bundle.prior`; "" = the
-    text graph has one encoder."""
-    prior_tokens: int = 0
-    """Longest encoding by that tokenizer."""
-
-    @property
-    def files(self) -> list[str]:
-        """The files that are there."""
-        return [name for name in (self.vocab_file, self.words_file, self.prior_file) if name]
-
-    def __post_init__(self) -> None:
-        if self.max_tokens < 3:
-            raise ValueError(f"max_tokens: expected at least 3, got {self.max_tokens}")
 
 
 @dataclass(frozen=True)
@@ -288,15 +262,6 @@ class Manifest:
                     f"expected {path} to have sha256 {hashes[name]}, got {digest}; copy or export "
                     "the bundle again"
                 )
-
-
-def sha256_file(path: str | Path) -> str:
-    """Lower-case hex digest of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _encoded(data: object) -> bytes:

@@ -7,6 +7,7 @@ WordPiece: https://github.com/huggingface/tokenizers.
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +24,33 @@ _CJK = (
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """The vocabulary, and the words that slips are set right with."""
+
+    vocab_file: str
+    """Name of the vocabulary's file."""
+    max_tokens: int
+    """Longest encoding, [CLS] and [SEP] counted."""
+    words_file: str = ""
+    """Name of the file of common words, most frequent first, that slips are set right with; "" =
+    phrases are read as they are typed."""
+    prior_file: str = ""
+    """Name of the file of the second text encoder's tokenizer, see `sdk.bundle.prior`; "" = the
+    text graph has one encoder."""
+    prior_tokens: int = 0
+    """Longest encoding by that tokenizer."""
+
+    @property
+    def files(self) -> list[str]:
+        """The files that are there."""
+        return [name for name in (self.vocab_file, self.words_file, self.prior_file) if name]
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 3:
+            raise ValueError(f"max_tokens: expected at least 3, got {self.max_tokens}")
 
 
 class WordPieceTokenizer:

@@ -118,7 +118,8 @@ def _settings(job: "Job") -> dict[str, Any]:
     """
     import sdk
     from sdk._internal.arguments import whole
-    from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
+    from sdk._internal.hashing import sha256_file
+    from sdk.bundle.manifest import MANIFEST_NAME
     from sdk.grounder import DEFAULT_BUNDLE
 
     whole("--alternatives", job.alternatives, 0)

@@ -27,6 +27,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from sdk._internal.arguments import whole
+from sdk._internal.hashing import sha256_file
 from sdk._internal.opencv import cv2
 from sdk.backends.ort import physical_cores
 from sdk.bundle.contract import (
@@ -39,7 +40,7 @@ from sdk.bundle.contract import (
     VISION,
     VISUAL_TOKENS,
 )
-from sdk.bundle.manifest import MANIFEST_NAME, Manifest, sha256_file
+from sdk.bundle.manifest import MANIFEST_NAME, Manifest
 from sdk.diagnostics.machine import machine
 from sdk.diagnostics.record import FORMAT, some_phrases
 from sdk.errors import GroundingError

@@ -11,7 +11,8 @@ import pytest
 
 from export.bundle import publish, staging
 from sdk import BundleError, Grounder
-from sdk.bundle.manifest import Manifest, sha256_file
+from sdk._internal.hashing import sha256_file
+from sdk.bundle.manifest import Manifest
 from tests.tiny_bundle import write_tiny_bundle
 
 REPLACEMENTS = 40

@@ -13,8 +13,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from sdk import Grounder
+from sdk._internal.hashing import sha256_file
 from sdk.backends import ort
-from sdk.bundle.manifest import MANIFEST_NAME, sha256_file
+from sdk.bundle.manifest import MANIFEST_NAME
 from tests.faults.case import Case, check_grounding, expect
 from tests.tiny_bundle import write_tiny_bundle
 

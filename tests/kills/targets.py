@@ -13,8 +13,9 @@ import torch
 from export.build_engine import main as build_engine
 from export.bundle import publish, staging
 from sdk import Grounder, Lesson
+from sdk._internal.hashing import sha256_file
 from sdk.batch import plan
-from sdk.bundle.manifest import Manifest, sha256_file
+from sdk.bundle.manifest import Manifest
 from sdk.cli import main as grounder
 from tests.faults.case import expect
 from tests.kills.run import Prepare

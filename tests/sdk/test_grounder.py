@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 import sdk.backends.select
+import sdk.loading
 import sdk.text
 import sdk.view
 from sdk import FrameError, Grounder, Grounding, PhraseError
@@ -157,7 +158,7 @@ def test_the_phrase_cache_is_bounded(
     frame: NDArray[np.uint8],
     runs: Counter[str],
 ) -> None:
-    monkeypatch.setattr(sdk.grounder, "PHRASE_CACHE_SIZE", 2)
+    monkeypatch.setattr(sdk.loading, "PHRASE_CACHE_SIZE", 2)
     view = Grounder.load(tiny_bundle, device="cpu").encode(frame)
     for phrase, encoded in [("dog", 1), ("cat", 2), ("dog", 2), ("man", 3), ("dog", 3), ("cat", 4)]:
         view.ground(phrase)

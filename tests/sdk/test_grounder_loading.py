@@ -24,7 +24,8 @@ from sdk import (
     Grounder,
     PrecisionError,
 )
-from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
+from sdk._internal.hashing import sha256_file
+from sdk.bundle.manifest import GraphFile, Manifest
 from tests.tiny_bundle import PHRASES
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from sdk._internal.hashing import sha256_file
 from sdk.backends.tensorrt.compile import compile_bundle, engine_for, profiles_for
 from sdk.backends.tensorrt.engine import Engine, Refusal
 from sdk.backends.tensorrt.library import Library
 from sdk.bundle.contract import PHRASES_PER_CALL
-from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
+from sdk.bundle.manifest import GraphFile, Manifest
 from sdk.errors import (
     BundleCorruptError,
     DeviceError,

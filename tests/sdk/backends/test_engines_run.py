@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sdk._internal.hashing import sha256_file
 from sdk.backends.ort import OrtSession
 from sdk.backends.tensorrt import library as libraries
 from sdk.backends.tensorrt.compile import compile_bundle, engine_for
@@ -18,7 +19,7 @@ from sdk.backends.tensorrt.gpu import GRAPHS_KEPT
 from sdk.backends.tensorrt.library import Library, cuda_device, load_library
 from sdk.backends.tensorrt.session import TensorRTSession, open_engines
 from sdk.bundle.contract import PHRASES_PER_CALL
-from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
+from sdk.bundle.manifest import GraphFile, Manifest
 from sdk.errors import BackendError, DependencyError, DeviceError, EngineUnsupportedError
 from sdk.grounder import DEFAULT_BUNDLE
 from tests.compiling import RTX_3060, compiled, graph_file

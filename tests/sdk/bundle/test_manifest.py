@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdk._internal.hashing import sha256_file
 from sdk.bundle.calibration import Calibration
-from sdk.bundle.manifest import Manifest, sha256_file
+from sdk.bundle.manifest import Manifest
 from sdk.errors import (
     BundleCorruptError,
     BundleMismatchError,

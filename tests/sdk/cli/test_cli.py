@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 import sdk
 from sdk import Grounder, Grounding
+from sdk._internal.hashing import sha256_file
 from sdk.application import refuse_overwriting, table
-from sdk.bundle.manifest import GraphFile, Manifest, sha256_file
+from sdk.bundle.manifest import GraphFile, Manifest
 from sdk.cli import main
 from sdk.results import Place
 from tests.paths import ROOT

@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 from sdk import Grounder, GroundingError
+from sdk._internal.hashing import sha256_file
 from sdk.backends.ort import PROVIDERS, OrtSession
-from sdk.bundle.manifest import sha256_file
 from sdk.cli import main
 from sdk.diagnostics import benchmark
 from sdk.diagnostics import record as records

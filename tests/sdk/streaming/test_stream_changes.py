@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk import ArgumentError, Grounder, GroundingError, PhraseError
+from sdk._internal.hashing import sha256_file
 from sdk.backends.session import Session
-from sdk.bundle.manifest import Manifest, sha256_file
+from sdk.bundle.manifest import Manifest
 from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
 from tests.cameras import numbered
 from tests.streams import PHRASES
