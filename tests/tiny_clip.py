@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 from transformers.models.clip.tokenization_clip import bytes_to_unicode
 
 MERGES = ["r e", "re d</w>", "a p", "ap p"]
 """Tokens: "red" is one, "apples" four, "umbrella" seven."""
-POSITIONS, WIDTH = 18, 12
+POSITIONS, WIDTH = 18, 14
 
 
 def tiny_clip(folder: Path) -> Path:
@@ -26,7 +26,8 @@ def tiny_clip(folder: Path) -> Path:
     torch.manual_seed(0)
     config = CLIPTextConfig(
         vocab_size=len(tokens),
-        hidden_size=WIDTH,
+        hidden_size=12,
+        projection_dim=WIDTH,
         intermediate_size=24,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -35,5 +36,5 @@ def tiny_clip(folder: Path) -> Path:
         eos_token_id=len(tokens) - 1,
         initializer_factor=20.0,
     )
-    CLIPTextModel(config).save_pretrained(folder)
+    CLIPTextModelWithProjection(config).save_pretrained(folder)
     return folder

@@ -23,6 +23,15 @@ from train.schedule import falling, warm_cosine
 
 SIZES = {"dim": 16, "layers": 2, "bottleneck": 8, "image_size": IMAGE_SIZE}
 BASE = {
+    "vision": "facebook/detr-resnet-50",
+    "text": "google-bert/bert-base-uncased",
+    "image_size": 640,
+    "dim": 256,
+    "layers": 6,
+    "second_neck": False,
+    "detection_photos": 0,
+    "augment": True,
+    "warmup_steps": 0,
     "lr": 1e-4,
     "weight_decay": 1e-4,
     "decay_all": True,
@@ -42,13 +51,21 @@ BASE = {
     ("name", "wanted"),
     [
         ("transvg", BASE | {"method": "full", "encoder_lr": 1e-5, "batch_photos": 64}),
-        ("m2ist", BASE | {"method": "m2ist", "side_lr": 1e-5, "batch_photos": 64}),
-        ("mapper", BASE | {"method": "mapper", "epochs": 130, "batch_photos": 256}),
+        (
+            "m2ist",
+            BASE | {"method": "m2ist", "side_lr": 1e-5, "batch_photos": 64, "bottleneck": 128},
+        ),
+        (
+            "mapper",
+            BASE
+            | {"method": "mapper", "vision": "facebook/dinov2-base", "image_size": 518}
+            | {"prior": "openai/clip-vit-base-patch16", "epochs": 130, "batch_photos": 256},
+        ),
         (
             "unipt",
             BASE
             | {"method": "unipt", "lr": 5e-5, "side_lr": 5e-4, "clip": 0.1, "ema": 0.9998}
-            | {"epochs": 10, "lr_drop": 5, "batch_photos": 8},
+            | {"epochs": 10, "lr_drop": 5, "batch_photos": 8, "bottleneck": 128},
         ),
     ],
 )

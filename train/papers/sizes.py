@@ -11,7 +11,7 @@ from transformers import (
     BertConfig,
     BertModel,
     CLIPTextConfig,
-    CLIPTextModel,
+    CLIPTextModelWithProjection,
     DetrConfig,
     DetrModel,
     Dinov2Config,
@@ -67,7 +67,9 @@ def clip_prior() -> ClipPrior:
     tokens = [*BYTES, *(byte + END_OF_WORD for byte in BYTES)]
     vocab = {token: index for index, token in enumerate(tokens)}
     pairs = BytePairs(vocab, {}, len(tokens), len(tokens) + 1, config.max_position_embeddings)
-    return ClipPrior(CLIPTextModel(config), PriorTokenizer(pairs, read_vocab(DEFAULT_VOCAB)))
+    return ClipPrior(
+        CLIPTextModelWithProjection(config), PriorTokenizer(pairs, read_vocab(DEFAULT_VOCAB))
+    )
 
 
 def paper_config(case: str) -> TrainConfig:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import BertConfig, BertModel, CLIPTextModel, CLIPTokenizer
+from transformers import BertConfig, BertModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from tests.tiny import tiny_model
 from tests.tiny_clip import POSITIONS, WIDTH, tiny_clip
@@ -51,12 +51,17 @@ def text() -> TransformersText:
 
 
 def clip_features(folder: Path, phrase: str) -> tuple[list[str], Tensor]:
-    """CLIP's own tokens of a phrase, begin and end included, and its features (T, C)."""
+    """CLIP's own tokens of a phrase, begin and end included, and its features (T, C).
+
+    Projected, as `text_embeds` is at the end of the text.
+    """
     tokenizer = CLIPTokenizer.from_pretrained(folder)
-    net = CLIPTextModel.from_pretrained(folder).eval()
+    net = CLIPTextModelWithProjection.from_pretrained(folder).eval()
     ids = tokenizer(phrase).input_ids
     with torch.no_grad():
-        features = net(torch.tensor([ids])).last_hidden_state[0]
+        outputs = net(torch.tensor([ids]))
+        features = outputs.last_hidden_state[0] @ net.text_projection.weight.T
+    close(features[-1], outputs.text_embeds[0])
     return tokenizer.convert_ids_to_tokens(ids), features
 
 

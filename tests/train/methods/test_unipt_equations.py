@@ -19,7 +19,7 @@ from tests.train.equations import (
 )
 from train.methods.unipt import JointInputs, JointUniPT, UniPT
 
-LEAST = 1e-7
+EPS = 1e-7
 JOINT_LAYERS = ((1, 3, 5), (1, 3))
 """Of the encoder's six and the decoder's five: taps are their outputs, 0 would be the input."""
 
@@ -27,7 +27,7 @@ JOINT_LAYERS = ((1, 3, 5), (1, 3))
 def relu_attention(queries: Array, context: Array, seen: Array) -> Array:
     """Rows of ReLU(Q K^T), hidden keys left out, made to sum to 1; times V = K."""
     scores = relu(queries @ context.T) * seen
-    return scores / np.maximum(scores.sum(-1, keepdims=True), LEAST) @ context
+    return scores / (scores.sum(-1, keepdims=True) + EPS) @ context
 
 
 def project(w: Weights, x: Array, name: str) -> Array:
@@ -95,7 +95,7 @@ def test_a_row_that_attends_to_nothing_stays_zero() -> None:
     want = parallel(w, [array(tap[0]) for tap in taps], np.ones(4))
     same(network(taps)[0], want)
     small = normal(1, 4, 3, seed=3)
-    with torch.no_grad():  # and a sum below the least is not blown up
+    with torch.no_grad():  # and a sum near zero is not blown up
         network.guide[1].bias.copy_(torch.tensor([1e-9, 0.0]))
         network.project[0][1].bias.copy_(torch.tensor([1.0, 0.0]))
     want = parallel(Weights(network), [array(small[0]), array(taps[1][0])], np.ones(4))

@@ -1,7 +1,7 @@
 """Priors for MaPPER: frozen text features that come with a token for each word piece.
 
-The paper's prior is CLIP's text tower, whose text is aligned with images. How its tokens are
-brought to the word pieces of the text encoder is `sdk.bundle.prior`'s matter.
+The paper's prior is CLIP's text tower with its projection, which aligns text with images. How its
+tokens are brought to the word pieces of the text encoder is `sdk.bundle.prior`'s matter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, CLIPTextModel
+from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from sdk.bundle.contract import PRIOR_IDS, PRIOR_SHARES
 from sdk.bundle.prior import BytePairs, PriorTokenizer
@@ -45,16 +45,16 @@ class SelfPrior(Prior):
 
 
 class ClipPrior(Prior):
-    """CLIP's text tower.
+    """CLIP's text tower and its projection, of every token.
 
     Args:
         net: the tower. tokenizer: its own, for the text encoder's word pieces.
     """
 
-    def __init__(self, net: CLIPTextModel, tokenizer: PriorTokenizer) -> None:
+    def __init__(self, net: CLIPTextModelWithProjection, tokenizer: PriorTokenizer) -> None:
         super().__init__()
         self.net, self.tokenizer = net, tokenizer
-        self.width = net.config.hidden_size
+        self.width = net.config.projection_dim
 
     @classmethod
     def load(cls, source: str | Path, vocab: Sequence[str]) -> ClipPrior:
@@ -66,7 +66,7 @@ class ClipPrior(Prior):
         Raises:
             ValueError, OSError: see `load_strictly`.
         """
-        net = load_strictly(CLIPTextModel, source, lambda key: False)
+        net = load_strictly(CLIPTextModelWithProjection, source, lambda key: False)
         try:
             pairs = byte_pairs(source, net.config.max_position_embeddings)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -78,7 +78,7 @@ class ClipPrior(Prior):
     ) -> Tensor:
         prior_ids, shares = inputs or self.inputs(ids)
         # Causal attention: no token sees the padding behind it, and no share is of padding.
-        return shares @ self.net(prior_ids).last_hidden_state
+        return shares @ self.net.text_projection(self.net(prior_ids).last_hidden_state)
 
     def inputs(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """(P, L) ids of the text encoder -> the tower's (P, M), and their shares (P, L, M)."""

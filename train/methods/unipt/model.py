@@ -25,8 +25,8 @@ from torch.nn import functional as F
 
 from train.encoders.cells import on_one_grid
 
-LEAST_SUM = 1e-7
-"""Least sum of a row of attention, as published: rows of zeros stay zeros."""
+EPS = 1e-7
+"""Added to the sum of a row of attention, as published: rows of zeros stay zeros."""
 
 
 def attend(queries: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -38,7 +38,7 @@ def attend(queries: Tensor, context: Tensor, mask: Tensor | None = None) -> Tens
     scores = F.relu(queries @ context.transpose(1, 2))
     if mask is not None:
         scores = scores * mask[:, None]
-    weights = scores / scores.sum(-1, keepdim=True).clamp(min=LEAST_SUM)
+    weights = scores / (scores.sum(-1, keepdim=True) + EPS)
     return weights @ context
 
 
