@@ -41,9 +41,7 @@ class TransformersText(nn.Module):
                 f"--text: expected a model of type bert, whose WordPiece tokenizer is the "
                 f"runtime's, got {kind} from {source}"
             )
-        net = load_strictly(
-            BertModel, source, lambda key: key.startswith("pooler."), attn_implementation="eager"
-        )
+        net = load_strictly(BertModel, source, lambda key: key.startswith("pooler."))
         return cls(net, sublayers=sublayers)
 
     @property
