@@ -15,6 +15,7 @@ from train.config import TrainConfig
 from train.encoders.detector_file import ENCODER_PART, HEAD_PART, read_part
 from train.encoders.esnet import SecondNeck
 from train.encoders.picodet import encoder_from_picodet, from_picodet
+from train.encoders.pretrained import read_config
 from train.encoders.text import TransformersText
 from train.encoders.transformer import (
     STATISTICS,
@@ -102,6 +103,8 @@ def load_encoders(config: TrainConfig) -> tuple[Vision, TransformersText]:
     """
     compact = config.vision == COMPACT
     sublayers = reads_sublayers(config.method, compact)
+    if sublayers:
+        check_widths(config)
     vision: Vision
     if config.method == "unipt_joint":
         if compact:
@@ -118,6 +121,22 @@ def load_encoders(config: TrainConfig) -> tuple[Vision, TransformersText]:
     if not config.trains_text:
         frozen(text)
     return vision, text
+
+
+def check_widths(config: TrainConfig) -> None:
+    """M2IST's experts fill up text tokens with vision features, which must not be wider.
+
+    Raises:
+        ValueError: they are; OSError: a `config.json` cannot be had.
+    """
+    vision, text = read_config(config.vision), read_config(text_source(config.text))
+    wide, narrow = getattr(vision, "vision_config", vision).hidden_size, text.hidden_size
+    if wide > narrow:
+        raise ValueError(
+            f"--text: m2ist expected a text encoder at least as wide as the vision encoder, "
+            f"{config.vision} ({wide}), got {config.text} ({narrow}); choose a wider --text, as "
+            "google-bert/bert-base-uncased (768), a narrower --vision, or another --method"
+        )
 
 
 def load_prior(config: TrainConfig, text: TransformersText) -> Prior | None:

@@ -1,12 +1,14 @@
 """M2IST beside every sublayer: published size, formulas, shared experts, no gradient below."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, DetrConfig, DetrModel, ResNetConfig
 
 from tests.tiny_encoders import random_image, tiny_net
-from train.build import assemble
+from train.build import assemble, build_model
 from train.config import TrainConfig
 from train.encoders.text import TransformersText
 from train.encoders.transformer import DetrEncoder
@@ -87,9 +89,14 @@ def test_a_deeper_vision_encoder_gives_its_first_layers_too() -> None:
     assert torch.equal(side.encode_vision(changed), before)
 
 
-def test_a_text_encoder_narrower_than_the_vision_encoder_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least as wide as the vision encoder, got 8 and 16"):
-        tiny_side(tiny_text(width=8), tiny_vision(), "released")
+def test_a_text_encoder_narrower_than_the_vision_encoder_is_refused_before_weights_are_read(
+    tmp_path: Path,
+) -> None:
+    tiny_net("dinov2").config.save_pretrained(tmp_path / "vision")
+    tiny_net("bert", hidden_size=8).config.save_pretrained(tmp_path / "text")
+    folders = {"vision": str(tmp_path / "vision"), "text": str(tmp_path / "text")}
+    with pytest.raises(ValueError, match=r"at least as wide .*vision \(16\), got .*text \(8\)"):
+        build_model(TrainConfig(**folders))
 
 
 def test_the_visual_expert_adds_nothing_at_its_start_and_the_textual_one_can_learn() -> None:

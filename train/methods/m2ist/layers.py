@@ -69,8 +69,7 @@ class TextLayer(nn.Module):
 class LayerM2IST(nn.Module):
     """The side network over two encoders whose taps are those of their sublayers.
 
-    Raises:
-        ValueError: a text encoder that is narrower than the vision encoder.
+    The text encoder is at least as wide as the vision encoder.
     """
 
     def __init__(
@@ -86,11 +85,6 @@ class LayerM2IST(nn.Module):
         self.chained = chained
         self.pairs = min(len(vision.layers), len(text.layers))
         width, text_width = vision.tap_channels[-1], text.tap_channels[-1]
-        if text_width < width:
-            raise ValueError(
-                f"M2IST: expected a text encoder at least as wide as the vision encoder, got "
-                f"{text_width} and {width}"
-            )
         shared = [nn.Linear(bottleneck, width) for _ in range(self.pairs)]
         self.shared = nn.ModuleList(shared)
         self.vision = nn.ModuleList(VisionLayer(width, s) for s in shared)
