@@ -17,7 +17,8 @@ SHORTEST_PART = 3
 LINK = re.compile(
     "in|with|on|near|by|behind|wearing|holding|beside|next|at|under|above|below|carrying|riding|of|"
     "between|against|from|inside|outside|over|across|through|that|who|which|is|are|to|and|but|"
-    "without|while|looking|sitting|standing|walking"
+    "without|while|looking|sitting|standing|walking|not|no|except|beneath|around|for|using|"
+    "touching|along|towards?|past|within|up|down|off|onto|into|upon|among|opposite|covering|facing"
 )
 """What a noun phrase ends before."""
 _PLURALS = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""), ("men", "man"))

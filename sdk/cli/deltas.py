@@ -13,15 +13,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what they are. Raises GroundingError for a damaged one."""
+    """Print what they are. Raises LessonError for damaged ones, after the others are printed."""
     from sdk.bundle.manifest import Manifest
+    from sdk.errors import LessonError
     from sdk.grounder import DEFAULT_BUNDLE
     from sdk.lessons.lesson import Lesson
 
     manifest = Manifest.load(args.bundle or DEFAULT_BUNDLE)
-    rows = []
+    rows, faults = [], []
     for file in args.files:
-        lesson = Lesson.load(file)
+        try:
+            lesson = Lesson.load(file)
+        except LessonError as error:
+            faults.append(str(error))
+            continue
         rows.append(
             {
                 "file": file,
@@ -33,10 +38,11 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.json:
         print(json.dumps({"bundle": manifest.name, "lessons": rows}))
-        return
-    for row in rows:
+    for row in [] if args.json else rows:
         fits = "fits" if row["fits"] else "is of another model than"
         print(
             f"{row['file']}: {row['name']!r}, read as {row['read_as']!r}; {row['examples']} "
             f"examples, {row['absent']} pictures without; {fits} {manifest.name}"
         )
+    if faults:
+        raise LessonError("; ".join(faults))

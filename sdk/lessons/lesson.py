@@ -37,14 +37,9 @@ NOUN_SHARE = 0.5
 """Of the noun's own logit in a taught name's: it knows less of the thing than the examples do."""
 _ARTICLES = ("the", "a", "an")
 _DETERMINER = r"\b(?:the|a|an|my|your|his|her|its|our|their|this|that)\s+"
-_NO_HEAD = re.compile(
-    rf"{LINK.pattern}|not|no|except|beneath|around|for|using|touching|beside|along|towards?|past|"
-    "within|up|down|off|onto|into|upon|among|opposite|covering|facing"
-)
-"""Words after which a phrase names what its thing is told by."""
 _POSSESSIVE = re.compile("['\N{RIGHT SINGLE QUOTATION MARK}]s\\b", re.IGNORECASE)
 _NO_NAMES = re.compile(
-    rf"{_NO_HEAD.pattern}|the|an?|all|both|other|left|right|top|bottom|middle|first|second|third|last|"
+    rf"{LINK.pattern}|the|an?|all|both|other|left|right|top|bottom|middle|first|second|third|last|"
     r"one|two|three|four|five|six|seven|eight|nine|ten|\d+|big|bigger|biggest|small|smaller|smallest|"
     "black|white|gr[ae]y|red|orange|yellow|green|blue|purple|pink|brown"
 )
@@ -188,7 +183,7 @@ class Reading:
         if first is None or _POSSESSIVE.match(composed, first.end()):
             return phrase, None
         before = WORD.findall(composed[: first.start()])
-        if any(_NO_HEAD.fullmatch(word.lower()) for word in before):
+        if any(LINK.fullmatch(word.lower()) for word in before):
             return phrase, None
         return self._names.sub(self._noun, composed), self._named(first)
 

@@ -50,6 +50,7 @@ def test_unknown_words(text: str, words: tuple[str, ...], head: bool) -> None:
         ("a big dog", "dog"),
         ("the cup to the left of the laptop", "cup"),
         ("man riding a horse", "man"),
+        ("the cup beneath the shelf", "cup"),
         ("people in the background", "people"),
         ("on", "on"),
         ("", ""),

@@ -60,6 +60,10 @@ def test_what_lessons_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (row,) = json.loads(capsys.readouterr().out)["lessons"]
     assert row["name"] == "my cup" and row["fits"] and row["examples"] == 1
     assert row["read_as"] == Lesson.load(out).noun
+    (damaged := tmp_path / "damaged.delta").write_bytes(b"?")
+    assert main(["deltas", str(damaged), out]) == 2  # what can be read is told all the same
+    said = capsys.readouterr()
+    assert "'my cup', read as" in said.out and "damaged.delta" in said.err
 
 
 @pytest.mark.parametrize(
