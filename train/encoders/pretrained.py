@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
@@ -21,10 +21,10 @@ def read_config(source: str | Path) -> PretrainedConfig:
     return AutoConfig.from_pretrained(str(source))
 
 
-def load_strictly(model_class: type[Net], source: str | Path, unused: Callable[[str], bool]) -> Net:
+def load_strictly(
+    model_class: type[Net], source: str | Path, unused: Callable[[str], bool], **options: Any
+) -> Net:
     """A model in which every weight comes from the files; `unused(name)` marks what is dropped.
-
-    Attention is PyTorch's fused one where transformers has it: it keeps less for the backward pass.
 
     Raises:
         ValueError: weights missing from the files, which would stay random.
@@ -33,7 +33,7 @@ def load_strictly(model_class: type[Net], source: str | Path, unused: Callable[[
     logging.disable_progress_bar()  # local files load in a blink; bars belong to long work
     net: Net
     net, info = model_class.from_pretrained(
-        str(source), output_loading_info=True, use_safetensors=True
+        str(source), output_loading_info=True, use_safetensors=True, **options
     )
     missing = [key for key in info["missing_keys"] if not unused(key)]
     if missing:

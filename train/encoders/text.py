@@ -41,7 +41,9 @@ class TransformersText(nn.Module):
                 f"--text: expected a model of type bert, whose WordPiece tokenizer is the "
                 f"runtime's, got {kind} from {source}"
             )
-        net = load_strictly(BertModel, source, lambda key: key.startswith("pooler."))
+        net = load_strictly(
+            BertModel, source, lambda key: key.startswith("pooler."), attn_implementation="eager"
+        )
         return cls(net, sublayers=sublayers)
 
     @property

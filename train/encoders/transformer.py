@@ -220,7 +220,9 @@ def load_transformer(
         return DetrEncoder(load_strictly(DetrModel, source, unused), sublayers=sublayers)
     classes: dict[str, type[PreTrainedModel]]
     classes = {"dinov2": Dinov2Model, "clip": CLIPVisionModel, "siglip": SiglipVisionModel}
-    net = load_strictly(classes[kind], source, lambda key: ".head." in key)
+    net = load_strictly(
+        classes[kind], source, lambda key: ".head." in key, attn_implementation="sdpa"
+    )
     return ViT(net, sublayers=sublayers, keep_cls=keep_cls)
 
 
