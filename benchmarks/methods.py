@@ -1,4 +1,4 @@
-"""All methods on the default's encoders: `python benchmarks/methods.py`, then the page.
+"""All methods on the default's encoders: `python -m benchmarks.methods`, then the page.
 
 Runs `train.papers.compare` with its flags and adds the machine and the commit to what it found, as
 `results/methods.json`. With `paper_sizes.py` it is what `docs/methods.md` is made of.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from train.papers.compare import build_parser, main  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT
+from train.papers.compare import build_parser, main
+from train.provenance import describe
 
 RESULTS = ROOT / "benchmarks" / "results" / "methods.json"
 

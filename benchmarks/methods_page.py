@@ -6,8 +6,6 @@ Everything between two marker comments of the page is replaced.
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,10 +13,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.markdown import replaced, table  # noqa: E402
+from benchmarks.markdown import replaced, table
+from benchmarks.record import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "methods.md"

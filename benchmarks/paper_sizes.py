@@ -20,17 +20,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+import torch
+from tqdm import tqdm
 
-import torch  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from train.losses.boxes import grounding_loss  # noqa: E402
-from train.papers.compare import COSTS, ratios_to  # noqa: E402
-from train.papers.cost import measure, peak_bytes  # noqa: E402
-from train.papers.sizes import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT
+from train.losses.boxes import grounding_loss
+from train.papers.compare import COSTS, ratios_to
+from train.papers.cost import measure, peak_bytes
+from train.papers.sizes import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model
+from train.provenance import describe
 
 RESULTS = ROOT / "benchmarks" / "results" / "paper_sizes.json"
 KEPT = " kept"

@@ -1,4 +1,4 @@
-"""Next to what one would pick instead, on this CPU: `python benchmarks/peers.py`.
+"""Next to what one would pick instead, on this CPU: `python -m benchmarks.peers`.
 
 Grounding DINO tiny, OWL-ViT base/32 and OmDet-Turbo (Swin-T) run through transformers in torch,
 FP32, built from their configurations with random weights: how fast they are does not depend on
@@ -33,13 +33,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from sdk import Grounder  # noqa: E402
-from sdk.backends.ort import physical_cores  # noqa: E402
-from sdk.diagnostics.record import write_record  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT
+from sdk import Grounder
+from sdk.backends.ort import physical_cores
+from sdk.diagnostics.record import write_record
+from train.provenance import describe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

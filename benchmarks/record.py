@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike
 
 from sdk.diagnostics.record import write_record
 
+ROOT = Path(__file__).parents[1]
+"""The repository's."""
+
 
 def percentiles(values: ArrayLike, which: Sequence[int]) -> dict[str, float]:
     """ "mean", and "p95" for 95 in `which`; nothing for no values."""

@@ -15,11 +15,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.markdown import table  # noqa: E402
-from train.evaluate import SECTIONS  # noqa: E402
+from benchmarks.markdown import table
+from benchmarks.record import ROOT
+from train.evaluate import SECTIONS
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"

@@ -1,4 +1,4 @@
-"""A stream with and without tracking, on a video of known motion: `python benchmarks/stream.py`.
+"""A stream with and without tracking, on a video of known motion: `python -m benchmarks.stream`.
 
 A photo of the demo, or with GROUNDER_DATA one of Flickr30k Entities' validation photos and a phrase
 of it, is panned and zoomed at 640x480 and comes at a camera's pace; the consumer draws every
@@ -26,17 +26,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.record import percentiles, save  # noqa: E402
-from sdk import Grounder, Grounding, GroundingError, draw  # noqa: E402
-from sdk.application import report_errors  # noqa: E402
-from sdk.geometry.boxes import iou_xyxy  # noqa: E402
-from sdk.inputs.frames import FrameLike, as_bgr  # noqa: E402
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking  # noqa: E402
-from sdk.view import FrameView  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT, percentiles, save
+from sdk import Grounder, Grounding, GroundingError, draw
+from sdk.application import report_errors
+from sdk.geometry.boxes import iou_xyxy
+from sdk.inputs.frames import FrameLike, as_bgr
+from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking
+from sdk.view import FrameView
+from train.provenance import describe
 
 Frame = NDArray[np.uint8]
 WIDTH, HEIGHT, LOOP = 640, 480, 180

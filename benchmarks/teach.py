@@ -1,6 +1,6 @@
 """Names taught from a few examples: what is found and refused, what it costs, what is forgotten.
 
-    python benchmarks/teach.py [--bundle FOLDER]
+    python -m benchmarks.teach [--bundle FOLDER]
 
 Six things get a name that no text encoder knows. The frozen encoder's own teacher, a detector of 80
 classes, has no name for any of them; the side network has read captions of the last four. Examples
@@ -25,20 +25,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.record import percentiles, save  # noqa: E402
-from benchmarks.teach_pytorch import Shown, right_boxes  # noqa: E402
-from sdk import Grounder, Lesson  # noqa: E402
-from sdk.geometry.boxes import iou_xyxy  # noqa: E402
-from sdk.grounder import DEFAULT_BUNDLE  # noqa: E402
-from sdk.inputs.frames import as_bgr  # noqa: E402
-from train.data.nouns import last_word  # noqa: E402
-from train.data.readers import data_root, read_detection, read_expressions  # noqa: E402
-from train.data.samples import Box, Photo  # noqa: E402
-from train.provenance import describe  # noqa: E402
-from train.yardsticks.lists import CAPTIONS, everyday_questions, frozen_questions  # noqa: E402
+from benchmarks.record import ROOT, percentiles, save
+from benchmarks.teach_pytorch import Shown, right_boxes
+from sdk import Grounder, Lesson
+from sdk.geometry.boxes import iou_xyxy
+from sdk.grounder import DEFAULT_BUNDLE
+from sdk.inputs.frames import as_bgr
+from train.data.nouns import last_word
+from train.data.readers import data_root, read_detection, read_expressions
+from train.data.samples import Box, Photo
+from train.provenance import describe
+from train.yardsticks.lists import CAPTIONS, everyday_questions, frozen_questions
 
 NAME = "zorbl"
 LABELLED = ("raccoon", "kangaroo")

@@ -18,9 +18,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sdk import Grounder, GroundingError
+from sdk import Grounder
 from sdk._internal.files import replace_file
 from sdk.grounder import DEFAULT_BUNDLE
+from train.commands import report_errors
 from train.data.places import area
 from train.data.readers import data_root
 from train.data.samples import DataError
@@ -154,7 +155,8 @@ def asked_model(args: argparse.Namespace) -> tuple[Predict, float]:
     return bundle_predict(grounder), grounder.manifest.threshold
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(ValueError, OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.evaluate", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
@@ -170,16 +172,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args(argv)
-    try:
-        root = data_root(args.data)
-        figures = report(*asked_model(args), root, split=args.split)
-        print_report(figures, args.split)
-        if args.json:
-            write_json(args.json, figures)
-    except (DataError, GroundingError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    root = data_root(args.data)
+    figures = report(*asked_model(args), root, split=args.split)
+    print_report(figures, args.split)
+    if args.json:
+        write_json(args.json, figures)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import numpy as np
 from benchmarks.record import percentiles
 from benchmarks.soak.stream import Sample, Soaked
 
-ROOT = Path(__file__).parents[2]
 WARM_UP = 0.4
 """Of the samples: by then the phrases that each grounder keeps are as many as it may."""
 MOST_GROWTH = {"mib": 5.0, "threads": 3.0, "handles": 3.0}

@@ -9,7 +9,6 @@ import pytest
 
 from benchmarks import results_page
 from sdk import Grounder
-from tests.paths import ROOT
 from tests.tiny import tiny_data
 from tests.waiting import run_process
 from train.contact_sheet import main as contact_sheet
@@ -69,7 +68,7 @@ def test_the_results_page_holds_the_measured_figures(
         "robustness": {"fog": condition},
     }
     (results / "accuracy.json").write_text(json.dumps(accuracy))
-    script = [sys.executable, str(ROOT / "benchmarks/latency.py"), "--samples", "10"]
+    script = [sys.executable, "-m", "benchmarks.latency", "--samples", "10"]
     target = ["--bundle", str(tiny_bundle), "--json", str(results / "latency.json")]
     done = run_process([*script, *target])
     assert done.returncode == 0, done.stderr

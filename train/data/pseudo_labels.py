@@ -25,15 +25,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sdk._internal.files import replace_file
-from sdk.errors import GroundingError
 from sdk.geometry.boxes import cxcywh_to_xyxy
 from sdk.geometry.decode import suppress
 from sdk.inputs.frames import as_bgr
 from train.build import preprocess_for
+from train.commands import report_errors
 from train.config import TrainConfig
 from train.data.coco import COCO_CLASSES
 from train.data.readers import data_root
-from train.data.samples import DataError, Instance, read_jsonl
+from train.data.samples import Instance, read_jsonl
 from train.encoders.picodet import from_picodet, neck_maps
 from train.fusion.detections import as_boxes
 
@@ -126,7 +126,8 @@ def as_record(boxes: NDArray[np.float32], probabilities: NDArray[np.float32]) ->
     return {"boxes": found, "highest": highest}
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(ValueError, OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(
         prog="python -m train.data.pseudo_labels",
@@ -145,24 +146,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--batch-photos", type=int, default=8, help="photos in a batch")
     args = parser.parse_args(argv)
-    try:
-        root = data_root(args.data)
-        label = Labeller(args.detector, args.size, mirror=args.mirror)
-        photos = [path for folder in FOLDERS for path in sorted((root / folder).glob("*"))]
-        lines = []
-        starts = range(0, len(photos), args.batch_photos)
-        for start in tqdm(starts, desc="labelling", unit="batch"):
-            batch = photos[start : start + args.batch_photos]
-            for path, record in zip(batch, label(batch), strict=True):
-                image = path.relative_to(root).as_posix()
-                lines.append(json.dumps({"image": image, **record}))
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(args.out, "".join(f"{line}\n" for line in lines).encode())
-    except (DataError, GroundingError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    root = data_root(args.data)
+    label = Labeller(args.detector, args.size, mirror=args.mirror)
+    photos = [path for folder in FOLDERS for path in sorted((root / folder).glob("*"))]
+    lines = []
+    starts = range(0, len(photos), args.batch_photos)
+    for start in tqdm(starts, desc="labelling", unit="batch"):
+        batch = photos[start : start + args.batch_photos]
+        for path, record in zip(batch, label(batch), strict=True):
+            image = path.relative_to(root).as_posix()
+            lines.append(json.dumps({"image": image, **record}))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(args.out, "".join(f"{line}\n" for line in lines).encode())
     print(f"{args.out}: {len(lines):,} photos")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sdk.errors import GroundingError
+
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
 REFERRING = "referring"
 """Kind of an expression that singles out one thing and says nothing of what else is visible."""
 
 
-class DataError(Exception):
+class DataError(GroundingError):
     """A dataset is absent or a line of it is not what was expected; says which and what to do."""
 
 

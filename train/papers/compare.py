@@ -22,9 +22,10 @@ from typing import Any
 from sdk._internal.files import replace_file
 from train import needs_torch  # noqa: F401
 from train.build import DEFAULT_VOCAB, DETECTOR
+from train.commands import report_errors
 from train.config import TrainConfig
 from train.data.readers import data_root, read_expressions
-from train.data.samples import DataError, spread
+from train.data.samples import spread
 from train.fusion import CANDIDATES, FUSIONS
 from train.methods import DUAL_METHODS
 from train.papers.cost import measure_trainer, peak_bytes
@@ -119,36 +120,33 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(RuntimeError, ValueError, OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     args = build_parser().parse_args(argv)
     runs: dict[str, list[dict[str, Any]]] = {}
-    try:
-        root = data_root(args.data)
-        for seed in args.seeds:
-            for case in args.methods:
-                method, _, variant = case.partition(":")
-                config = TrainConfig(
-                    method=method,
-                    variant=variant or "released",
-                    fusion=args.fusion,
-                    second_neck=False,
-                    seed=seed,
-                    limit=args.limit,
-                    epochs=args.epochs,
-                    vision_weights=args.vision_weights,
-                    text=args.text,
-                    image_size=args.image_size,
-                    batch_photos=args.batch_photos,
-                    phrases_per_photo=args.phrases_per_photo,
-                )
-                out = args.out / f"{case.replace(':', '-')}-{seed}"
-                figures = in_own_process(config, root, args.val_limit, args.vocab, out)
-                runs.setdefault(case, []).append(figures)
-                print(f"{case}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}", flush=True)
-    except (DataError, RuntimeError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    root = data_root(args.data)
+    for seed in args.seeds:
+        for case in args.methods:
+            method, _, variant = case.partition(":")
+            config = TrainConfig(
+                method=method,
+                variant=variant or "released",
+                fusion=args.fusion,
+                second_neck=False,
+                seed=seed,
+                limit=args.limit,
+                epochs=args.epochs,
+                vision_weights=args.vision_weights,
+                text=args.text,
+                image_size=args.image_size,
+                batch_photos=args.batch_photos,
+                phrases_per_photo=args.phrases_per_photo,
+            )
+            out = args.out / f"{case.replace(':', '-')}-{seed}"
+            figures = in_own_process(config, root, args.val_limit, args.vocab, out)
+            runs.setdefault(case, []).append(figures)
+            print(f"{case}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}", flush=True)
     methods = summary(runs)
     for method, row in methods.items():
         print(
@@ -161,7 +159,6 @@ def main(argv: list[str] | None = None) -> int:
     found = {"settings": settings, "methods": methods}
     replace_file(args.out / "compare.json", f"{json.dumps(found, indent=1)}\n".encode())
     print(f"written to {args.out / 'compare.json'}")
-    return 0
 
 
 if __name__ == "__main__":
