@@ -10,18 +10,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.record import ROOT
+from benchmarks.record import ROOT, save
 from sdk import Grounder
 from train.commands import report_errors
 from train.data.readers import data_root
-from train.evaluate import print_report, report, write_json
+from train.evaluate import print_report, report
 from train.evaluator import bundle_predict
 from train.provenance import describe
 from train.questions import caption_questions, single_box
 from train.robustness import print_robustness, robustness
 
 
-@report_errors()
+@report_errors(OSError)
 def main() -> None:
     """Print the tables, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -40,8 +40,7 @@ def main() -> None:
         file.bytes for kinds in grounder.manifest.graphs.values() for file in kinds.values()
     )
     bundle = {"name": grounder.manifest.name, "graph_bytes": graph_bytes}
-    write_json(args.json, {"machine": describe(), "bundle": bundle, **figures})
-    print(f"written to {args.json}")
+    save(args.json, {"machine": describe(), "bundle": bundle, **figures})
 
 
 if __name__ == "__main__":

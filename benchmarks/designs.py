@@ -17,11 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.record import ROOT, percentiles, save
 from export.graphs import export_graphs
@@ -69,7 +66,8 @@ def frame_costs(threads: int | None) -> dict[str, dict[str, float]]:
 
 def draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
     """Loss over minutes, a line a design."""
-    figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
+    axes = figure.subplots()
     for name, points in curves.items():
         axes.plot([p["minutes"] for p in points], [p["loss"] for p in points], label=name)
     axes.set_xlabel("minutes of training")

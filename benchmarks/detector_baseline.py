@@ -32,9 +32,10 @@ from train.data.coco import COCO_CLASSES
 from train.data.expressions import ORDINALS
 from train.data.readers import data_root
 from train.data.samples import Asked
+from train.encoders.picodet import Detector
 from train.provenance import describe
 from train.questions import contrastive_questions
-from train.yardsticks.baselines import Detector
+from train.yardsticks.baselines import detector_of
 
 KEPT = 10
 """Boxes of a class that are kept after suppression, the most probable first."""
@@ -63,9 +64,9 @@ def answer(detector: Detector, questions: Asked) -> dict[str, float]:
     """Percent of the questions of which something is right, see `main`."""
     right: dict[str, list[bool]] = defaultdict(list)
     for photo, expressions in tqdm(questions, desc=detector.name, unit="photo"):
-        boxes, probabilities = detector(as_bgr(photo.path))
+        (boxes,), (probabilities,) = detector([as_bgr(photo.path)])
         for expression in expressions:
-            likely = probabilities[:, COCO_CLASSES.index(expression.label)]
+            likely = probabilities[COCO_CLASSES.index(expression.label)]
             kept = suppress(boxes, likely, KEPT)
             found = iou_xyxy(boxes[kept], expression.boxes)[:, 0] >= 0.5
             for rank in RANKS:
@@ -103,7 +104,7 @@ def main() -> None:
         (photo, [e for e in asked if e.num_instances in (2, 3) and e.label in COCO_CLASSES])
         for photo, asked in contrastive_questions(data_root(args.data))
     ]
-    detectors = [Detector(path) for path in args.detectors]
+    detectors = list(map(detector_of, args.detectors))
     figures = [answer(detector, [q for q in questions if q[1]]) for detector in detectors]
     names = [detector.name for detector in detectors]
     phrases = sum(len(asked) for _, asked in questions)

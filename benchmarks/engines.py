@@ -12,7 +12,6 @@ tensorrt-rtx` asks it the validation phrases.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.markdown import replaced, table
-from benchmarks.record import ROOT
+from benchmarks.record import ROOT, save
 from export.graphs import export_graphs
 from export.half import to_half
 from export.quantize import Calibrated, Feed
@@ -142,9 +141,9 @@ def main() -> int:
                     tqdm.write(f"{name:8s} {graph:7s} {form:10s} {line}")
     version = load_library(TENSORRT_RTX).version
     record = {"machine": describe(), "tensorrt_rtx": version, "models": found}
-    args.json.write_text(json.dumps(record, indent=1) + "\n")
+    save(args.json, record)
     PAGE.write_text(replaced(PAGE.read_text(), "rtx", page_table(record)))
-    print(f"written to {args.json} and {PAGE}")
+    print(f"written to {PAGE}")
     rows = [row for graphs in found.values() for forms in graphs.values() for row in forms.values()]
     return int(any("error" in row for row in rows))
 

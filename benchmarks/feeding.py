@@ -36,16 +36,8 @@ EVERY_S = 10.0
 def batch_maker(root: Path) -> BatchMaker:
     """Of augmented training batches."""
     config = TrainConfig(augment=True, negatives=2, phrases_per_photo=7)
-    return BatchMaker(
-        preprocess_for(config),
-        training_photos(root, detection_photos=99_999),
-        phrases_per_photo=config.phrases_per_photo,
-        negatives=config.negatives,
-        seed=0,
-        with_images=True,
-        augment=True,
-        several=True,
-    )
+    photos = training_photos(root, detection_photos=99_999)
+    return BatchMaker(preprocess_for(config), photos, config)
 
 
 def images_per_second(maker: BatchMaker, workers: int) -> float:

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.record import ROOT
+from benchmarks.record import ROOT, save
 from sdk.bundle.manifest import Manifest
 from sdk.diagnostics.benchmark import measure
-from sdk.diagnostics.record import report, write_record
+from sdk.diagnostics.record import report
 from sdk.grounder import DEFAULT_BUNDLE
-from train.commands import report_errors
+from train.commands import in_own_process, report_errors
 from train.provenance import describe
 
 
-@report_errors()
+@report_errors(OSError)
 def main() -> None:
     """Print the tables, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -36,7 +34,7 @@ def main() -> None:
     machine, runs = describe(), {}
     named = args.precisions.split(",") if args.precisions else None
     for precision in named or Manifest.load(args.bundle).precisions:
-        call = partial(
+        runs[precision] = in_own_process(
             measure,
             args.bundle,
             device=args.device,
@@ -45,13 +43,8 @@ def main() -> None:
             frames=args.samples,
             show=partial(print, flush=True),
         )
-        # A process of its own, so that its memory is no other's.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            runs[precision] = process.submit(call).result()
         print("\n".join([*report(runs[precision]), ""]))
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    write_record(args.json, {"machine": machine, "runs": runs})
-    print(f"written to {args.json}")
+    save(args.json, {"machine": machine, "runs": runs})
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from benchmarks.record import ROOT, percentiles, save
@@ -164,7 +165,7 @@ def measure(
                 reference = every_frame[got.number % LOOP].box
                 log[got.number, 1] = iou_xyxy([result.box], [reference])[0, 0]
             if got.number % 50 < 5:
-                log[got.number, 2] = resident_mib()
+                log[got.number, 2] = psutil.Process().memory_info().rss / 2**20
         seconds = time.perf_counter() - started
     latencies, carried, memory = (column[~np.isnan(column)] for column in log.T)
     warm = memory[len(memory) // 10 :]
@@ -221,15 +222,6 @@ def tracker_ms(video: Video, boxes: int) -> float:
         times.append(1000 * (time.perf_counter() - started))
     cv2.setNumThreads(threads)
     return round(float(np.median(times)), 2)
-
-
-def resident_mib() -> float:
-    """Resident memory of this process; 0 where /proc is missing."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

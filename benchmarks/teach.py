@@ -19,11 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.record import ROOT, percentiles, save
 from benchmarks.teach_pytorch import Shown, right_boxes
@@ -32,6 +29,7 @@ from sdk.geometry.boxes import iou_xyxy
 from sdk.grounder import DEFAULT_BUNDLE
 from sdk.inputs.frames import as_bgr
 from train.data.nouns import last_word
+from train.data.places import area
 from train.data.readers import data_root, read_detection, read_expressions
 from train.data.samples import Box, Photo
 from train.provenance import describe
@@ -80,10 +78,6 @@ def lacks(photo: Photo, thing: str) -> bool:
     if thing in LABELLED:
         return thing in photo.known_labels and not boxes_of(photo, thing)
     return not any(thing in expression.text.lower() for expression in photo.expressions)
-
-
-def area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def pixels(path: Path, box: Box) -> tuple[float, ...]:
@@ -197,7 +191,8 @@ def many_lessons(
 
 def draw(things: dict[str, Any], path: Path) -> None:
     """Found and right over examples, a line a thing; and what is refused."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
     keys = {"found_and_right": "found, with the right box (%)", "absent_rejected": "refused (%)"}
     for axis, (key, label) in zip(axes, keys.items(), strict=True):
         for thing, measured in things.items():
@@ -210,7 +205,6 @@ def draw(things: dict[str, Any], path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].legend()
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def main() -> int:

@@ -35,7 +35,7 @@ from export.measure import Answered, Recorder, ask, median_box_iou, points_lost,
 from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
 from export.quantize import STATIC, Calibrated, quantize
-from export.tables import as_json, print_engines, print_graphs, print_precisions
+from export.tables import print_engines, print_graphs, print_precisions
 from export.teaching import background_of
 from sdk import Grounder
 from sdk._internal.hashing import sha256_file
@@ -48,6 +48,10 @@ from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import preprocess_for
 from train.evaluate import report
 from train.evaluator import Outcome, accuracy, bundle_predict
+from train.provenance import as_json
+
+DIGITS = ".5g"
+"""Of the figures in a manifest."""
 
 
 def build(plan: Plan, inputs: Inputs) -> Manifest:
@@ -198,7 +202,7 @@ class _Build:
             threshold=threshold,
             instance_calibration=instance_calibration,
             instance_threshold=instance_threshold,
-            metrics=as_json({"calibration": figures, "instances": instance_figures}),
+            metrics=as_json({"calibration": figures, "instances": instance_figures}, DIGITS),
         )
 
     def prepare_teaching(self) -> None:
@@ -258,7 +262,7 @@ class _Build:
             "onnxruntime": onnxruntime.__version__,
         }
         metrics = {"precisions": precisions, "graphs": graphs, "measured_on": measured_on}
-        self._save(metrics=as_json({**self.manifest.metrics, **metrics}))
+        self._save(metrics=as_json({**self.manifest.metrics, **metrics}, DIGITS))
 
     def compile(self) -> dict[str, list[CompiledGraph]]:
         """Precision -> its engines, in the bundle; none for a runtime that needs none."""

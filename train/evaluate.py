@@ -11,7 +11,6 @@ are not calibrated. With --split it asks another split of data of one's own, as 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from sdk import Grounder
-from sdk._internal.files import replace_file
 from sdk.grounder import DEFAULT_BUNDLE
 from train.commands import report_errors
 from train.data.places import area
@@ -35,6 +33,7 @@ from train.evaluator import (
 )
 from train.locations import add_location_flags, given_locations
 from train.metrics import auroc, expected_calibration_error, percent_below, reliability
+from train.provenance import write_json
 from train.questions import (
     VAL,
     absent_questions,
@@ -99,13 +98,6 @@ def report(
         "calibration_error_with_absent": expected_calibration_error(mixed),
         "reliability": reliability(mixed),
     }
-
-
-def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Write the figures; a nan ("no such phrases") becomes null."""
-    text = json.dumps(figures, indent=1).replace(": NaN", ": null")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, f"{text}\n".encode())
 
 
 SECTIONS = {

@@ -170,6 +170,7 @@ def test_other_settings_do_not_continue_a_run(
         (["--dim", "12"], "--dim: expected a multiple of 8"),
         (["--method", "lora", "--unfreeze-vision"], "--unfreeze-vision: lora adapts frozen"),
         (["--method", "unipt_joint", "--fusion", "transvg"], "--fusion: unipt_joint has"),
+        (["--method", "magic"], "--method: expected one of m2ist"),
         (["--fusion", "sparse"], "--fusion: expected one of candidates, transvg"),
         (["--variant", "draft"], "--variant: expected one of released, paper"),
         (["--vocab", str(DEFAULT_VOCAB)], "--vocab: expected the 38 tokens"),

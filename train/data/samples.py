@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,12 @@ T = TypeVar("T")
 Box = tuple[float, float, float, float]
 REFERRING = "referring"
 """Kind of an expression that singles out one thing and says nothing of what else is visible."""
+
+
+def as_box(xyxy: Iterable[float]) -> Box:
+    """Four edges, of whatever type, as a box."""
+    x1, y1, x2, y2 = map(float, xyxy)
+    return x1, y1, x2, y2
 
 
 class DataError(GroundingError):

@@ -22,13 +22,12 @@ from train.build import DEFAULT_VOCAB
 from train.commands import report_errors
 from train.contact_sheet import write_mistakes
 from train.data.readers import data_root
-from train.evaluate import write_json
-from train.provenance import describe
+from train.provenance import describe, write_json
 from train.yardsticks.answers import Lists, Outcomes, ask
 from train.yardsticks.baselines import told_the_class, whole_image
 from train.yardsticks.figure import right
 from train.yardsticks.models import Model, load
-from train.yardsticks.report import Sections, as_json, table
+from train.yardsticks.report import Sections, report, table
 from train.yardsticks.sections import figures, judged, read_lists
 
 
@@ -76,13 +75,13 @@ def main(argv: list[str] | None = None) -> None:
     others = baselines(args.picodet, lists)
     outcomes = [ask(model.predict, lists, model.name) for model in models]
     measured = [_figures(*pair) for pair in zip(models, outcomes, strict=True)]
-    report = as_json(measured[0], measured[1] if args.against else None, others)
-    print(table(report))
+    found = report(measured[0], measured[1] if args.against else None, others)
+    print(table(found))
     if args.sheets:
         draw(outcomes[0], args.sheets)
     if args.json:
         names = dict(zip(("model", "against"), (model.name for model in models), strict=False))
-        write_json(args.json, {"machine": describe(), **names, "sections": report})
+        write_json(args.json, {"machine": describe(), **names, "sections": found})
 
 
 def _figures(model: Model, outcomes: Outcomes) -> Sections:
