@@ -42,6 +42,7 @@ EXAMPLES = (1, 3, 10, 30)
 WITH_ABSENT = 5
 """Of ten examples, photos without the thing that are given beside them in one row."""
 TESTED = 40
+LESSONS = 20
 SHARES = (0.01, 0.7)
 """Of a photo's area, a thing's."""
 
@@ -169,16 +170,14 @@ def changed_answers(plain: Grounder, lessons: Grounder, root: Path) -> dict[str,
     return changed
 
 
-def many_lessons(
-    plain: Grounder, taught: Grounder, lesson: Lesson, frame: Path, count: int = 20
-) -> Any:
+def many_lessons(plain: Grounder, taught: Grounder, lesson: Lesson, frame: Path) -> Any:
     """Milliseconds of a phrase on a new frame, without lessons and with many, in turn."""
-    for number in range(count):
+    for number in range(LESSONS):
         taught.apply(dataclasses.replace(lesson, name=f"{NAME} {number}"))
     asked = {
         "no lessons, another phrase": (plain, "the dog"),
-        f"{count} lessons, another phrase": (taught, "the dog"),
-        f"{count} lessons, a taught name": (taught, f"the {NAME} 0"),
+        f"{LESSONS} lessons, another phrase": (taught, "the dog"),
+        f"{LESSONS} lessons, a taught name": (taught, f"the {NAME} 0"),
     }
     taken: dict[str, list[float]] = {name: [] for name in asked}
     for _ in range(60):

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,24 @@ class GraphFigures:
         if self.points_lost is None or self.box_iou is None:
             return "not faster"
         return "holds" if holds(self.points_lost, self.box_iou) else "less accurate"
+
+    def to_dict(self, shipped: bool, left_float: Sequence[str]) -> dict[str, Any]:
+        """For the manifest.
+
+        Args:
+            shipped: False for what was tried and left out.
+            left_float: layers of an INT8 file that lose too much, and so are float in it.
+        """
+        return {
+            "shipped": shipped,
+            "bytes": self.path.stat().st_size,
+            "milliseconds": self.milliseconds,
+            "gain": self.gain,
+            "deviation": self.deviation,
+            "left_float": left_float,
+            "points_lost": self.points_lost,
+            "box_iou": self.box_iou,
+        }
 
 
 def holds(points_lost: float, box_iou: float) -> bool:
@@ -115,3 +134,19 @@ def best_that_holds(candidates: Sequence[GraphFigures]) -> GraphFigures | None:
         return kept[0] if kept else None
     fast = [f for f in kept if (f.milliseconds or 0.0) <= (1 + LEAST_GAIN) * min(timed)]
     return min(fast, key=lambda figures: figures.points_lost or 0.0)
+
+
+def precisions_that_hold(answers: Mapping[str, Answered], untimed: Collection[str]) -> list[str]:
+    """The reduced precisions that may be the default one, of those with answers.
+
+    Each of a precision's graphs holds, but together they may not. What is `untimed` is no default,
+    except for another device, where FP32 is not timed either.
+    """
+    fp32 = answers["fp32"]
+    return [
+        name
+        for name, own in answers.items()
+        if name != "fp32"
+        and ("fp32" in untimed or name not in untimed)
+        and holds(points_lost(own, fp32), median_box_iou(own.recorder, fp32.recorder))
+    ]

@@ -22,7 +22,7 @@ def test_every_condition_is_measured_on_the_phrases_it_changes(
 ) -> None:
     asked = single_box(caption_questions(tiny_data(tmp_path, own=True)))
     phrases = [e.text for _, expressions in asked for e in expressions]
-    figures = robustness(Grounder.load(tiny_bundle), asked, progress=False)
+    figures = robustness(Grounder.load(tiny_bundle), asked)
     assert figures.keys() == {*PICTURE, *TEXT}
     for name, row in figures.items():
         assert row["lost"] == pytest.approx(row["clean"] - row["accuracy"], nan_ok=True)
@@ -35,7 +35,7 @@ def test_every_condition_is_measured_on_the_phrases_it_changes(
 
 def test_a_condition_reaches_the_bundle(tmp_path: Path, tiny_bundle: Path) -> None:
     asked = single_box(caption_questions(tiny_data(tmp_path, own=True)))
-    figures = robustness(Grounder.load(tiny_bundle), asked, progress=False)
+    figures = robustness(Grounder.load(tiny_bundle), asked)
     # The vocabulary is lower-case and so is the text: upper case alone must change nothing.
     assert figures["upper case"]["lost"] == 0
 

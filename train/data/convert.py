@@ -36,7 +36,7 @@ from sdk.inputs.frames import as_bgr
 from sdk.inputs.phrases import as_phrases
 from train.commands import report_errors
 from train.data.flickr import from_flickr
-from train.data.forms import Line, from_mdetr, from_refer, from_transvg
+from train.data.formats import Line, from_mdetr, from_refer, from_transvg
 from train.data.plain_pickle import load_pickle
 from train.data.samples import DataError, read_jsonl
 

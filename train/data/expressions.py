@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sdk._internal.plurals import plural
 from train.data.colours import alike
+from train.data.landmarks import negations, spatial_expressions, without
 from train.data.nouns import noun_for
 from train.data.places import POSITION_MARGIN, area, center
 from train.data.samples import Expression, Instance, Photo
-from train.data.spatial import negations, spatial_expressions, without
 
 SIZE_RATIO = 1.5
 """Least ratio of two areas to be told apart by size."""

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 
 from train.data.coco import COCO_CLASSES
 from train.data.colours import COLOUR, NAMES, alike
+from train.data.landmarks import UNTRUE
 from train.data.nouns import noun_for
 from train.data.samples import Expression, Photo, is_described
-from train.data.spatial import UNTRUE
 from train.data.swap_words import FAMILIES, ROLES, SAID_OTHERWISE
 
 COLOURS = tuple(name for name in NAMES if name not in ("grey", "pink", "purple"))

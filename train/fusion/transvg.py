@@ -54,7 +54,7 @@ class TransVGFusion(Fusion):
         `Answers` of a single candidate.
     """
 
-    def __init__(self, dim: int, visual_tokens: int, text_tokens: int, layers: int = 6) -> None:
+    def __init__(self, dim: int, visual_tokens: int, text_tokens: int, layers: int) -> None:
         super().__init__()
         self.text_tokens = text_tokens
         self.reg = nn.Parameter(torch.randn(1, 1, dim))

@@ -10,7 +10,7 @@ from train.methods.m2ist.model import M2IST, ModalityExpert
 
 
 def test_interaction_experts_are_the_same_objects_in_both_modalities() -> None:
-    side = M2IST([16, 24, 32], [12, 12, 12, 12], dim=8, bottleneck=4)
+    side = M2IST([16, 24, 32], [12, 12, 12, 12], dim=8, bottleneck=4, chained=False)
     assert side.pairs == 3
     for vision, text in zip(side.vision.shared, side.text.shared, strict=True):
         assert vision is text
@@ -20,7 +20,7 @@ def test_interaction_experts_are_the_same_objects_in_both_modalities() -> None:
 
 def test_trainable_parameters_are_exactly_those_of_the_mathematics() -> None:
     channels_v, channels_t, dim, r = [16, 24], [12, 12], 8, 4
-    side = M2IST(channels_v, channels_t, dim, r)
+    side = M2IST(channels_v, channels_t, dim, r, chained=False)
 
     def linear(inputs: int, outputs: int) -> int:
         return inputs * outputs + outputs
