@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import tiny_model
+from tests.tiny import kept_for_backward, tiny_model
 from train.methods.m2ist.model import M2IST, ModalityExpert
 
 
@@ -49,16 +49,11 @@ def test_no_gradient_and_no_saved_activation_reaches_an_encoder(
 
     image = torch.randn(2, 3, 64, 64)
     ids, mask = torch.randint(5, 30, (2, 6)), torch.ones(2, 6, dtype=torch.long)
-    inside: list[torch.Tensor] = []
     features = model.vision.features(image)
     assert not any(f.requires_grad for f in features)
     assert not any(t.requires_grad for t in model.text.taps(ids, mask))
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        inside.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+    with kept_for_backward() as inside:
         visual, text = model.encode_vision(image), model.encode_text(ids, mask)
         answers = model.fuse(visual, text, mask)
     weights = {p.data_ptr() for p in encoders}
