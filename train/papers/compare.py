@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdk._internal.files import replace_file
 from train import needs_torch  # noqa: F401
 from train.build import DEFAULT_VOCAB, DETECTOR
 from train.commands import in_own_process, report_errors
@@ -51,7 +52,7 @@ def run(config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path)
     settings = config.to_dict() | {"val_limit": val_limit}
     figures = {"config": settings, "accuracy": accuracy, "peak_bytes": peak_bytes()}
     figures |= dataclasses.asdict(measure_trainer(trainer, batch))
-    write_json(out / "figures.json", figures)
+    replace_file(out / "figures.json", json.dumps(figures).encode())
 
 
 def figures_of(
@@ -112,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--fusion", choices=FUSIONS, default=CANDIDATES)
     parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
-    parser.add_argument("--json", type=Path, help="write them here too, as compare.json in --out")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
     args = parser.parse_args(argv)
     runs: dict[str, list[dict[str, Any]]] = {}
     root = data_root(args.data)
