@@ -18,6 +18,7 @@ from export.measure import Answered, interleaved_ms, median_box_iou, points_lost
 from export.parity import Case, deviations
 from sdk.backends.select import open_session
 from sdk.bundle.contract import ATTENTION_MASK, FUSION
+from sdk.errors import GroundingError
 
 MOST_POINTS_LOST = 0.5
 """Points of Acc@0.5 that a reduced form may cost."""
@@ -27,7 +28,7 @@ LEAST_GAIN = 0.05
 """Share of the latency that it must save, see `export.measure.sure_gain`."""
 
 
-class GateError(Exception):
+class GateError(GroundingError):
     """A graph that has to be reduced is less accurate than is allowed."""
 
 

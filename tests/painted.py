@@ -39,7 +39,7 @@ def captioned(folder: Path, left: str, right: str) -> Photo:
     return Photo(paint(folder / "captioned.png", ("red", LEFT), ("blue", RIGHT)), said)
 
 
-def maker(photos: list[Photo], *, images: bool = True, **changes: float | bool) -> BatchMaker:
+def maker(photos: list[Photo], *, images: bool = True, **changes: object) -> BatchMaker:
     settings = {"fusion": TRANSVG, "augment": images, "negatives": 0.0} | changes
     return BatchMaker(PLAIN, photos, TrainConfig(**settings))  # type: ignore[arg-type]
 
