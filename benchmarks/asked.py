@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import table
+from benchmarks.record import ROOT
 from sdk import Grounder, Grounding
 from sdk.geometry.boxes import iou_xyxy, union_xyxy
 from sdk.results import Box
 
-ROOT = Path(__file__).parents[1]
 ASKINGS = ROOT / "benchmarks/askings.json"
 KINDS = ("unique", "attribute", "position", "relation", "size", "part", "several")
 """Of phrases whose thing is there; the others are "absent"."""

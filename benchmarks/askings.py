@@ -1,4 +1,4 @@
-"""Sixty phrases of ordinary use on twenty pictures: `python benchmarks/askings.py`.
+"""Sixty phrases of ordinary use on twenty pictures: `python -m benchmarks.askings`.
 
 The phrases and boxes of benchmarks/askings.json were chosen and drawn before a model was asked, so
 they show what a first user meets. Sixty are too few for a figure with a decimal: one phrase more or
@@ -12,38 +12,32 @@ import argparse
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.asked import ask, load, report, tally  # noqa: E402
-from benchmarks.askings_page import write_page  # noqa: E402
-from benchmarks.record import save  # noqa: E402
-from sdk import Grounder, GroundingError  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.asked import ask, load, report, tally
+from benchmarks.askings_page import write_page
+from benchmarks.record import ROOT, save
+from sdk import Grounder
+from train.commands import report_errors
+from train.provenance import describe
 
 
-def main() -> int:
+@report_errors(OSError)
+def main() -> None:
     """Print the tables, write the JSON and, where asked to, the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", help="bundle folder; the shipped default if left out")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/askings.json")
     parser.add_argument("--page", action="store_true", help="also write docs/askings.md")
     args = parser.parse_args()
-    try:
-        grounder = Grounder.load(args.bundle, device="cpu")
-        pictures = load()
-        answers = ask(grounder, pictures)
-        asked = [answer for of_picture in answers for answer in of_picture]
-        counts = tally(asked)
-        print(report(counts))
-        record = {"machine": describe(), "bundle": grounder.manifest.name, "counts": counts}
-        save(args.json, {**record, "answers": [answer.to_dict() for answer in asked]})
-        if args.page:
-            write_page(pictures, answers, record)
-    except (GroundingError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    grounder = Grounder.load(args.bundle, device="cpu")
+    pictures = load()
+    answers = ask(grounder, pictures)
+    asked = [answer for of_picture in answers for answer in of_picture]
+    counts = tally(asked)
+    print(report(counts))
+    record = {"machine": describe(), "bundle": grounder.manifest.name, "counts": counts}
+    save(args.json, {**record, "answers": [answer.to_dict() for answer in asked]})
+    if args.page:
+        write_page(pictures, answers, record)
 
 
 if __name__ == "__main__":

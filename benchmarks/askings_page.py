@@ -42,7 +42,7 @@ SAID = {
 
 INTRODUCTION = f"""# Askings
 
-<!-- Written by `python benchmarks/askings.py --page`. -->
+<!-- Written by `python -m benchmarks.askings --page`. -->
 
 Sixty phrases that a person might ask of twenty pictures. All phrases and boxes were chosen before
 the model was asked, and none was dropped afterwards. An answer is right when the thing is found and

@@ -1,4 +1,4 @@
-"""The server of the shipped bundle under attack: `python benchmarks/attack.py`.
+"""The server of the shipped bundle under attack: `python -m benchmarks.attack`.
 
 Sixteen clients ask small questions, as in `benchmarks/server.py`: alone, with eight attackers of
 `benchmarks/attackers.py` beside them, two of each kind, and alone again. Attackers have a process
@@ -22,12 +22,9 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.attackers import ATTACKS  # noqa: E402
-from benchmarks.record import save  # noqa: E402
-from benchmarks.server import (  # noqa: E402
+from benchmarks.attackers import ATTACKS
+from benchmarks.record import ROOT, save
+from benchmarks.server import (
     WARM_UP,
     different_frames,
     line,
@@ -35,7 +32,7 @@ from benchmarks.server import (  # noqa: E402
     load_average,
     serving,
 )
-from train.provenance import describe  # noqa: E402
+from train.provenance import describe
 
 CLIENTS = 16
 SIZE_WH = (160, 120)

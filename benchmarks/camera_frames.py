@@ -1,4 +1,4 @@
-"""Small things in the large frames of cameras: `python benchmarks/camera_frames.py`.
+"""Small things in the large frames of cameras: `python -m benchmarks.camera_frames`.
 
 Walls of photos, 1280 x 720 and 1920 x 1080, three to eight photos across: one shows the only thing
 of its class that is named, the others, of which it is known, show none. A second phrase names a
@@ -24,18 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.markdown import table  # noqa: E402
-from benchmarks.record import percentiles, save  # noqa: E402
-from sdk import Grounder, Grounding, GroundingError, draw  # noqa: E402
-from sdk.geometry.boxes import iou_xyxy  # noqa: E402
-from sdk.outputs.drawing import write_image  # noqa: E402
-from train.data.readers import data_root, read_detection  # noqa: E402
-from train.data.samples import Box, DataError, Photo  # noqa: E402
-from train.provenance import describe  # noqa: E402
-from train.yardsticks.lists import NAMED, frozen_questions  # noqa: E402
+from benchmarks.markdown import table
+from benchmarks.record import ROOT, percentiles, save
+from sdk import Grounder, Grounding, draw
+from sdk.geometry.boxes import iou_xyxy
+from sdk.outputs.drawing import write_image
+from train.commands import report_errors
+from train.data.readers import data_root, read_detection
+from train.data.samples import Box, Photo
+from train.provenance import describe
+from train.yardsticks.lists import NAMED, frozen_questions
 
 SIZES = ((1280, 720), (1920, 1080))
 ACROSS = (3, 4, 6, 8)
@@ -182,7 +180,8 @@ def draw_sheet(path: Path, made: Sequence[Wall], asked: Mapping[int, Asked]) -> 
     write_image(path, np.vstack(rows))
 
 
-def main() -> int:
+@report_errors(OSError)
+def main() -> None:
     """Print the table, write the JSON and, where asked to, the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", help="bundle folder; the shipped default if left out")
@@ -192,20 +191,15 @@ def main() -> int:
     parser.add_argument("--sheet", type=Path, help="picture to write, of some walls")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/camera_frames.json")
     args = parser.parse_args()
-    try:
-        grounder = Grounder.load(args.bundle, device="cpu", threads=args.threads)
-        made = list(walls(data_root(args.data), args.walls))
-        asked = ask(grounder, made)
-        found = {detail: figures(made, of) for detail, of in asked.items()}
-        print(report(found))
-        record = {"machine": describe(), "bundle": grounder.manifest.name}
-        save(args.json, {**record, "detail": {str(d): of for d, of in found.items()}})
-        if args.sheet:
-            draw_sheet(args.sheet, made, asked)
-    except (GroundingError, DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    grounder = Grounder.load(args.bundle, device="cpu", threads=args.threads)
+    made = list(walls(data_root(args.data), args.walls))
+    asked = ask(grounder, made)
+    found = {detail: figures(made, of) for detail, of in asked.items()}
+    print(report(found))
+    record = {"machine": describe(), "bundle": grounder.manifest.name}
+    save(args.json, {**record, "detail": {str(d): of for d, of in found.items()}})
+    if args.sheet:
+        draw_sheet(args.sheet, made, asked)
 
 
 if __name__ == "__main__":

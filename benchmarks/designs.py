@@ -1,6 +1,6 @@
 """Designs that were trained for equal time: their curves, and what each costs a frame.
 
-    python benchmarks/designs.py b=runs/b c=runs/c d=runs/d --steps 250 250 150 --minutes 13
+    python -m benchmarks.designs b=runs/b c=runs/c d=runs/d --steps 250 250 150 --minutes 13
 
 Reads `loss.csv` of the runs up to the given steps, of which each of a run counts as equally long.
 Times the vision graph of a frozen detector with and without a second neck in turn, and writes
@@ -11,29 +11,22 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.record import percentiles, save  # noqa: E402
-from export.graphs import export_graphs  # noqa: E402
-from sdk.backends.ort import OrtSession  # noqa: E402
-from sdk.bundle.contract import IMAGE, VISION  # noqa: E402
-from train.build import build_model  # noqa: E402
-from train.config import TrainConfig  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT, percentiles, save
+from export.graphs import export_graphs
+from sdk.backends.ort import OrtSession
+from sdk.bundle.contract import IMAGE, VISION
+from train.build import build_model
+from train.config import TrainConfig
+from train.provenance import describe
 
 CURVE = "named"
 """The loss that all designs have in common: finding what the noun names."""
@@ -73,7 +66,8 @@ def frame_costs(threads: int | None) -> dict[str, dict[str, float]]:
 
 def draw(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
     """Loss over minutes, a line a design."""
-    figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
+    axes = figure.subplots()
     for name, points in curves.items():
         axes.plot([p["minutes"] for p in points], [p["loss"] for p in points], label=name)
     axes.set_xlabel("minutes of training")

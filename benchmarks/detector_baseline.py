@@ -1,6 +1,6 @@
 """What a detector and a rule answer to contrastive expressions.
 
-    python benchmarks/detector_baseline.py picodet_s_320_coco.onnx picodet_s_416_coco.onnx
+    python -m benchmarks.detector_baseline picodet_s_320_coco.onnx picodet_s_416_coco.onnx
 
 The detector that the vision encoder started from gives boxes of the class that the expression was
 generated from; a rule sorts them as its words say. No place and no size is misread, so what is
@@ -22,22 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.markdown import table  # noqa: E402
-from benchmarks.record import save  # noqa: E402
-from sdk.errors import GroundingError  # noqa: E402
-from sdk.geometry.boxes import iou_xyxy  # noqa: E402
-from sdk.geometry.decode import suppress  # noqa: E402
-from sdk.inputs.frames import as_bgr  # noqa: E402
-from train.data.coco import COCO_CLASSES  # noqa: E402
-from train.data.expressions import ORDINALS  # noqa: E402
-from train.data.readers import data_root  # noqa: E402
-from train.data.samples import Asked, DataError  # noqa: E402
-from train.provenance import describe  # noqa: E402
-from train.questions import contrastive_questions  # noqa: E402
-from train.yardsticks.baselines import Detector  # noqa: E402
+from benchmarks.markdown import table
+from benchmarks.record import ROOT, save
+from sdk.geometry.boxes import iou_xyxy
+from sdk.geometry.decode import suppress
+from sdk.inputs.frames import as_bgr
+from train.commands import report_errors
+from train.data.coco import COCO_CLASSES
+from train.data.expressions import ORDINALS
+from train.data.readers import data_root
+from train.data.samples import Asked
+from train.encoders.picodet import Detector
+from train.provenance import describe
+from train.questions import contrastive_questions
+from train.yardsticks.baselines import detector_of
 
 KEPT = 10
 """Boxes of a class that are kept after suppression, the most probable first."""
@@ -66,9 +64,9 @@ def answer(detector: Detector, questions: Asked) -> dict[str, float]:
     """Percent of the questions of which something is right, see `main`."""
     right: dict[str, list[bool]] = defaultdict(list)
     for photo, expressions in tqdm(questions, desc=detector.name, unit="photo"):
-        boxes, probabilities = detector(as_bgr(photo.path))
+        (boxes,), (probabilities,) = detector([as_bgr(photo.path)])
         for expression in expressions:
-            likely = probabilities[:, COCO_CLASSES.index(expression.label)]
+            likely = probabilities[COCO_CLASSES.index(expression.label)]
             kept = suppress(boxes, likely, KEPT)
             found = iou_xyxy(boxes[kept], expression.boxes)[:, 0] >= 0.5
             for rank in RANKS:
@@ -89,7 +87,8 @@ def report(names: Sequence[str], figures: Sequence[dict[str, float]]) -> str:
     return table(["%", *names], rows)
 
 
-def main() -> int:
+@report_errors(ValueError, OSError)
+def main() -> None:
     """Print the table, write the JSON.
 
     Asked are contrastive expressions with two or three instances whose class the detector knows:
@@ -101,27 +100,18 @@ def main() -> int:
     results = ROOT / "benchmarks/results/detector.json"
     parser.add_argument("--json", type=Path, default=results, help="file to write")
     args = parser.parse_args()
-    try:
-        questions = [
-            (photo, [e for e in asked if e.num_instances in (2, 3) and e.label in COCO_CLASSES])
-            for photo, asked in contrastive_questions(data_root(args.data))
-        ]
-        detectors = [Detector(path) for path in args.detectors]
-    except (DataError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    questions = [
+        (photo, [e for e in asked if e.num_instances in (2, 3) and e.label in COCO_CLASSES])
+        for photo, asked in contrastive_questions(data_root(args.data))
+    ]
+    detectors = list(map(detector_of, args.detectors))
     figures = [answer(detector, [q for q in questions if q[1]]) for detector in detectors]
     names = [detector.name for detector in detectors]
     phrases = sum(len(asked) for _, asked in questions)
     print(report(names, figures))
     print(f"{phrases} expressions")
     detected = dict(zip(names, figures, strict=True))
-    try:
-        save(args.json, {"machine": describe(), "phrases": phrases, "percent": detected})
-    except (GroundingError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    save(args.json, {"machine": describe(), "phrases": phrases, "percent": detected})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ tensorrt-rtx` asks it the validation phrases.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -20,19 +19,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+import numpy as np
+from tqdm import tqdm
 
-import numpy as np  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from benchmarks.markdown import replaced, table  # noqa: E402
-from export.graphs import export_graphs  # noqa: E402
-from export.half import to_half  # noqa: E402
-from export.quantize import Calibrated, Feed  # noqa: E402
-from sdk.backends.tensorrt.builder import build_engine  # noqa: E402
-from sdk.backends.tensorrt.library import TENSORRT_RTX, load_library  # noqa: E402
-from sdk.bundle.contract import (  # noqa: E402
+from benchmarks.markdown import replaced, table
+from benchmarks.record import ROOT, save
+from export.graphs import export_graphs
+from export.half import to_half
+from export.quantize import Calibrated, Feed
+from sdk.backends.tensorrt.builder import build_engine
+from sdk.backends.tensorrt.library import TENSORRT_RTX, load_library
+from sdk.bundle.contract import (
     ATTENTION_MASK,
     IMAGE,
     INPUT_IDS,
@@ -42,13 +39,13 @@ from sdk.bundle.contract import (  # noqa: E402
     VISION,
     VISUAL_TOKENS,
 )
-from sdk.errors import EngineBuildError  # noqa: E402
-from train.build import MAX_TOKENS  # noqa: E402
-from train.config import TrainConfig  # noqa: E402
-from train.inference import load_model  # noqa: E402
-from train.model import GroundingModel  # noqa: E402
-from train.papers.sizes import paper_config, paper_model  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from sdk.errors import EngineBuildError
+from train.build import MAX_TOKENS
+from train.config import TrainConfig
+from train.inference import load_model
+from train.model import GroundingModel
+from train.papers.sizes import paper_config, paper_model
+from train.provenance import describe
 
 RESULTS = ROOT / "benchmarks" / "results" / "engines.json"
 CHECKPOINT = ROOT / "train" / "weights" / "default_checkpoint.safetensors"
@@ -144,9 +141,9 @@ def main() -> int:
                     tqdm.write(f"{name:8s} {graph:7s} {form:10s} {line}")
     version = load_library(TENSORRT_RTX).version
     record = {"machine": describe(), "tensorrt_rtx": version, "models": found}
-    args.json.write_text(json.dumps(record, indent=1) + "\n")
+    save(args.json, record)
     PAGE.write_text(replaced(PAGE.read_text(), "rtx", page_table(record)))
-    print(f"written to {args.json} and {PAGE}")
+    print(f"written to {PAGE}")
     rows = [row for graphs in found.values() for forms in graphs.values() for row in forms.values()]
     return int(any("error" in row for row in rows))
 

@@ -1,4 +1,4 @@
-"""How fast batches are made, and what memory a long run holds: `python benchmarks/feeding.py`.
+"""How fast batches are made, and what memory a long run holds: `python -m benchmarks.feeding`.
 
 Images a second with batches made in the training process and by workers ahead of it, photos read,
 joined, mirrored and degraded as `--augment` does; then the resident memory of a real run of 3,000
@@ -15,19 +15,16 @@ import time
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+import psutil
 
-import psutil  # noqa: E402
-
-from benchmarks.record import save  # noqa: E402
-from train.build import preprocess_for  # noqa: E402
-from train.config import TrainConfig  # noqa: E402
-from train.data.dataset import BatchMaker  # noqa: E402
-from train.data.loading import made_ahead  # noqa: E402
-from train.data.readers import data_root  # noqa: E402
-from train.data.training import training_photos  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT, save
+from train.build import preprocess_for
+from train.config import TrainConfig
+from train.data.dataset import BatchMaker
+from train.data.loading import made_ahead
+from train.data.readers import data_root
+from train.data.training import training_photos
+from train.provenance import describe
 
 BATCH_PHOTOS, BATCHES = 16, 40
 WORKERS = (0, 1, 2)
@@ -39,16 +36,8 @@ EVERY_S = 10.0
 def batch_maker(root: Path) -> BatchMaker:
     """Of augmented training batches."""
     config = TrainConfig(augment=True, negatives=2, phrases_per_photo=7)
-    return BatchMaker(
-        preprocess_for(config),
-        training_photos(root, detection_photos=99_999),
-        phrases_per_photo=config.phrases_per_photo,
-        negatives=config.negatives,
-        seed=0,
-        with_images=True,
-        augment=True,
-        several=True,
-    )
+    photos = training_photos(root, detection_photos=99_999)
+    return BatchMaker(preprocess_for(config), photos, config)
 
 
 def images_per_second(maker: BatchMaker, workers: int) -> float:

@@ -6,19 +6,12 @@ Everything between two marker comments of the page is replaced.
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.markdown import replaced, table  # noqa: E402
+from benchmarks.markdown import replaced, table
+from benchmarks.record import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "methods.md"
@@ -89,7 +82,8 @@ def measured(found: dict[str, Any]) -> str:
 
 def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
     """Accuracy against memory; the papers' sizes as shares of full fine-tuning."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for name, row in methods.items():
         kept = row["saved_bytes"] / 1e6
         left.errorbar(kept, row["accuracy"], row["accuracy_spread"] or 0, marker="o", capsize=3)
@@ -107,7 +101,6 @@ def draw(methods: dict[str, Any], cases: dict[str, Any]) -> None:
     right.set_title("the papers' sizes")
     right.legend(loc="lower right")
     figure.savefig(PICTURE, dpi=110)
-    plt.close(figure)
 
 
 def main() -> None:

@@ -14,23 +14,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import multiprocessing
 import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+import torch
+from tqdm import tqdm
 
-import torch  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from train.losses.boxes import grounding_loss  # noqa: E402
-from train.papers.compare import COSTS, ratios_to  # noqa: E402
-from train.papers.cost import measure, peak_bytes  # noqa: E402
-from train.papers.sizes import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT
+from train.commands import in_own_process
+from train.losses.boxes import grounding_loss
+from train.papers.compare import COSTS, ratios_to
+from train.papers.cost import measure, peak_bytes
+from train.papers.sizes import CASES, DETR_CASES, DINOV2_CASES, paper_config, paper_model
+from train.provenance import describe, write_json
 
 RESULTS = ROOT / "benchmarks" / "results" / "paper_sizes.json"
 KEPT = " kept"
@@ -83,10 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(argv)
     rows: dict[str, dict[str, Any]] = {}
-    context = multiprocessing.get_context("spawn")
     for case in tqdm(args.cases, desc="paper sizes", unit="case"):
-        with context.Pool(1) as pool:  # a process of its own: its peak memory is its own
-            row = rows[case] = pool.apply(cost_of, (case, args.photos))
+        row = rows[case] = in_own_process(cost_of, case, args.photos)
         full = CASES[case.removesuffix(KEPT)]
         if full in rows:
             row["to_full"] = ratios_to(row, rows[full])
@@ -96,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
             line += "  of full: " + ", ".join(f"{row['to_full'][c]:.1%}" for c in COSTS)
         tqdm.write(line)
         found = {"machine": describe(), "photos": args.photos, "cases": rows}
-        args.out.write_text(json.dumps(found, indent=1) + "\n")
+        write_json(args.out, found)
     print(f"written to {args.out}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Next to what one would pick instead, on this CPU: `python benchmarks/peers.py`.
+"""Next to what one would pick instead, on this CPU: `python -m benchmarks.peers`.
 
 Grounding DINO tiny, OWL-ViT base/32 and OmDet-Turbo (Swin-T) run through transformers in torch,
 FP32, built from their configurations with random weights: how fast they are does not depend on
@@ -22,24 +22,21 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from sdk import Grounder  # noqa: E402
-from sdk.backends.ort import physical_cores  # noqa: E402
-from sdk.diagnostics.record import write_record  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT, save
+from sdk import Grounder
+from sdk.backends.ort import physical_cores
+from sdk.diagnostics.benchmark import memory_mib, summary
+from train.commands import in_own_process
+from train.provenance import describe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -163,21 +160,9 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     return {
         "input_wh": model.size_wh,
         "weights_mb": model.weights_mb,
-        "milliseconds": {str(phrases): _summary(taken) for phrases, taken in samples.items()},
-        "peak_memory_mib": _peak_memory(),
+        "milliseconds": {str(phrases): summary(taken) for phrases, taken in samples.items()},
+        "peak_memory_mib": memory_mib("VmHWM"),
     }
-
-
-def _summary(samples: list[float]) -> dict[str, float]:
-    low, median, high = np.percentile(samples, (25, 50, 75)).tolist()
-    return {"samples": len(samples), "q25": low, "p50": median, "q75": high}
-
-
-def _peak_memory() -> float | None:
-    """MiB of this process; None outside Linux."""
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
 
 
 def with_ratios(models: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -223,8 +208,7 @@ def main() -> int:
     for name in (progress := tqdm(MODELS, unit="model")):
         progress.set_description(name)
         repeats = 20 * args.repeats if name.startswith("grounder") else args.repeats
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            models[name] = process.submit(measure, name, repeats).result()
+        models[name] = in_own_process(measure, name, repeats)
     models = with_ratios(models)
     print("\n".join(report(models)))
     record = {
@@ -234,9 +218,7 @@ def main() -> int:
         "load_average": load,
         "models": models,
     }
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    write_record(args.json, record)
-    print(f"written to {args.json}")
+    save(args.json, record)
     return 0
 
 

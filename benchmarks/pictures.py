@@ -1,4 +1,4 @@
-"""The default on the pictures of the demo: `python benchmarks/pictures.py` draws two of the docs.
+"""The default on the pictures of the demo: `python -m benchmarks.pictures` draws two of the docs.
 
 docs/images/demo.jpg shows what `make demo` asks, docs/images/failures.jpg what goes wrong on the
 same photos.
@@ -9,19 +9,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from apps.demo import ASSETS, PHOTOS  # noqa: E402
-from sdk import Grounder  # noqa: E402
-from sdk.inputs.frames import as_bgr  # noqa: E402
-from sdk.outputs.drawing import draw  # noqa: E402
+from apps.demo import ASSETS, PHOTOS
+from benchmarks.record import ROOT
+from sdk import Grounder
+from sdk.inputs.frames import as_bgr
+from sdk.outputs.drawing import draw
 
 FAILURES = {
     "cat.jpg": ("a dog", "the cat's nose", "the eye on the right"),

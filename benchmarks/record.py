@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sdk.diagnostics.record import write_record
+from train.provenance import write_json
+
+ROOT = Path(__file__).parents[1]
+"""The repository's."""
 
 
 def percentiles(values: ArrayLike, which: Sequence[int]) -> dict[str, float]:
@@ -22,7 +25,6 @@ def percentiles(values: ArrayLike, which: Sequence[int]) -> dict[str, float]:
 
 
 def save(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record, in a new folder if need be, and say where it is. Raises GroundingError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_record(path, record)
+    """Write a record, in a new folder if need be, and say where it is. Raises OSError."""
+    write_json(path, record)
     print(f"written to {path}")

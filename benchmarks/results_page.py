@@ -10,16 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.markdown import table  # noqa: E402
-from train.evaluate import SECTIONS  # noqa: E402
+from benchmarks.markdown import table
+from benchmarks.record import ROOT
+from train.evaluate import SECTIONS
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "results.md"
@@ -99,9 +94,8 @@ def machine(record: dict[str, Any]) -> str:
 
 def plot_reliability(rows: list[dict[str, float]], path: Path) -> None:
     """Share of right boxes over the score; a calibrated score lies on the diagonal."""
-    plot, (top, bottom) = plt.subplots(
-        2, 1, figsize=(5, 6), layout="constrained", sharex=True, height_ratios=(3, 1)
-    )
+    plot = Figure(figsize=(5, 6), layout="constrained")
+    top, bottom = plot.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     scores = [row["score"] for row in rows]
     top.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
     top.plot(scores, [row["right"] for row in rows], marker="o", label="default bundle")
@@ -111,7 +105,6 @@ def plot_reliability(rows: list[dict[str, float]], path: Path) -> None:
     bottom.set(xlabel="score", ylabel="phrases")
     path.parent.mkdir(parents=True, exist_ok=True)
     plot.savefig(path, dpi=110)
-    plt.close(plot)
 
 
 def page(accuracy: dict[str, Any], latency: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Load on the server of the shipped bundle, over loopback: `python benchmarks/server.py`.
+"""Load on the server of the shipped bundle, over loopback: `python -m benchmarks.server`.
 
 A server process, and 1, 4 and 16 clients that each ask one phrase, wait for the answer and ask
 again: all about one frame, or each time about another. Clients and server share the machine's
@@ -22,18 +22,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+import httpx
+import numpy as np
 
-import httpx  # noqa: E402
-import numpy as np  # noqa: E402
-
-from benchmarks.record import percentiles, save  # noqa: E402
-from sdk._internal.opencv import cv2  # noqa: E402
-from sdk.application import report_errors  # noqa: E402
-from sdk.errors import GroundingError  # noqa: E402
-from sdk.inputs.frames import as_bgr  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT, percentiles, save
+from sdk._internal.opencv import cv2
+from sdk.application import report_errors
+from sdk.errors import GroundingError
+from sdk.inputs.frames import as_bgr
+from train.provenance import describe
 
 CLIENTS = (1, 4, 16)
 PHRASES = ("a woman", "an orange jacket", "a flag", "a helmet", "a red bus", "a dog", "the face")

@@ -1,4 +1,4 @@
-"""A stream with and without tracking, on a video of known motion: `python benchmarks/stream.py`.
+"""A stream with and without tracking, on a video of known motion: `python -m benchmarks.stream`.
 
 A photo of the demo, or with GROUNDER_DATA one of Flickr30k Entities' validation photos and a phrase
 of it, is panned and zoomed at 640x480 and comes at a camera's pace; the consumer draws every
@@ -24,19 +24,17 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.record import percentiles, save  # noqa: E402
-from sdk import Grounder, Grounding, GroundingError, draw  # noqa: E402
-from sdk.application import report_errors  # noqa: E402
-from sdk.geometry.boxes import iou_xyxy  # noqa: E402
-from sdk.inputs.frames import FrameLike, as_bgr  # noqa: E402
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking  # noqa: E402
-from sdk.view import FrameView  # noqa: E402
-from train.provenance import describe  # noqa: E402
+from benchmarks.record import ROOT, percentiles, save
+from sdk import Grounder, Grounding, GroundingError, draw
+from sdk.application import report_errors
+from sdk.geometry.boxes import iou_xyxy
+from sdk.inputs.frames import FrameLike, as_bgr
+from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking
+from sdk.view import FrameView
+from train.provenance import describe
 
 Frame = NDArray[np.uint8]
 WIDTH, HEIGHT, LOOP = 640, 480, 180
@@ -167,7 +165,7 @@ def measure(
                 reference = every_frame[got.number % LOOP].box
                 log[got.number, 1] = iou_xyxy([result.box], [reference])[0, 0]
             if got.number % 50 < 5:
-                log[got.number, 2] = resident_mib()
+                log[got.number, 2] = psutil.Process().memory_info().rss / 2**20
         seconds = time.perf_counter() - started
     latencies, carried, memory = (column[~np.isnan(column)] for column in log.T)
     warm = memory[len(memory) // 10 :]
@@ -224,15 +222,6 @@ def tracker_ms(video: Video, boxes: int) -> float:
         times.append(1000 * (time.perf_counter() - started))
     cv2.setNumThreads(threads)
     return round(float(np.median(times)), 2)
-
-
-def resident_mib() -> float:
-    """Resident memory of this process; 0 where /proc is missing."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

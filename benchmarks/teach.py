@@ -1,6 +1,6 @@
 """Names taught from a few examples: what is found and refused, what it costs, what is forgotten.
 
-    python benchmarks/teach.py [--bundle FOLDER]
+    python -m benchmarks.teach [--bundle FOLDER]
 
 Six things get a name that no text encoder knows. The frozen encoder's own teacher, a detector of 80
 classes, has no name for any of them; the side network has read captions of the last four. Examples
@@ -19,26 +19,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.record import percentiles, save  # noqa: E402
-from benchmarks.teach_pytorch import Shown, right_boxes  # noqa: E402
-from sdk import Grounder, Lesson  # noqa: E402
-from sdk.geometry.boxes import iou_xyxy  # noqa: E402
-from sdk.grounder import DEFAULT_BUNDLE  # noqa: E402
-from sdk.inputs.frames import as_bgr  # noqa: E402
-from train.data.nouns import last_word  # noqa: E402
-from train.data.readers import data_root, read_detection, read_expressions  # noqa: E402
-from train.data.samples import Box, Photo  # noqa: E402
-from train.provenance import describe  # noqa: E402
-from train.yardsticks.lists import CAPTIONS, everyday_questions, frozen_questions  # noqa: E402
+from benchmarks.record import ROOT, percentiles, save
+from benchmarks.teach_pytorch import Shown, right_boxes
+from sdk import Grounder, Lesson
+from sdk.geometry.boxes import iou_xyxy
+from sdk.grounder import DEFAULT_BUNDLE
+from sdk.inputs.frames import as_bgr
+from train.data.nouns import last_word
+from train.data.places import area
+from train.data.readers import data_root, read_detection, read_expressions
+from train.data.samples import Box, Photo
+from train.provenance import describe
+from train.yardsticks.lists import CAPTIONS, everyday_questions, frozen_questions
 
 NAME = "zorbl"
 LABELLED = ("raccoon", "kangaroo")
@@ -47,6 +42,7 @@ EXAMPLES = (1, 3, 10, 30)
 WITH_ABSENT = 5
 """Of ten examples, photos without the thing that are given beside them in one row."""
 TESTED = 40
+LESSONS = 20
 SHARES = (0.01, 0.7)
 """Of a photo's area, a thing's."""
 
@@ -83,10 +79,6 @@ def lacks(photo: Photo, thing: str) -> bool:
     if thing in LABELLED:
         return thing in photo.known_labels and not boxes_of(photo, thing)
     return not any(thing in expression.text.lower() for expression in photo.expressions)
-
-
-def area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def pixels(path: Path, box: Box) -> tuple[float, ...]:
@@ -178,16 +170,14 @@ def changed_answers(plain: Grounder, lessons: Grounder, root: Path) -> dict[str,
     return changed
 
 
-def many_lessons(
-    plain: Grounder, taught: Grounder, lesson: Lesson, frame: Path, count: int = 20
-) -> Any:
+def many_lessons(plain: Grounder, taught: Grounder, lesson: Lesson, frame: Path) -> Any:
     """Milliseconds of a phrase on a new frame, without lessons and with many, in turn."""
-    for number in range(count):
+    for number in range(LESSONS):
         taught.apply(dataclasses.replace(lesson, name=f"{NAME} {number}"))
     asked = {
         "no lessons, another phrase": (plain, "the dog"),
-        f"{count} lessons, another phrase": (taught, "the dog"),
-        f"{count} lessons, a taught name": (taught, f"the {NAME} 0"),
+        f"{LESSONS} lessons, another phrase": (taught, "the dog"),
+        f"{LESSONS} lessons, a taught name": (taught, f"the {NAME} 0"),
     }
     taken: dict[str, list[float]] = {name: [] for name in asked}
     for _ in range(60):
@@ -200,7 +190,8 @@ def many_lessons(
 
 def draw(things: dict[str, Any], path: Path) -> None:
     """Found and right over examples, a line a thing; and what is refused."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
     keys = {"found_and_right": "found, with the right box (%)", "absent_rejected": "refused (%)"}
     for axis, (key, label) in zip(axes, keys.items(), strict=True):
         for thing, measured in things.items():
@@ -213,7 +204,6 @@ def draw(things: dict[str, Any], path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].legend()
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """What the trainer's settings for a processor bring: seconds of a training step, median.
 
-    python benchmarks/training_step.py     # GROUNDER_DATA set; quick: --steps 5 --batch-photos 4
+    python -m benchmarks.training_step     # GROUNDER_DATA set; quick: --steps 5 --batch-photos 4
 
 The same batches go through trainers that differ in fast math (bfloat16 products) or in memory
 format, in turn, so that other work on the machine meets all of them. `seconds` is what passes,
@@ -22,19 +22,16 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.record import save  # noqa: E402
-from train.build import DEFAULT_VOCAB  # noqa: E402
-from train.config import TrainConfig  # noqa: E402
-from train.data.dataset import Batch  # noqa: E402
-from train.data.readers import data_root  # noqa: E402
-from train.data.samples import Photo  # noqa: E402
-from train.data.training import training_photos  # noqa: E402
-from train.fast_math import use_fast_math  # noqa: E402
-from train.provenance import describe  # noqa: E402
-from train.trainer import Trainer  # noqa: E402
+from benchmarks.record import ROOT, save
+from train.build import DEFAULT_VOCAB
+from train.config import TrainConfig
+from train.data.dataset import Batch
+from train.data.readers import data_root
+from train.data.samples import Photo
+from train.data.training import training_photos
+from train.fast_math import use_fast_math
+from train.provenance import describe
+from train.trainer import Trainer
 
 WARM_UP = 1
 """Steps before the timed ones."""

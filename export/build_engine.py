@@ -26,10 +26,6 @@ from sdk.errors import GroundingError  # noqa: E402
 from train.locations import add_location_flags, given_locations  # noqa: E402
 
 
-class UsageError(Exception):
-    """The command line asks for something that cannot be done."""
-
-
 def build_parser(targets: Collection[str]) -> argparse.ArgumentParser:
     """Every setting of a build."""
     parser = argparse.ArgumentParser(
@@ -78,29 +74,29 @@ def build_parser(targets: Collection[str]) -> argparse.ArgumentParser:
 
 
 def check_usage(args: argparse.Namespace, target: Target) -> None:
-    """Fill in the target's defaults. Raises UsageError; GroundingError without its library."""
+    """Fill in the target's defaults. Raises GroundingError, also without its library."""
     for name in ("checkpoint", "out"):
         if getattr(args, name) is None and not args.dry_run:
-            raise UsageError(f"--{name}: expected a path, got none; only --dry-run needs none")
+            raise GroundingError(f"--{name}: expected a path, got none; only --dry-run needs none")
     known = target.precisions
     args.precisions = tuple(dict.fromkeys(args.precisions.split(","))) if args.precisions else known
     if args.precisions[0] != "fp32" or not set(args.precisions) <= set(known):
-        raise UsageError(
+        raise GroundingError(
             f"--precisions: expected fp32, then any other of {', '.join(known)}, got "
             f"{','.join(args.precisions)!r}; FP32 is what the others are judged against"
         )
     args.text_precision = args.text_precision or target.text_precision
     if args.text_precision not in target.text_precisions:
-        raise UsageError(
+        raise GroundingError(
             f"--text-precision: expected one of {', '.join(target.text_precisions)}, got "
             f"{args.text_precision!r}"
         )
     if args.calibration_photos < 1:
-        raise UsageError(
+        raise GroundingError(
             f"--calibration-photos: expected at least 1, got {args.calibration_photos}"
         )
     if args.eval_photos < 0:
-        raise UsageError(f"--eval-photos: expected 0 or more, got {args.eval_photos}")
+        raise GroundingError(f"--eval-photos: expected 0 or more, got {args.eval_photos}")
     if target.library:
         load_library(target.library).target()
 
@@ -111,20 +107,16 @@ def main(argv: list[str] | None = None) -> int:
     target = TARGETS[args.target]
     try:
         check_usage(args, target)
-    except (UsageError, GroundingError) as error:
+    except GroundingError as error:
         return _fail(error, 2)
     if args.dry_run:
         print(target.describe(args.precisions, args.text_precision))
         return 0
     try:
-        from export.gate import GateError
-        from export.parity import ParityError
         from export.pipeline import build
         from export.plan import Inputs, Plan
         from train.build import DEFAULT_VOCAB
-        from train.checkpoint import CheckpointError
         from train.data.readers import data_root
-        from train.data.samples import DataError
     except ImportError as error:
         fix = "pip install torch==2.13.0 and then pip install -e '.[export]'"
         return _fail(f"{error}; building a bundle needs the packages of training: {fix}", 2)
@@ -145,11 +137,11 @@ def main(argv: list[str] | None = None) -> int:
             locations=given_locations(args),
         )
         inputs = Inputs(plan)
-    except (CheckpointError, DataError, GroundingError, ValueError, OSError) as error:
+    except (GroundingError, ValueError, OSError) as error:
         return _fail(error, 2)
     try:
         build(plan, inputs)
-    except (ParityError, GateError, GroundingError) as error:
+    except GroundingError as error:
         return _fail(f"{error}\nnothing was written to {plan.out}", 1)
     except OSError as error:
         return _fail(error, 2)

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sdk.bundle.calibration import Calibration
+from sdk.lessons.regression import fit_logistic
 from train.evaluator import Outcome
 from train.metrics import expected_calibration_error, percent_below
 from train.questions import in_fitting_half
@@ -29,7 +29,8 @@ returned either way, so a missed rejection is the dearer mistake up to about one
 """
 FITTED_HALF = "photos with an even first byte of the SHA-256 of their file name"
 """`in_fitting_half` in words, for the manifest."""
-_NEWTON_STEPS = 100
+RIDGE = 1e-11
+"""Penalty of the fit: too small to move it."""
 
 
 class CalibrationError(Exception):
@@ -56,41 +57,11 @@ def fit(scores: Sequence[float], right: Sequence[bool]) -> Calibration:
     if not positives or not negatives:
         raise CalibrationError(f"{positives} right and {negatives} wrong boxes to calibrate on")
     target = np.where(hit, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    inputs = np.stack([x, np.ones_like(x)], axis=1)  # (n, 2)
-    weights = np.array([0.0, math.log((positives + 1) / (negatives + 1))])
-    for _ in range(_NEWTON_STEPS):
-        probability = _sigmoid(inputs @ weights)
-        gradient = inputs.T @ (probability - target)
-        curvature = probability * (1 - probability)
-        hessian = (inputs * curvature[:, None]).T @ inputs + 1e-9 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        weights -= _damped(step, weights, inputs, target)
-        if np.abs(step).max() < 1e-9:
-            break
-    scale, bias = map(float, weights)
+    one = np.ones_like(x)
+    (scale,), bias = fit_logistic(x[:, None], target, 0 * one, one, RIDGE, smallest_gain=0.0)
     if scale <= 0:
         raise CalibrationError("right boxes do not have the higher logits")
-    return Calibration(scale, bias)
-
-
-def _damped(
-    step: NDArray[Any], weights: NDArray[Any], inputs: NDArray[Any], target: NDArray[Any]
-) -> NDArray[Any]:
-    """`step`, halved until it lowers the loss: a full Newton step may overshoot."""
-    before = _loss(inputs @ weights, target)
-    for _ in range(30):
-        if _loss(inputs @ (weights - step), target) <= before:
-            break
-        step = step / 2
-    return step
-
-
-def _loss(z: NDArray[Any], target: NDArray[Any]) -> float:
-    return float((np.logaddexp(0, z) - target * z).sum())
-
-
-def _sigmoid(z: NDArray[Any]) -> NDArray[Any]:
-    return 0.5 * (1 + np.tanh(0.5 * z))
+    return Calibration(float(scale), bias)
 
 
 def threshold_for(outcomes: Sequence[Outcome]) -> float:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from export.measure import Answered, interleaved_ms, median_box_iou, points_lost
 from export.parity import Case, deviations
 from sdk.backends.select import open_session
 from sdk.bundle.contract import ATTENTION_MASK, FUSION
+from sdk.errors import GroundingError
 
 MOST_POINTS_LOST = 0.5
 """Points of Acc@0.5 that a reduced form may cost."""
@@ -26,7 +28,7 @@ LEAST_GAIN = 0.05
 """Share of the latency that it must save, see `export.measure.sure_gain`."""
 
 
-class GateError(Exception):
+class GateError(GroundingError):
     """A graph that has to be reduced is less accurate than is allowed."""
 
 
@@ -55,6 +57,24 @@ class GraphFigures:
         if self.points_lost is None or self.box_iou is None:
             return "not faster"
         return "holds" if holds(self.points_lost, self.box_iou) else "less accurate"
+
+    def to_dict(self, shipped: bool, left_float: Sequence[str]) -> dict[str, Any]:
+        """For the manifest.
+
+        Args:
+            shipped: False for what was tried and left out.
+            left_float: layers of an INT8 file that lose too much, and so are float in it.
+        """
+        return {
+            "shipped": shipped,
+            "bytes": self.path.stat().st_size,
+            "milliseconds": self.milliseconds,
+            "gain": self.gain,
+            "deviation": self.deviation,
+            "left_float": left_float,
+            "points_lost": self.points_lost,
+            "box_iou": self.box_iou,
+        }
 
 
 def holds(points_lost: float, box_iou: float) -> bool:
@@ -115,3 +135,19 @@ def best_that_holds(candidates: Sequence[GraphFigures]) -> GraphFigures | None:
         return kept[0] if kept else None
     fast = [f for f in kept if (f.milliseconds or 0.0) <= (1 + LEAST_GAIN) * min(timed)]
     return min(fast, key=lambda figures: figures.points_lost or 0.0)
+
+
+def precisions_that_hold(answers: Mapping[str, Answered], untimed: Collection[str]) -> list[str]:
+    """The reduced precisions that may be the default one, of those with answers.
+
+    Each of a precision's graphs holds, but together they may not. What is `untimed` is no default,
+    except for another device, where FP32 is not timed either.
+    """
+    fp32 = answers["fp32"]
+    return [
+        name
+        for name, own in answers.items()
+        if name != "fp32"
+        and ("fp32" in untimed or name not in untimed)
+        and holds(points_lost(own, fp32), median_box_iou(own.recorder, fp32.recorder))
+    ]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from export.calibrate import calibrated_score, fit
-from sdk.bundle.calibration import Calibration
+from export.calibrate import CalibrationError, calibrated_score, fit
+from sdk.bundle.calibration import IDENTITY, Calibration
 from train.evaluator import Outcome
 from train.metrics import right_instances
 from train.questions import in_fitting_half
@@ -47,6 +47,16 @@ def fit_instances(outcomes: Sequence[Outcome]) -> tuple[Calibration, float, dict
         "f1_of_best_box_alone": mean_f1(held_out, 1.0) if held_out else None,
     }
     return calibration, calibrated_score(least, calibration), figures
+
+
+def instance_rule(raw: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
+    """What `fit_instances` makes of raw outcomes; where it cannot, the best box stays alone."""
+    try:
+        # A phrase whose noun is not known has none.
+        return fit_instances([o for o in raw if o.expression.boxes and o.instances])
+    except CalibrationError as error:
+        print(f"warning: the phrases' further instances stay uncalibrated: {error}")
+        return IDENTITY, 1.0, {}
 
 
 class Others:

@@ -24,13 +24,13 @@ ROUNDS = 60
 
 
 def interleaved_ms(
-    sessions: Sequence[Session], inputs: dict[str, NDArray[Any]], rounds: int = ROUNDS
+    sessions: Sequence[Session], inputs: dict[str, NDArray[Any]]
 ) -> NDArray[np.float64]:
-    """(sessions, rounds) ms; sessions take turns, so that a drift of the machine meets all."""
-    taken = np.empty((len(sessions), rounds))
+    """(sessions, ROUNDS) ms; sessions take turns, so that a drift of the machine meets all."""
+    taken = np.empty((len(sessions), ROUNDS))
     for session in sessions:
         session.run(inputs)
-    for number in range(rounds):
+    for number in range(ROUNDS):
         for index, session in enumerate(sessions):
             start = time.perf_counter()
             session.run(inputs)

@@ -39,7 +39,7 @@ TOLERANCE = {VISION.name: 2e-3, TEXT.name: 1e-3, FUSION.name: 1e-3}
 """Largest allowed `deviation` of an FP32 graph: rounding adds up over the encoders' many layers."""
 
 
-class ParityError(Exception):
+class ParityError(GroundingError):
     """An exported graph is not the model; lists every difference found."""
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +24,34 @@ from export.gate import (
     GateError,
     GraphFigures,
     best_that_holds,
-    holds,
     judged,
     may_pay,
     measure_graphs,
+    precisions_that_hold,
 )
 from export.graphs import export_graphs
-from export.instances import fit_instances
-from export.measure import Answered, Recorder, ask, median_box_iou, points_lost, score_drift
+from export.instances import instance_rule
+from export.measure import Answered, Recorder, ask, median_box_iou, score_drift
 from export.parity import Case, check_parity, make_cases
 from export.plan import Inputs, Plan
 from export.quantize import STATIC, Calibrated, quantize
-from export.tables import as_json, print_engines, print_graphs, print_precisions
+from export.tables import print_engines, print_graphs, print_precisions
 from export.teaching import background_of
 from sdk import Grounder
 from sdk._internal.hashing import sha256_file
 from sdk.backends.ort import physical_cores
 from sdk.backends.tensorrt.compile import CompiledGraph
-from sdk.bundle.calibration import IDENTITY, Calibration
+from sdk.bundle.calibration import IDENTITY
 from sdk.bundle.contract import TEXT
 from sdk.bundle.manifest import Manifest
 from sdk.lessons.background import FILE_NAME as TEACHING_NAME
 from train.build import preprocess_for
 from train.evaluate import report
-from train.evaluator import Outcome, accuracy, bundle_predict
+from train.evaluator import accuracy, bundle_predict
+from train.provenance import as_json
+
+DIGITS = ".5g"
+"""Of the figures in a manifest."""
 
 
 def build(plan: Plan, inputs: Inputs) -> Manifest:
@@ -179,7 +183,9 @@ class _Build:
     def calibrate(self) -> None:
         """Choose the default precision, and fit scores and threshold to its answers."""
         answers = {name: self._ask(self.bundle, name) for name in self._different_precisions()}
-        default = self._default_precision(answers)
+        held = precisions_that_hold(answers, self.plan.target.untimed)
+        # For another device, where none is timed, the first: FP16, which every GPU gains from.
+        default = min(held, key=self._milliseconds, default="fp32")
         raw = answers[default]
         present = raw.single(contrastive=False)
         device = self.plan.target.device
@@ -190,7 +196,7 @@ class _Build:
             print(f"warning: scores stay uncalibrated, the validation photos gave {error}")
             calibration, threshold, figures = IDENTITY, threshold_for(present), {}
         counted = ask(self.bundle, default, self.inputs.counted, device).outcomes
-        named = self._instance_rule([*raw.outcomes, *others, *counted])
+        named = instance_rule([*raw.outcomes, *others, *counted])
         instance_calibration, instance_threshold, instance_figures = named
         self._save(
             default_precision=default,
@@ -198,7 +204,7 @@ class _Build:
             threshold=threshold,
             instance_calibration=instance_calibration,
             instance_threshold=instance_threshold,
-            metrics=as_json({"calibration": figures, "instances": instance_figures}),
+            metrics=as_json({"calibration": figures, "instances": instance_figures}, DIGITS),
         )
 
     def prepare_teaching(self) -> None:
@@ -210,31 +216,8 @@ class _Build:
         files = {**self.manifest.files, TEACHING_NAME: sha256}
         self._save(files=files, teaching_file=TEACHING_NAME)
 
-    def _instance_rule(self, raw: Sequence[Outcome]) -> tuple[Calibration, float, dict[str, Any]]:
-        """What is fitted to the instances of raw outcomes."""
-        try:
-            # A phrase whose noun is not known has none.
-            return fit_instances([o for o in raw if o.expression.boxes and o.instances])
-        except CalibrationError as error:
-            print(f"warning: the phrases' further instances stay uncalibrated: {error}")
-            return IDENTITY, 1.0, {}
-
     def _ask(self, folder: Path, precision: str) -> Answered:
         return ask(folder, precision, self.inputs.questions, self.plan.target.device)
-
-    def _default_precision(self, answers: Mapping[str, Answered]) -> str:
-        """The fastest of those with answers that hold: each of its graphs does, but together they
-        may not. For another device the first reduced one: FP16, which every GPU gains from.
-        """
-        target, fp32 = self.plan.target, answers["fp32"]
-        held = [
-            name
-            for name, own in answers.items()
-            if name != "fp32"
-            and ("fp32" in target.untimed or name not in target.untimed)
-            and holds(points_lost(own, fp32), median_box_iou(own.recorder, fp32.recorder))
-        ]
-        return min(held, key=self._milliseconds, default="fp32")
 
     def _milliseconds(self, precision: str) -> float:
         chosen = self.manifest.precisions[precision].items()
@@ -249,7 +232,10 @@ class _Build:
         """Every precision through the SDK, and all figures into the manifest."""
         precisions = {name: self._precision_figures(name) for name in self.manifest.precisions}
         graphs = {
-            graph: {kind: self._graph_figures(f) for kind, f in kinds.items()}
+            graph: {
+                kind: f.to_dict(f in self.shipped[graph].values(), self.left_float.get(f.path, []))
+                for kind, f in kinds.items()
+            }
             for graph, kinds in self.figures.items()
         }
         measured_on = {
@@ -258,7 +244,7 @@ class _Build:
             "onnxruntime": onnxruntime.__version__,
         }
         metrics = {"precisions": precisions, "graphs": graphs, "measured_on": measured_on}
-        self._save(metrics=as_json({**self.manifest.metrics, **metrics}))
+        self._save(metrics=as_json({**self.manifest.metrics, **metrics}, DIGITS))
 
     def compile(self) -> dict[str, list[CompiledGraph]]:
         """Precision -> its engines, in the bundle; none for a runtime that needs none."""
@@ -291,19 +277,6 @@ class _Build:
             "box_iou_to_fp32": median_box_iou(recorder, self.reference.recorder),
             "score_drift": score_drift(recorder, self.reference.recorder, manifest.calibration),
             **accuracies,
-        }
-
-    def _graph_figures(self, figures: GraphFigures) -> dict[str, Any]:
-        """A graph file's figures; `shipped` is False for what was tried and left out."""
-        return {
-            "shipped": figures in self.shipped[figures.graph].values(),
-            "bytes": figures.path.stat().st_size,
-            "milliseconds": figures.milliseconds,
-            "gain": figures.gain,
-            "deviation": figures.deviation,
-            "left_float": self.left_float.get(figures.path, []),
-            "points_lost": figures.points_lost,
-            "box_iou": figures.box_iou,
         }
 
     def _save(self, **changes: Any) -> None:

@@ -76,7 +76,7 @@ class Inputs:
     """Everything a build reads, loaded and checked.
 
     Raises:
-        CheckpointError, DataError, GroundingError, ValueError, OSError: what is wrong with it.
+        GroundingError, ValueError, OSError: what is wrong with it.
     """
 
     def __init__(self, plan: Plan) -> None:

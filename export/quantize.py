@@ -33,7 +33,6 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from tqdm import tqdm
 
 from export.half import NARROW, PRODUCTS, as_half, product_width, save_checked, to_half
-from export.targets import RECIPES
 from sdk.backends.select import open_session
 from sdk.errors import PrecisionError
 
@@ -67,20 +66,17 @@ Outputs = Sequence[Mapping[str, NDArray[Any]]]
 
 
 def quantize(recipe: str, source: Path, target: Path) -> None:
-    """Write one of `RECIPES` that needs no data of the FP32 graph in `source` to `target`, all of
-    it or nothing.
+    """Write one of `export.targets.RECIPES` that needs no data of the FP32 graph in `source` to
+    `target`, all of it or nothing.
 
     Raises:
         PrecisionError: an unknown recipe, or one of `STATIC`.
         BackendError: the graph made is not valid.
     """
-    known = [name for name in RECIPES if name not in STATIC]
-    if recipe not in known:
-        raise PrecisionError(f"expected a recipe in {known}, got {recipe!r}")
-    if recipe == "half":
-        to_half(source, target)
-    else:
-        _quantize_blockwise(source, target)
+    makers = {"half": to_half, "blockwise": _quantize_blockwise}
+    if recipe not in makers:
+        raise PrecisionError(f"expected a recipe in {list(makers)}, got {recipe!r}")
+    makers[recipe](source, target)
 
 
 class Calibrated:

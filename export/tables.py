@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from export.gate import GraphFigures
 from sdk.backends.tensorrt.compile import CompiledGraph
@@ -69,14 +67,3 @@ def print_engines(engines: Mapping[str, Sequence[CompiledGraph]]) -> None:
 
 def _or_dash(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-def as_json(value: Any) -> Any:
-    """`value` at five digits, with None for what JSON cannot say: NaN is "no such phrases"."""
-    if isinstance(value, Mapping):
-        return {key: as_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [as_json(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.5g}") if math.isfinite(value) else None
-    return value

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from sdk.bundle.preprocess import Preprocess
+from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker
 from train.data.samples import Box, Expression, Photo
+from train.fusion import TRANSVG
 
 SIDE = 192
 PLAIN = Preprocess(SIDE, SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # tensors are pixels, RGB
@@ -37,9 +39,9 @@ def captioned(folder: Path, left: str, right: str) -> Photo:
     return Photo(paint(folder / "captioned.png", ("red", LEFT), ("blue", RIGHT)), said)
 
 
-def maker(photos: list[Photo], *, images: bool = True, **changes: float | bool) -> BatchMaker:
-    settings = {"phrases_per_photo": 4, "negatives": 0.0, "seed": 0} | changes
-    return BatchMaker(PLAIN, photos, with_images=images, augment=images, **settings)  # type: ignore[arg-type]
+def maker(photos: list[Photo], *, images: bool = True, **changes: object) -> BatchMaker:
+    settings = {"fusion": TRANSVG, "augment": images, "negatives": 0.0} | changes
+    return BatchMaker(PLAIN, photos, TrainConfig(**settings))  # type: ignore[arg-type]
 
 
 def same(a: Batch, b: Batch) -> bool:

@@ -3,8 +3,10 @@
 The vision encoder is the real architecture with random weights on 64 x 64 pixels: 4 x 4 cells.
 """
 
+import csv
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -106,15 +108,15 @@ def tiny_config(folder: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(**(settings | changes))
 
 
-def tiny_training(folder: Path, epochs: int) -> list[str]:
-    """Arguments of a run of six steps a pass on `tiny_data`; it writes its state every second step.
+def tiny_training(folder: Path, epochs: int, *more: object) -> list[str]:
+    """Arguments of a run of six steps a pass on `tiny_data`, and those that win over them.
 
     `--out` is left to the caller.
     """
     config = tiny_config(folder)
     flags = {
         "--data": folder / "data",
-        "--vocab": folder / "text-encoder" / "vocab.txt",
+        "--vocab": tiny_text_encoder(folder) / "vocab.txt",
         "--vision-weights": config.vision_weights,
         "--text": config.text,
         "--image-size": config.image_size,
@@ -123,10 +125,28 @@ def tiny_training(folder: Path, epochs: int) -> list[str]:
         "--fast-math": "off",
         "--threads": 1,
         "--batch-photos": 2,
-        "--eval-every": 2,
         "--epochs": epochs,
     }
-    return [str(part) for pair in flags.items() for part in pair]
+    return [str(part) for part in (*(part for pair in flags.items() for part in pair), *more)]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@contextmanager
+def kept_for_backward() -> Iterator[list[torch.Tensor]]:
+    """The tensors that autograd keeps in the block."""
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        yield kept
 
 
 def tiny_model(folder: Path, **changes: Any) -> GroundingModel:

@@ -48,11 +48,16 @@ def tiny_graphs(tmp_path_factory: pytest.TempPathFactory) -> TinyGraphs:
         model = tiny_model(folder).eval()
         if not all(path.exists() for path in files.values()):
             export_graphs(model, tiny_config(folder), folder)
+    return TinyGraphs(model, files, tiny_cases(model))
+
+
+def tiny_cases(model: GroundingModel) -> list[Case]:
+    """Two images; phrases of 3, 6 and 32 tokens; and what the model says before any folding."""
     rng = np.random.default_rng(0)
     size = (1, 3, IMAGE_SIZE, IMAGE_SIZE)
     images = [rng.normal(size=size).astype(np.float32) for _ in range(2)]
     encoded = [[2, *rng.integers(5, len(VOCAB), length).tolist(), 3] for length in (1, 4, 30)]
-    return TinyGraphs(model, files, make_cases(model, images, encoded))
+    return make_cases(model, images, encoded)
 
 
 def reordered(found: Arrays, wanted: Arrays) -> Arrays:

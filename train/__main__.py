@@ -18,12 +18,10 @@ from train import needs_torch  # noqa: F401
 
 import torch
 
-from sdk.errors import GroundingError
 from train.build import DEFAULT_VOCAB
-from train.checkpoint import CheckpointError
+from train.commands import report_errors
 from train.config import TrainConfig
 from train.data.readers import data_root, read_expressions
-from train.data.samples import DataError
 from train.data.training import training_photos
 from train.interrupt import Interrupted
 from train.length import fitted, notes
@@ -70,6 +68,7 @@ def field_docs() -> dict[str, str]:
     return docs
 
 
+@report_errors(ValueError, OSError)
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0; 2 or, where a signal ended the run, 130 with one line of what to do."""
     given = vars(build_parser().parse_args(argv))
@@ -77,33 +76,31 @@ def main(argv: list[str] | None = None) -> int:
     recipe = RECIPES.get(given.pop("recipe"), {})
     if threads:
         torch.set_num_threads(threads)
+    config = TrainConfig(**(recipe | given))
+    root = data_root(data)
+    photos = training_photos(
+        root,
+        limit=config.limit,
+        detection_photos=config.detection_photos,
+        pseudo_labels=config.pseudo_labels,
+    )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
+    config = fitted(config, recipe.keys() | given.keys(), photos, processes)
+    if os.environ.get("RANK", "0") == "0":
+        print(*notes(config, photos, processes), sep="\n", flush=True)
+    trainer = Trainer(config, photos, read_expressions(root, "val"), vocab, out)
+    trained = sum(p.numel() for p in trainer.params.values())
+    total = sum(p.numel() for p in trainer.model.parameters())
+    say = trainer.accelerator.print  # the first process alone
+    say(f"{config.method}: {trained:,} of {total:,} parameters train ({trained / total:.2%})")
     try:
-        config = TrainConfig(**(recipe | given))
-        root = data_root(data)
-        photos = training_photos(
-            root,
-            limit=config.limit,
-            detection_photos=config.detection_photos,
-            pseudo_labels=config.pseudo_labels,
-        )
-        processes = int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun says
-        config = fitted(config, recipe.keys() | given.keys(), photos, processes)
-        if os.environ.get("RANK", "0") == "0":
-            print(*notes(config, photos, processes), sep="\n", flush=True)
-        trainer = Trainer(config, photos, read_expressions(root, "val"), vocab, out)
-        trained = sum(p.numel() for p in trainer.params.values())
-        total = sum(p.numel() for p in trainer.model.parameters())
-        say = trainer.accelerator.print  # the first process alone
-        say(f"{config.method}: {trained:,} of {total:,} parameters train ({trained / total:.2%})")
-        say(f"Acc@0.5 {trainer.fit():.2f} on single-box validation phrases")
-        if trainer.accelerator.is_main_process:
-            say(f"checkpoint {trainer.checkpoint}, curves {plot_run(out)}")
-    except (DataError, CheckpointError, GroundingError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        accuracy = trainer.fit()
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return 130
+    say(f"Acc@0.5 {accuracy:.2f} on single-box validation phrases")
+    if trainer.accelerator.is_main_process:
+        say(f"checkpoint {trainer.checkpoint}, curves {plot_run(out)}")
     return 0
 
 

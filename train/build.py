@@ -25,7 +25,8 @@ from train.encoders.transformer import (
     vision_kind,
 )
 from train.encoders.vision import IMAGENET_MEAN, IMAGENET_STD, CompactVision, frozen
-from train.fusion import TRANSVG, build_fusion
+from train.fusion import TRANSVG, CandidatesFusion, TransVGFusion
+from train.fusion.base import Fusion
 from train.fusion.detections import DetectionHead
 from train.methods import Vision, adapt, build_method, reads_sublayers
 from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior, prior_tokenizer
@@ -206,8 +207,11 @@ def assemble(
     if config.has_second_neck:
         assert isinstance(vision, CompactVision)
         neck = SecondNeck(vision.net.neck)
-    sizes = (config.dim, config.layers, grid, tokens, MAX_TOKENS)
-    fusion = build_fusion(config.fusion, *sizes, detecting=config.has_detector)
+    fusion: Fusion
+    if config.fusion == TRANSVG:
+        fusion = TransVGFusion(config.dim, tokens, MAX_TOKENS, config.layers)
+    else:
+        fusion = CandidatesFusion(config.dim, grid, detecting=config.has_detector)
     fusion.activation_checkpointing = config.activation_checkpointing
     return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector, neck)
 

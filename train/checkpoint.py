@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sdk._internal.files import replacing
+from sdk.errors import GroundingError
 from train.config import TrainConfig
 from train.model import GroundingModel
 
@@ -25,7 +26,7 @@ ENCODER_PREFIXES = ("vision.", "text.", "detector.")
 """How the names of the parameters begin that come with the encoders."""
 
 
-class CheckpointError(Exception):
+class CheckpointError(GroundingError):
     """A checkpoint is absent, damaged or belongs to another configuration."""
 
 

@@ -169,6 +169,11 @@ class TrainConfig:
         return self.second_neck and self.has_detector and not self.trains_vision
 
     @property
+    def means_several(self) -> bool:
+        """Whether phrases that mean several things can be learned."""
+        return self.fusion == CANDIDATES and self.method != "unipt_joint"
+
+    @property
     def trains_text(self) -> bool:
         """Whether the text encoder's own weights train."""
         return self.method == "full"

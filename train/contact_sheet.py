@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdk import Grounder, GroundingError
+from sdk import Grounder
+from train.commands import report_errors
 from train.data.readers import data_root
-from train.data.samples import DataError
 from train.data.sheets import Tile, write_sheets
 from train.evaluator import Outcome, bundle_predict, evaluate
 from train.questions import absent_questions, caption_questions, contrastive_questions, single_box
@@ -40,7 +40,8 @@ def write_mistakes(
     return write_sheets([tile(o) for o in mistakes[:worst]], folder, name)
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors()
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.contact_sheet", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
@@ -49,15 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--worst", type=int, default=100, help="how many mistakes")
     parser.add_argument("--out", type=Path, default=Path("mistakes"), help="folder of the pictures")
     args = parser.parse_args(argv)
-    try:
-        asked = QUESTIONS[args.questions](data_root(args.data))
-        outcomes = evaluate(bundle_predict(Grounder.load(args.bundle)), asked)
-    except (DataError, GroundingError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    asked = QUESTIONS[args.questions](data_root(args.data))
+    outcomes = evaluate(bundle_predict(Grounder.load(args.bundle)), asked)
     for path in write_mistakes(outcomes, args.out, worst=args.worst):
         print(path)
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,16 +11,15 @@ are not calibrated. With --split it asks another split of data of one's own, as 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from sdk import Grounder, GroundingError
-from sdk._internal.files import replace_file
+from sdk import Grounder
 from sdk.grounder import DEFAULT_BUNDLE
+from train.commands import report_errors
 from train.data.places import area
 from train.data.readers import data_root
 from train.data.samples import DataError
@@ -34,6 +33,7 @@ from train.evaluator import (
 )
 from train.locations import add_location_flags, given_locations
 from train.metrics import auroc, expected_calibration_error, percent_below, reliability
+from train.provenance import write_json
 from train.questions import (
     VAL,
     absent_questions,
@@ -100,13 +100,6 @@ def report(
     }
 
 
-def write_json(path: Path, figures: dict[str, Any]) -> None:
-    """Write the figures; a nan ("no such phrases") becomes null."""
-    text = json.dumps(figures, indent=1).replace(": NaN", ": null")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, f"{text}\n".encode())
-
-
 SECTIONS = {
     "val_single_box": "{split}, single-box phrases",
     "val_distractor": "of these, with a distractor of the same kind",
@@ -154,7 +147,8 @@ def asked_model(args: argparse.Namespace) -> tuple[Predict, float]:
     return bundle_predict(grounder), grounder.manifest.threshold
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(ValueError, OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.evaluate", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
@@ -170,16 +164,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args(argv)
-    try:
-        root = data_root(args.data)
-        figures = report(*asked_model(args), root, split=args.split)
-        print_report(figures, args.split)
-        if args.json:
-            write_json(args.json, figures)
-    except (DataError, GroundingError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    root = data_root(args.data)
+    figures = report(*asked_model(args), root, split=args.split)
+    print_report(figures, args.split)
+    if args.json:
+        write_json(args.json, figures)
 
 
 if __name__ == "__main__":

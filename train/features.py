@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from sdk._internal.files import replacing
@@ -71,14 +72,8 @@ class CachedTextFeatures:
                 found[text] = tap[: len(tokens)]
                 self._keep(text, found[text])
         kept = [found[t] for t in texts]
-        longest = max(map(len, kept))
-        _, layers, channels = kept[0].shape
-        out = torch.zeros(layers, len(kept), longest, channels)
-        mask = torch.zeros(len(kept), longest, dtype=torch.long)
-        for row, tap in enumerate(kept):
-            out[:, row, : len(tap)] = tap.transpose(0, 1)
-            mask[row, : len(tap)] = 1
-        return list(out), mask
+        out = pad_sequence(kept, batch_first=True).movedim(2, 0)  # (layers, P, L, C)
+        return list(out.float().contiguous()), mask_of(kept)
 
     def _keep(self, text: str, taps: Tensor) -> None:
         """Write taps (L, layers, C) behind the latest ones, over the oldest."""
@@ -115,13 +110,14 @@ class TextTokens:
 
 def pad(encoded: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Token lists -> (P, L) int64 ids, zero-padded, and mask."""
-    longest = max(map(len, encoded))
-    ids = torch.zeros(len(encoded), longest, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, tokens in enumerate(encoded):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-    return ids, mask
+    ids = pad_sequence([torch.tensor(tokens) for tokens in encoded], batch_first=True)
+    return ids, mask_of(encoded)
+
+
+def mask_of(sequences: Sequence[Sized]) -> Tensor:
+    """P sequences -> (P, L) int64, 1 for what they have."""
+    ones = [torch.ones(len(one), dtype=torch.long) for one in sequences]
+    return pad_sequence(ones, batch_first=True)
 
 
 class CachedVisionFeatures:

@@ -18,7 +18,7 @@ from sdk.inputs.frames import as_bgr
 from train.build import MAX_TOKENS, build_model, preprocess_for, use_vocab
 from train.checkpoint import check_frozen, frozen_sha256, load_checkpoint, load_parameters
 from train.config import TrainConfig
-from train.data.samples import Photo
+from train.data.samples import Photo, as_box
 from train.evaluator import Answer, Predict
 from train.features import TextTokens
 from train.fusion.base import Answers
@@ -80,8 +80,4 @@ def best_answers(answers: Answers) -> list[Answer]:
     """The best box of each phrase."""
     chosen, best = best_boxes(answers.boxes.cpu().numpy(), answers.logits.cpu().numpy())
     scores = (1 / (1 + np.exp(-best))).tolist()
-    xyxy = cxcywh_to_xyxy(chosen).clip(0, 1).tolist()
-    return [
-        Answer((x1, y1, x2, y2), score)
-        for (x1, y1, x2, y2), score in zip(xyxy, scores, strict=True)
-    ]
+    return list(map(Answer, map(as_box, cxcywh_to_xyxy(chosen).clip(0, 1)), scores))

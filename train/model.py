@@ -128,7 +128,7 @@ class GroundingModel(nn.Module):
             parts = [part[photo_of] for part in (self.fusion.prepare(visual), *seen)]
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
             tokens = self.method.encode_text(taps, mask.bool())
-            joined = parts if self.fusion.reads_parts else torch.cat(parts, -1)
+            joined = parts if seen else parts[0]
             answers = self.fusion(joined, tokens, mask.bool())
         return answers.float()
 

@@ -1,9 +1,12 @@
-"""What a number was measured on: goes into the JSON of every measurement."""
+"""The JSON of every measurement, and what its numbers were measured on."""
 
 from __future__ import annotations
 
+import json
+import math
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from sdk._internal.files import replace_file
 from sdk.diagnostics.machine import machine
 
 CHANGES = ["status", "--porcelain", "-uno", ".", ":!benchmarks/results"]
@@ -41,3 +45,29 @@ def describe() -> dict[str, Any]:
         "numpy": np.__version__,
         "commit": commit(),
     }
+
+
+def as_json(value: Any, form: str = "") -> Any:
+    """A value of JSON's types, with None for what JSON cannot say: NaN is "no such phrases".
+
+    Args:
+        value: mappings, lists, tuples and what may stand in them.
+        form: how numbers with a fraction are rounded, as ".5g"; as they are if left out.
+    """
+    if isinstance(value, Mapping):
+        return {key: as_json(item, form) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item, form) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:{form}}") if math.isfinite(value) else None
+    return value
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record `as_json`, replacing an old file in one step, in a new folder if need be.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, f"{json.dumps(as_json(record), indent=1)}\n".encode())

@@ -35,16 +35,16 @@ TEXT: dict[str, Callable[[str, random.Random], str]] = {
 }
 
 
-def robustness(grounder: Grounder, asked: Asked, *, progress: bool = True) -> dict[str, Any]:
+def robustness(grounder: Grounder, asked: Asked) -> dict[str, Any]:
     """Condition -> phrases, their accuracy as they are and under the condition, points lost.
 
     A condition on the text counts only the phrases that it changes.
     """
-    clean = evaluate(bundle_predict(grounder), asked, progress=progress)
+    clean = evaluate(bundle_predict(grounder), asked)
     figures: dict[str, Any] = {}
     for name, worsen in PICTURE.items():
         predict = bundle_predict(grounder, partial(worsen, random.Random(SEED)))
-        worse = evaluate(predict, asked, progress=progress)
+        worse = evaluate(predict, asked)
         figures[name] = _compared(accuracy(clean), accuracy(worse), len(worse))
     for name, retype in TEXT.items():
         rng = random.Random(SEED)
@@ -52,7 +52,7 @@ def robustness(grounder: Grounder, asked: Asked, *, progress: bool = True) -> di
             (photo, [replace(e, text=retype(e.text, rng)) for e in expressions])
             for photo, expressions in asked
         ]
-        worse = evaluate(bundle_predict(grounder), retyped, progress=progress)
+        worse = evaluate(bundle_predict(grounder), retyped)
         changed = [
             (before, after)
             for before, after in zip(clean, worse, strict=True)

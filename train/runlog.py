@@ -1,14 +1,18 @@
-"""The record of a run: CSV files in its folder, which `plots.py` draws."""
+"""The record of a run: CSV files in its folder, which `plots.py` draws, and trackers."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import LoggerType
 
 from sdk._internal.files import replace_file
 
 LOSS, ACCURACY = "loss.csv", "accuracy.csv"
+PROJECT = "curves"
+"""The folder in a run's folder where a tracker that writes files keeps them."""
 
 
 class RunLog:
@@ -27,20 +31,14 @@ class RunLog:
         before = path.read_text() if path.is_file() else ",".join(row) + "\n"
         replace_file(path, f"{before}{','.join(map(str, row.values()))}\n".encode())
 
-    def has(self, name: str, step: int) -> bool:
-        """Whether a file has a row of a step."""
-        path = self._folder / name
-        rows = path.read_text().splitlines()[1:] if path.is_file() else []
-        return any(_step(row) == step for row in rows)
-
-    def values(self, name: str, column: str) -> list[float]:
-        """A column of a file, without what is no number; empty where there is no file."""
+    def columns(self, name: str) -> dict[str, list[float]]:
+        """The columns of a file by their names; none where there is no file, or no row."""
         path = self._folder / name
         if not path.is_file():
-            return []
+            return {}
         header, *rows = (line.split(",") for line in path.read_text().splitlines())
-        found = [float(row[header.index(column)]) for row in rows]
-        return [value for value in found if not math.isnan(value)]
+        columns = zip(*(map(float, row) for row in rows), strict=True)
+        return dict(zip(header, map(list, columns), strict=bool(rows)))
 
     def renumber(self, change: Callable[[int], int]) -> None:
         """Give every row the step that `change` makes of its own."""
@@ -72,3 +70,19 @@ class RunLog:
 
 def _step(row: str) -> int:
     return int(float(row.split(",", 1)[0]))
+
+
+def tracker(name: str) -> str | None:
+    """What `Accelerator(log_with=...)` takes for `TrainConfig.track`.
+
+    Raises:
+        ValueError: accelerate knows no such tracker, or it is not installed.
+    """
+    if not name:
+        return None
+    known = sorted(str(kind) for kind in LoggerType if kind != LoggerType.ALL)
+    if name not in known:
+        raise ValueError(f"--track: expected one of {', '.join(known)}, got {name!r}")
+    if name not in map(str, get_available_trackers()):
+        raise ValueError(f"--track: {name} is not installed; pip install {name}")
+    return name

@@ -3,11 +3,15 @@
     python -m train.session save runs/mine mine.safetensors
     python -m train.session restore mine.safetensors runs/mine    # prints the command that goes on
     python -m train.session publish runs/mine model.safetensors   # the averaged weights alone
+    python -m train.session mean before.safetensors after.safetensors mean.safetensors --share 0.6
 
 The file holds averaged and, where there is room, current parameters in half precision, the step,
 the settings and the curves so far, but not AdamW's moments: those start anew, with a short warm-up
 (`schedule.rewarm`). Order of the photos, phrases and schedule go on as they would have. What is
 published is for export and for --side-weights.
+
+A run that began with a published model's weights and that model make different mistakes; the mean
+of both is often better than either (Wortsman et al., "Model soups", arXiv:2203.05482).
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from torch import Tensor
 
 from sdk._internal.files import replacing
 from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from train.commands import report_errors
 from train.config import TrainConfig
 from train.run_state import CHECKPOINT
 from train.runlog import RunLog
@@ -70,6 +75,24 @@ def publish(run: Path, out: Path) -> None:
     kept = {key: state[key] for key in ("step", "frozen_sha256")}
     config = dataclasses.replace(config, side_weights="")
     save_checkpoint(out, {"average": halved(groups["average"])}, config, kept)
+
+
+def mean(first: Path, second: Path, out: Path, share: float) -> None:
+    """Write (1 - share) * first + share * second, in half precision, with the second's settings.
+
+    Raises:
+        CheckpointError: one is no published model, or they are not of one architecture and encoder.
+        OSError: `out` cannot be written.
+    """
+    (groups, _, about), (others, config, state) = map(load_checkpoint, (first, second))
+    before, after = groups["average"], others["average"]
+    shapes = [{name: t.shape for name, t in group.items()} for group in (before, after)]
+    if shapes[0] != shapes[1] or about["frozen_sha256"] != state["frozen_sha256"]:
+        raise CheckpointError(
+            f"{first}, {second}: expected two models of the same settings on the same encoders"
+        )
+    between = {name: before[name].float().lerp(t.float(), share) for name, t in after.items()}
+    save_checkpoint(out, {"average": halved(between)}, config, state)
 
 
 def restore_session(file: Path, run: Path) -> TrainConfig:
@@ -118,7 +141,8 @@ def train_command(config: TrainConfig, run: Path) -> str:
     return shlex.join(words)
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.session", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -132,18 +156,24 @@ def main(argv: list[str] | None = None) -> int:
     restore = commands.add_parser("restore", help="a file to a run's folder")
     restore.add_argument("file", type=Path)
     restore.add_argument("run", type=Path)
+    between = commands.add_parser("mean", help="the weights between two published models")
+    for name in ("first", "second", "file"):
+        between.add_argument(name, type=Path)
+    between.add_argument(
+        "--share", type=float, default=0.5, help="of the second, 0 to 1 (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
-    try:
-        if args.command == "restore":
-            print(train_command(restore_session(args.file, args.run), args.run))
-        else:
-            write_file = save_session if args.command == "save" else publish
-            write_file(args.run, args.file)
-            print(f"{args.file}: {args.file.stat().st_size / 1e6:.2f} MB")
-    except (CheckpointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if args.command == "restore":
+        print(train_command(restore_session(args.file, args.run), args.run))
+        return
+    if args.command == "mean":
+        if not 0 <= args.share <= 1:
+            parser.error(f"--share: expected a number from 0 to 1, got {args.share}")
+        mean(args.first, args.second, args.file, args.share)
+    else:
+        write_file = save_session if args.command == "save" else publish
+        write_file(args.run, args.file)
+    print(f"{args.file}: {args.file.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

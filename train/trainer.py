@@ -28,7 +28,6 @@ from train.data.loading import made_ahead
 from train.data.samples import Photo
 from train.fast_math import chosen_fast_math, use_fast_math
 from train.features import CachedTextFeatures, CachedVisionFeatures, TextTokens, check_phrases
-from train.fusion.candidates import CandidatesFusion
 from train.interrupt import Interrupted, on_signal
 from train.losses.objective import objective
 from train.optimizer import build_optimizer, set_rate
@@ -40,9 +39,8 @@ from train.run_state import (
     save_run,
     without_starting_files,
 )
-from train.runlog import ACCURACY, LOSS, RunLog
+from train.runlog import ACCURACY, LOSS, PROJECT, RunLog, tracker
 from train.schedule import falling, rewarm, warm_cosine
-from train.tracking import PROJECT, tracker
 from train.validation import validate
 
 CHECKPOINT_EVERY = 50
@@ -120,18 +118,7 @@ class Trainer:
             self.workers = 0 if self.device.type == "cpu" else min(MOST_WORKERS, cpu_count() or 1)
         self.fast_math = chosen_fast_math(config.fast_math, self.device)
         use_fast_math(self.fast_math)
-        self.batches = BatchMaker(
-            self.preprocess,
-            train_photos,
-            phrases_per_photo=config.phrases_per_photo,
-            negatives=config.negatives,
-            seed=config.seed,
-            with_images=self.cached_vision is None,
-            augment=config.augment,
-            several=isinstance(self.model.fusion, CandidatesFusion),
-            pairs=config.pairs,
-            wording=config.wording,
-        )
+        self.batches = BatchMaker(self.preprocess, train_photos, config)
         self.log = RunLog(out)
         if initial.side_weights:
             load_start(self.model, Path(initial.side_weights), config.fusion)
@@ -166,7 +153,7 @@ class Trainer:
         """
         with on_signal(self._note_signal):
             # A run that was stopped while it validated has its state, but not the figure.
-            if self._validates() and not self.log.has(ACCURACY, self.step):
+            if self._validates() and self.step not in self.log.columns(ACCURACY).get("step", ()):
                 self._log_accuracy()
             while self.step < self.total_steps:
                 self._train_pass()
@@ -221,7 +208,8 @@ class Trainer:
             row = {"step": self.step, "accuracy": self._reached, "phrases": phrases}
             self.log.add(ACCURACY, row)
             self.accelerator.log({"validation/accuracy": self._reached}, self.step)
-            if self._reached >= max(self.log.values(ACCURACY, "accuracy"), default=math.inf):
+            reached = [a for a in self.log.columns(ACCURACY)["accuracy"] if not math.isnan(a)]
+            if self._reached >= max(reached, default=math.inf):
                 save_best(self, self._reached)
             passes, within = divmod(self.step, self.per_epoch)
             name = f"step {self.step}" if within else f"epoch {passes}"

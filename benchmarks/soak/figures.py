@@ -6,16 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.record import percentiles
 from benchmarks.soak.stream import Sample, Soaked
 
-ROOT = Path(__file__).parents[2]
 WARM_UP = 0.4
 """Of the samples: by then the phrases that each grounder keeps are as many as it may."""
 MOST_GROWTH = {"mib": 5.0, "threads": 3.0, "handles": 3.0}
@@ -94,9 +90,8 @@ def line(name: str, run: Mapping[str, Any]) -> str:
 
 def plot(bundles: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Memory above, threads and handles below, a column a bundle."""
-    figure, axes = plt.subplots(
-        2, len(bundles), figsize=(5 * len(bundles), 5), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(5 * len(bundles), 5), layout="constrained")
+    axes = figure.subplots(2, len(bundles), squeeze=False)
     for (name, run), (top, bottom) in zip(bundles.items(), axes.T, strict=True):
         samples = [Sample(*values) for values in run["samples"]]
         frames = [sample.frame for sample in samples]
@@ -110,4 +105,3 @@ def plot(bundles: Mapping[str, Mapping[str, Any]], path: Path) -> None:
             axis.axvline(WARM_UP * frames[-1], color="grey", linestyle=":")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
-    plt.close(figure)

@@ -102,15 +102,15 @@ def measure(
         fresh.ground(pictures[0], PHRASES[0])
         return fresh, 1000 * (loaded - began), 1000 * (time.perf_counter() - loaded)
 
-    memory = {"before": _memory("VmRSS")}
+    memory = {"before": memory_mib("VmRSS")}
     grounder, *cold = start()
-    memory["loaded"] = _memory("VmRSS")
+    memory["loaded"] = memory_mib("VmRSS")
     samples = _take_turns(dict(_calls(grounder, folder, cycle(pictures), counts)), frames, show)
-    memory |= {"end": _memory("VmRSS"), "peak": _memory("VmHWM")}
+    memory |= {"end": memory_mib("VmRSS"), "peak": memory_mib("VmHWM")}
     colds = [cold, *(start()[1:] for _ in range(LOADS - 1))]
     samples |= dict(zip(("load", "first answer"), map(list, zip(*colds, strict=True)), strict=True))
 
-    times = {name: _summary(taken) for name, taken in samples.items()}
+    times = {name: summary(taken) for name, taken in samples.items()}
     few, many = (times[_new_frame(number)]["mean"] for number in (counts[0], counts[-1]))
     info = dataclasses.asdict(grounder.info)
     height, width = pictures[0].shape[:2]
@@ -191,13 +191,13 @@ def _new_frame(number: int) -> str:
     return f"new frame, {some_phrases(number)}"
 
 
-def _summary(samples: Sequence[float]) -> dict[str, float]:
+def summary(samples: Sequence[float]) -> dict[str, float]:
     names, shares = ("q25", "p50", "q75", "p90", "p99"), (25, 50, 75, 90, 99)
     values = dict(zip(names, np.percentile(samples, shares).tolist(), strict=True))
     return {"samples": len(samples), "mean": float(np.mean(samples)), **values}
 
 
-def _memory(key: str) -> float | None:
+def memory_mib(key: str) -> float | None:
     """MiB of this process, by its name in /proc; None where there is no such file."""
     try:
         status = Path("/proc/self/status").read_text()

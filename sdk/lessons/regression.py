@@ -8,20 +8,26 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 
 MOST_STEPS = 25
-SMALLEST_GAIN = 1e-3
-"""Of the loss, from one step to the next, relative: less ends it."""
+ROUNDING = 1e-12
+"""Of the loss, relative: what it may seem to grow by where it is least."""
 
 
 def fit_logistic(
-    features: Array, labels: Array, offsets: Array, weights: Array, penalty: float
+    features: Array,
+    labels: Array,
+    offsets: Array,
+    weights: Array,
+    penalty: float,
+    smallest_gain: float = 1e-3,
 ) -> tuple[Array, float]:
     """Weights w (F,) and bias b, so that sigmoid(offset + w x + b) is the probability of a label 1.
 
     Minimises the weighted cross-entropy plus `penalty` / 2 |w|^2.
 
     Args:
-        features: (N, F). labels: (N,) of 0 and 1. offsets: (N,) logits that are known beforehand.
-        weights: (N,) of the rows.
+        features: (N, F). labels: (N,) in [0, 1]. offsets: (N,) logits that are known beforehand.
+        weights: (N,) of the rows. smallest_gain: of the loss, from one step to the next, relative:
+            less ends it.
     """
     design = np.column_stack([features, np.ones(len(features))]).astype(np.float64)
     rough = design.astype(np.float32)  # for the curvature, which only says how far to step
@@ -41,10 +47,11 @@ def fit_logistic(
         share = (weights * chance * (1 - chance)).astype(np.float32)
         curvature = (rough.T * share) @ rough + np.diag(ridge)
         step = np.linalg.solve(curvature, gradient)
-        while (after := loss(solution - step)) > before and np.abs(step).max() > 1e-9:
+        most = before * (1 + ROUNDING)
+        while (after := loss(solution - step)) > most and np.abs(step).max() > 1e-9:
             step = step / 2
         solution = solution - step
-        if before - after <= SMALLEST_GAIN * before:
+        if before - after <= smallest_gain * before:
             break
         before = after
     return solution[:-1], float(solution[-1])

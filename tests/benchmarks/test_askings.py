@@ -12,7 +12,6 @@ from benchmarks.asked import (
     LOST,
     REFUSED,
     RIGHT,
-    ROOT,
     TOLD_ABSENT,
     WRONG,
     Answer,
@@ -22,6 +21,7 @@ from benchmarks.asked import (
     tally,
 )
 from benchmarks.askings_page import caption
+from benchmarks.record import ROOT
 from sdk import Grounding
 from sdk.inputs.frames import as_bgr
 from sdk.results import Box

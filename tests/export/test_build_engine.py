@@ -1,5 +1,6 @@
 """`build_engine` end to end: a tiny checkpoint to a bundle that the SDK runs."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -105,15 +106,8 @@ def test_training_and_runtime_make_the_same_tensor_of_a_photo(built: Built) -> N
     grounder = Grounder.load(built.bundle, precision="fp32")
     _, config = load_model(built.checkpoint)
     photos = read_expressions(built.data, "train")
-    batches = BatchMaker(
-        preprocess_for(config),
-        photos,
-        phrases_per_photo=2,
-        negatives=0,
-        seed=0,
-        with_images=True,
-        augment=True,
-    )
+    settings = dataclasses.replace(config, phrases_per_photo=2, negatives=0, augment=True)
+    batches = BatchMaker(preprocess_for(config), photos, settings)
     runtime = grounder.manifest.preprocess.tensor(as_bgr(photos[0].path))
     drawn = [batches.batch(photos[:1], epoch).images.numpy() for epoch in range(40)]
     plain = [image for image in drawn if np.array_equal(image, runtime)]  # not augmented

@@ -1,7 +1,5 @@
-"""Export and its gates: graphs against the model, INT8, calibration, publishing."""
+"""Export and its gates: graphs against the model, and which reduced forms are kept."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,21 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.bundle import publish, staging
-from export.calibrate import (
-    RIGHT_BOXES_LOST,
-    CalibrationError,
-    calibrate,
-    fit,
-    logit,
-    threshold_for,
-)
 from export.gate import LEAST_GAIN, GraphFigures, best_that_holds, holds, may_pay
 from export.measure import Answered, Recorder, points_lost, sure_gain
 from export.parity import TOLERANCE, ParityError, check_parity
-from export.plan import check_replaceable
 from sdk.backends.select import open_session
-from sdk.bundle.calibration import Calibration
 from sdk.bundle.contract import (
     ATTENTION_MASK,
     BOXES,
@@ -42,7 +29,6 @@ from train.checkpoint import CheckpointError
 from train.data.samples import Expression, Photo, spread
 from train.evaluator import Outcome
 from train.inference import load_model
-from train.questions import in_fitting_half
 
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
 
@@ -120,83 +106,6 @@ def test_a_frozen_encoder_comes_from_its_file_and_a_trained_one_from_the_checkpo
         load_model(tmp_path / "none.safetensors")
 
 
-def outcomes(logits: np.ndarray, right: np.ndarray) -> list[Outcome]:
-    """Outcomes of as many photos, each with one phrase, scores not calibrated."""
-    scores = 1 / (1 + np.exp(-logits))
-    box = (0.0, 0.0, 1.0, 1.0)
-    return [
-        Outcome(Expression("x", (box,)), Photo(Path(f"{i}.jpg")), box, float(r), float(s))
-        for i, (s, r) in enumerate(zip(scores, right, strict=True))
-    ]
-
-
-def fit_of(found: list[Outcome]) -> Calibration:
-    return fit([o.score for o in found], [o.right for o in found])
-
-
-def test_platt_scaling_finds_the_parameters_that_made_the_data() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=8000) * 2
-    right = rng.random(8000) < 1 / (1 + np.exp(-(1.7 * logits - 0.6)))
-    calibration = fit_of(outcomes(logits, right))
-    assert calibration.scale == pytest.approx(1.7, abs=0.1)
-    assert calibration.bias == pytest.approx(-0.6, abs=0.1)
-
-
-def test_calibration_lowers_the_error_on_photos_it_was_not_fitted_on() -> None:
-    rng = np.random.default_rng(1)
-    logits = rng.normal(size=4000) * 2
-    right = rng.random(4000) < 1 / (1 + np.exp(-(0.5 * logits + 1)))
-    calibration, threshold, figures = calibrate(outcomes(logits, right))
-    assert figures["calibration_error"] < 4
-    assert figures["right_boxes_lost"] == pytest.approx(100 * RIGHT_BOXES_LOST, abs=3)
-    assert 0 < threshold < 1 and calibration.scale > 0
-    halves = [figures[f"{half}_on_phrases"] for half in ("fitted", "measured")]
-    assert sum(half["captions"] for half in halves) == 4000
-
-
-def test_phrases_that_are_refused_unscored_do_not_bend_the_fit() -> None:
-    rng = np.random.default_rng(2)
-    logits = rng.normal(size=2000) * 2
-    scored = outcomes(logits, rng.random(2000) < 1 / (1 + np.exp(-logits)))
-    refused = [replace(outcome, score=0.0, iou=1.0) for outcome in scored[:60]]
-    calibration, _, _ = calibrate(scored + refused)
-    assert calibration == calibrate(scored)[0]
-
-
-def test_a_gap_between_right_and_wrong_does_not_blow_the_fit_up() -> None:
-    calibration = fit_of(outcomes(np.array([-3.0, -2, -1, 1, 2, 3]), np.array([0, 0, 0, 1, 1, 1])))
-    assert 0 < calibration.scale < 10
-
-
-@pytest.mark.parametrize("right", [[0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 0, 0]])
-def test_uninformative_outcomes_are_refused(right: list[int]) -> None:
-    with pytest.raises(CalibrationError):
-        fit_of(outcomes(np.array([-1.0, 0, 1, 2]), np.array(right)))
-
-
-@given(st.lists(st.floats(-8, 8), min_size=1, max_size=60))
-def test_the_threshold_loses_no_more_right_boxes_than_allowed(logits: list[float]) -> None:
-    right = outcomes(np.array(logits), np.ones(len(logits)))
-    scores = sorted(o.score for o in right)
-    threshold = threshold_for(right)
-    assert sum(s < threshold for s in scores) <= RIGHT_BOXES_LOST * len(scores)
-    higher = [s for s in scores if s > threshold]
-    if higher:  # the next one up would lose more than that
-        assert sum(s < higher[0] for s in scores) > RIGHT_BOXES_LOST * len(scores)
-
-
-@given(st.floats(-20, 20))
-def test_logit_inverts_the_sigmoid(value: float) -> None:
-    assert logit(1 / (1 + np.exp(-value))) == pytest.approx(value, abs=1e-5)
-
-
-def test_a_photo_is_in_one_half_whatever_its_folder() -> None:
-    halves = {in_fitting_half(Photo(Path(f"{i}.jpg"))) for i in range(20)}
-    assert halves == {True, False}
-    assert in_fitting_half(Photo(Path("a/7.jpg"))) == in_fitting_half(Photo(Path("b/7.jpg")))
-
-
 def figures(
     kind: str, ms: float | None, lost: float | None = None, gain: float | None = 0.3
 ) -> GraphFigures:
@@ -263,42 +172,6 @@ def test_spread_keeps_order_and_count(items: list[int], count: int) -> None:
     chosen = spread(items, count)
     assert len(chosen) == (min(count, len(items)) if count else len(items))
     assert [item for item in items if item in chosen] == chosen
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Iterator[Path]:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "manifest.json").write_text("old")
-    yield out
-
-
-def test_publishing_replaces_the_old_bundle_whole(published: Path) -> None:
-    with staging(published) as folder:
-        new = folder / "bundle"
-        new.mkdir()
-        (new / "vision.fp32.onnx").write_text("new")
-        publish(new, published)
-    assert [path.name for path in published.iterdir()] == ["vision.fp32.onnx"]
-    assert list(published.parent.iterdir()) == [published]
-
-
-def test_a_failure_leaves_the_old_bundle_and_nothing_else(published: Path) -> None:
-    with pytest.raises(RuntimeError), staging(published) as folder:
-        (folder / "half").write_text("x")
-        raise RuntimeError
-    assert (published / "manifest.json").read_text() == "old"
-    assert list(published.parent.iterdir()) == [published]
-
-
-def test_a_folder_with_other_files_is_never_replaced(published: Path) -> None:
-    check_replaceable(published)
-    check_replaceable(published / "new")
-    (published / "thesis.tex").write_text("x")
-    with pytest.raises(ValueError, match=r"thesis\.tex"):
-        check_replaceable(published)
-    with pytest.raises(ValueError, match="expected a folder"):
-        check_replaceable(published / "thesis.tex")
 
 
 def test_text_graph_takes_one_phrase_of_any_length(exported: TinyGraphs) -> None:

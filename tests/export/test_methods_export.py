@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.build_engine import main
 from export.graphs import export_graphs
-from export.parity import TOLERANCE, Case, check_parity, deviation, make_cases
+from export.parity import TOLERANCE, Case, check_parity, deviation
 from sdk import BundleCorruptError, BundleMismatchError, Grounder
 from sdk.bundle.contract import (
     ATTENTION_MASK,
@@ -27,13 +26,15 @@ from sdk.bundle.contract import (
     VISUAL_TOKENS,
 )
 from sdk.bundle.manifest import Manifest
-from tests.tiny import IMAGE_SIZE, VOCAB, tiny_checkpoint, tiny_data, tiny_model
+from tests.tiny import IMAGE_SIZE, tiny_checkpoint, tiny_data, tiny_model
 from tests.tiny_clip import POSITIONS, tiny_clip
 from tests.tiny_encoders import tiny_net
+from tests.tiny_graphs import tiny_cases
 from train.build import use_vocab
 from train.inference import load_model
 from train.methods import DUAL_METHODS
 
+pytest_plugins = ["tests.building"]
 SIZE_WH = (IMAGE_SIZE, IMAGE_SIZE)
 BUILT = ("m2ist", "mapper", "unipt")
 """Their graphs are those of a whole build; the others' are exported alone."""
@@ -67,15 +68,6 @@ def flags(folder: Path, checkpoint: Path) -> list[str]:
     }
     quick = ("--precisions=fp32", "--text-precision=fp32", "--eval-photos=2")
     return [*(f"--{name}={path}" for name, path in inputs.items()), *quick]
-
-
-def trained_cases(folder: Path, **changes: Any) -> list[Case]:
-    """Photos and phrases of several lengths, and what the model says before any folding."""
-    model = tiny_model(folder, **changes)
-    rng = np.random.default_rng(0)
-    images = [rng.normal(size=(1, 3, *SIZE_WH)).astype(np.float32) for _ in range(2)]
-    encoded = [[2, *rng.integers(5, len(VOCAB), length).tolist(), 3] for length in (1, 4, 30)]
-    return make_cases(model, images, encoded)
 
 
 def check_phrase_free(path: Path) -> None:
@@ -118,14 +110,7 @@ def test_the_graphs_of_a_checkpoint_equal_the_model_that_was_trained(
         changes = changes | {"vision": str(folder)}
     model, config = load_model(tiny_checkpoint(tmp_path, **changes))
     assert {name: getattr(config, name) for name in changes} == changes
-    check(export_graphs(model, config, tmp_path), trained_cases(tmp_path, **changes))
-
-
-@pytest.fixture
-def frame() -> NDArray[np.uint8]:
-    """(90, 120, 3) uint8 BGR."""
-    frame = np.random.default_rng(3).integers(0, 255, (90, 120, 3)).astype(np.uint8)
-    return cv2.GaussianBlur(frame, (0, 0), 4)
+    check(export_graphs(model, config, tmp_path), tiny_cases(tiny_model(tmp_path, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +119,7 @@ def frame() -> NDArray[np.uint8]:
     ids=name_of,
 )
 def test_a_bundle_equals_the_model_that_was_trained_and_grounds_a_phrase(
-    changes: dict[str, Any], tmp_path: Path, frame: NDArray[np.uint8]
+    changes: dict[str, Any], tmp_path: Path, drawn: NDArray[np.uint8]
 ) -> None:
     checkpoint = tiny_checkpoint(tmp_path, **changes)
     assert main([*flags(tmp_path, checkpoint), "--calibration-photos=3"]) == 0
@@ -142,10 +127,10 @@ def test_a_bundle_equals_the_model_that_was_trained_and_grounds_a_phrase(
     manifest = Manifest.load(bundle)
     assert manifest.method == changes["method"]
     files = {graph: bundle / f"{graph}.fp32.onnx" for graph in TOLERANCE}
-    check(files, trained_cases(tmp_path, **changes))
+    check(files, tiny_cases(tiny_model(tmp_path, **changes)))
 
     grounder = Grounder.load(bundle, device="cpu")
-    results = grounder.ground(frame, ["a bush", "the car on the left of the biggest dog"])
+    results = grounder.ground(drawn, ["a bush", "the car on the left of the biggest dog"])
     for result in results:
         x1, y1, x2, y2 = result.box
         assert 0 <= x1 < x2 <= 120 and 0 <= y1 < y2 <= 90
@@ -154,7 +139,7 @@ def test_a_bundle_equals_the_model_that_was_trained_and_grounds_a_phrase(
 
 
 def test_a_bundle_holds_clips_text_tower_and_its_tokenizer(
-    tmp_path: Path, frame: NDArray[np.uint8]
+    tmp_path: Path, drawn: NDArray[np.uint8]
 ) -> None:
     changes = {"method": "mapper", "prior": str(tiny_clip(tmp_path / "clip"))} | TRANSVG
     checkpoint = tiny_checkpoint(tmp_path, **changes)
@@ -163,10 +148,10 @@ def test_a_bundle_holds_clips_text_tower_and_its_tokenizer(
     spec = Manifest.load(bundle).tokenizer
     assert (spec.prior_file, spec.prior_tokens) == ("prior.json", POSITIONS)
     files = {graph: bundle / f"{graph}.fp32.onnx" for graph in TOLERANCE}
-    check(files, trained_cases(tmp_path, **changes))
+    check(files, tiny_cases(tiny_model(tmp_path, **changes)))
 
     with Grounder.load(bundle, device="cpu") as grounder:
-        first, second = grounder.ground(frame, ["a bush", "the car on the left of the biggest dog"])
+        first, second = grounder.ground(drawn, ["a bush", "the car on the left of the biggest dog"])
         assert first.score != second.score
         inputs = grounder._reader.inputs("the car on the left of a bush")
         model, _ = load_model(checkpoint)

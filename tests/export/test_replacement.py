@@ -1,4 +1,4 @@
-"""A bundle that is replaced while others load it."""
+"""A bundle that is replaced, also while others load it."""
 
 import shutil
 import threading
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from export.bundle import publish, staging
+from export.plan import check_replaceable
 from sdk import BundleError, Grounder
 from sdk._internal.hashing import sha256_file
 from sdk.bundle.manifest import Manifest
@@ -66,3 +67,39 @@ def test_what_loads_is_one_bundle_or_the_other(
             check()
     check()
     assert sha256_file(replaced / "text.onnx") == sha256_file(bundles[1] / "text.onnx")
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[Path]:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.json").write_text("old")
+    yield out
+
+
+def test_publishing_replaces_the_old_bundle_whole(published: Path) -> None:
+    with staging(published) as folder:
+        new = folder / "bundle"
+        new.mkdir()
+        (new / "vision.fp32.onnx").write_text("new")
+        publish(new, published)
+    assert [path.name for path in published.iterdir()] == ["vision.fp32.onnx"]
+    assert list(published.parent.iterdir()) == [published]
+
+
+def test_a_failure_leaves_the_old_bundle_and_nothing_else(published: Path) -> None:
+    with pytest.raises(RuntimeError), staging(published) as folder:
+        (folder / "half").write_text("x")
+        raise RuntimeError
+    assert (published / "manifest.json").read_text() == "old"
+    assert list(published.parent.iterdir()) == [published]
+
+
+def test_a_folder_with_other_files_is_never_replaced(published: Path) -> None:
+    check_replaceable(published)
+    check_replaceable(published / "new")
+    (published / "thesis.tex").write_text("x")
+    with pytest.raises(ValueError, match=r"thesis\.tex"):
+        check_replaceable(published)
+    with pytest.raises(ValueError, match="expected a folder"):
+        check_replaceable(published / "thesis.tex")

@@ -200,7 +200,7 @@ class Training:
     @classmethod
     def prepare(cls, folder: Path) -> "Training":
         tiny_data(folder)
-        return cls(tuple(tiny_training(folder, epochs=1)))
+        return cls(tuple(tiny_training(folder, 1, "--eval-every", 2)))
 
     def begin(self, out: Path) -> None:
         """The folder is made by the run."""

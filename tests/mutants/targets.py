@@ -44,8 +44,7 @@ TESTS: dict[str, list[str]] = {
     "train/fusion/colours.py": [*CANDIDATES, f"{FUSION}/test_fusion_colours.py"],
     "train/fusion/layers.py": CANDIDATES,
     "train/fusion/match.py": CANDIDATES,
-    "train/fusion/base.py": [f"{FUSION}/test_base.py"],
-    "train/fusion/__init__.py": [f"{METHODS}/test_built.py"],
+    "train/fusion/base.py": [f"{FUSION}/test_base.py", f"{FUSION}/test_fusion.py"],
 }
 EQUIVALENT: dict[str, dict[str, str]] = json.loads(
     Path(__file__).with_name("equivalent.json").read_text(encoding="utf-8")

@@ -1,6 +1,5 @@
 """Training in two processes: every rank trains and validates its share, one writes the files."""
 
-import csv
 import os
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.paths import ROOT
-from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
+from tests.tiny import rows, tiny_data, tiny_training
 from tests.waiting import run_process
 from train.checkpoint import load_checkpoint
 from train.data.readers import read_flickr30k
@@ -16,32 +15,13 @@ from train.data.readers import read_flickr30k
 
 def launch(folder: Path, processes: int, epochs: int, out: str) -> str:
     """`torchrun -m train ...` on the CPU; returns what it printed."""
-    config = tiny_config(folder)
-    flags = {
-        "--data": folder / "data",
-        "--out": folder / out,
-        "--vocab": tiny_text_encoder(folder) / "vocab.txt",
-        "--vision-weights": config.vision_weights,
-        "--text": config.text,
-        "--image-size": config.image_size,
-        "--dim": config.dim,
-        "--batch-photos": 2,
-        "--accumulate": 2,
-        "--epochs": epochs,
-        "--threads": 1,
-    }
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc_per_node", str(processes), "-m", "train"]
-    command += [str(part) for pair in flags.items() for part in pair]
+    command += tiny_training(folder, epochs, "--accumulate", 2, "--out", folder / out)
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     done = run_process(command, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow

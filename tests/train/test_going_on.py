@@ -64,7 +64,7 @@ def test_another_number_of_processes_goes_on_where_as_many_photos_were_seen(
     run.save()
     one = trainer(tmp_path, "run")
     assert one.step == 6 + 2 and one.per_epoch == 6
-    assert one.log.values("loss.csv", "step") == [8]
+    assert one.log.columns("loss.csv")["step"] == [8]
     for name, value in run.params.items():
         assert torch.equal(one.params[name], value)
     halved = trainer(tmp_path, "run", batch_photos=4, accumulate=2)  # the same photos a step

@@ -16,7 +16,6 @@ from tests.waiting import run_process
         ("-m train --epochs 1", "train"),
         ("-m train.papers.compare", "train"),
         ("-m train.session save runs/mine mine.safetensors", "train"),
-        ("-m train.session save runs/mine mine.safetensors", "train"),
         ("-m train.data.convert mdetr a.json --images . --out a.jsonl", "train"),
         ("export/build_engine.py --checkpoint a.safetensors --out a", "export"),
     ],

@@ -9,7 +9,6 @@ import pytest
 
 from benchmarks import results_page
 from sdk import Grounder
-from tests.paths import ROOT
 from tests.tiny import tiny_data
 from tests.waiting import run_process
 from train.contact_sheet import main as contact_sheet
@@ -23,7 +22,7 @@ def test_every_condition_is_measured_on_the_phrases_it_changes(
 ) -> None:
     asked = single_box(caption_questions(tiny_data(tmp_path, own=True)))
     phrases = [e.text for _, expressions in asked for e in expressions]
-    figures = robustness(Grounder.load(tiny_bundle), asked, progress=False)
+    figures = robustness(Grounder.load(tiny_bundle), asked)
     assert figures.keys() == {*PICTURE, *TEXT}
     for name, row in figures.items():
         assert row["lost"] == pytest.approx(row["clean"] - row["accuracy"], nan_ok=True)
@@ -36,7 +35,7 @@ def test_every_condition_is_measured_on_the_phrases_it_changes(
 
 def test_a_condition_reaches_the_bundle(tmp_path: Path, tiny_bundle: Path) -> None:
     asked = single_box(caption_questions(tiny_data(tmp_path, own=True)))
-    figures = robustness(Grounder.load(tiny_bundle), asked, progress=False)
+    figures = robustness(Grounder.load(tiny_bundle), asked)
     # The vocabulary is lower-case and so is the text: upper case alone must change nothing.
     assert figures["upper case"]["lost"] == 0
 
@@ -69,7 +68,7 @@ def test_the_results_page_holds_the_measured_figures(
         "robustness": {"fog": condition},
     }
     (results / "accuracy.json").write_text(json.dumps(accuracy))
-    script = [sys.executable, str(ROOT / "benchmarks/latency.py"), "--samples", "10"]
+    script = [sys.executable, "-m", "benchmarks.latency", "--samples", "10"]
     target = ["--bundle", str(tiny_bundle), "--json", str(results / "latency.json")]
     done = run_process([*script, *target])
     assert done.returncode == 0, done.stderr

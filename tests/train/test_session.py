@@ -1,6 +1,5 @@
 """Runs that are killed, interrupted and carried to another machine."""
 
-import csv
 import multiprocessing
 import os
 import random
@@ -16,18 +15,19 @@ import torch
 
 from sdk._internal.files import TEMPORARY
 from tests.tiny import (
+    rows,
     tiny_config,
     tiny_data,
     tiny_text_encoder,
     tiny_training,
     tiny_vision_weights,
 )
+from tests.train.test_train import trainer
 from tests.waiting import WAIT
 from train import session, validation
 from train.__main__ import main as train
 from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from train.config import TrainConfig
-from train.data.readers import read_detection, read_flickr30k
 from train.interrupt import SIGNALS, Interrupted, on_signal
 from train.run_state import CHECKPOINT
 from train.runlog import ACCURACY, LOSS, RunLog
@@ -55,15 +55,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tiny_trainer(folder: Path, out: str, **changes: object) -> Trainer:
-    root = folder / "data"
-    settings = {"epochs": 2, "batch_photos": 2, "warmup_steps": 2} | changes
-    photos = read_flickr30k(root, "train") + read_detection(root, "train")
-    vocab = folder / "text-encoder" / "vocab.txt"
-    config = tiny_config(folder, **settings)
-    return Trainer(config, photos, read_flickr30k(root, "val"), vocab, folder / out)
-
-
 def train_saying(arguments: list[str], said: Path) -> None:
     """`python -m train` in a process of its own; what it prints goes into a file."""
     with said.open("w") as file, redirect_stdout(file), redirect_stderr(file):
@@ -72,7 +63,7 @@ def train_saying(arguments: list[str], said: Path) -> None:
 
 
 def start(context: ForkServerContext, folder: Path, out: str, epochs: int) -> ForkServerProcess:
-    arguments = [*tiny_training(folder, epochs), "--out", str(folder / out)]
+    arguments = tiny_training(folder, epochs, "--eval-every", 2, "--out", folder / out)
     said = folder / f"{out}.txt"
     process = context.Process(target=train_saying, args=(arguments, said), daemon=True)
     process.start()
@@ -87,11 +78,6 @@ def wait_for_change(path: Path, process: ForkServerProcess) -> None:
             return
         time.sleep(0.002)
     raise AssertionError(f"ended with {process.exitcode} before it wrote {path}")
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
@@ -154,7 +140,7 @@ def test_a_second_signal_acts_as_before(number: signal.Signals) -> None:
 def test_a_run_stopped_while_it_validates_does_so_when_it_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tiny_trainer(folder, "run")
+    run = trainer(folder, "run")
     predict = validation.predict
 
     def stopped(*asked):  # type: ignore[no-untyped-def]
@@ -165,20 +151,20 @@ def test_a_run_stopped_while_it_validates_does_so_when_it_goes_on(
         patch.setattr(validation, "predict", stopped)
         run.fit()
     assert not (folder / "run" / ACCURACY).exists()
-    tiny_trainer(folder, "run").fit()
+    trainer(folder, "run").fit()
     assert [int(row["step"]) for row in rows(folder / "run" / ACCURACY)] == [6, 12]
 
 
 def test_a_start_without_a_checkpoint_begins_its_curves_anew(folder: Path) -> None:
     RunLog(folder / "run").add(LOSS, {"step": 20, "another": 1.0})
-    tiny_trainer(folder, "run")
+    trainer(folder, "run")
     assert not (folder / "run" / LOSS).exists()
 
 
 @pytest.fixture
 def stopped(folder: Path) -> Iterator[Trainer]:
     """A run with its encoder that trains, stopped at step 8 of 12, in its second pass."""
-    run = tiny_trainer(folder, "run", unfreeze_vision=True, augment=True)
+    run = trainer(folder, "run", unfreeze_vision=True, augment=True)
     run._train_pass()
     for group in run.batches.order(1, 2)[:2]:
         run.train_step(run.batches.batch(group, 1))
@@ -192,7 +178,7 @@ def test_a_session_goes_on_at_its_step_with_the_same_batches(
     save_session(folder / "run", folder / "session.safetensors")
     assert restore_session(folder / "session.safetensors", folder / "again") == stopped.config
     Path(stopped.config.vision_weights).unlink()  # the run holds the encoder
-    again = tiny_trainer(folder, "again", unfreeze_vision=True, augment=True)
+    again = trainer(folder, "again", unfreeze_vision=True, augment=True)
     assert again.step == again.moments_since == 8 and again.per_epoch == 6
     assert (folder / "again" / ACCURACY).read_bytes() == (folder / "run" / ACCURACY).read_bytes()
     for name, p in stopped.params.items():
@@ -267,7 +253,7 @@ def test_a_run_with_other_photos_is_not_continued(folder: Path, stopped: Trainer
     stopped.items -= 1
     stopped.save()
     with pytest.raises(CheckpointError, match="expected a run with 11 photos, this one has 12"):
-        tiny_trainer(folder, "run", unfreeze_vision=True, augment=True)
+        trainer(folder, "run", unfreeze_vision=True, augment=True)
 
 
 def test_the_rate_rises_again_where_moments_are_new() -> None:
@@ -278,7 +264,7 @@ def test_the_rate_rises_again_where_moments_are_new() -> None:
 
 def test_gradients_that_accumulate_are_not_cut_by_a_checkpoint(folder: Path) -> None:
     """A checkpoint between two optimiser steps would lose the first batch's part."""
-    run = tiny_trainer(folder, "run", accumulate=2, epochs=1, eval_every=1)
+    run = trainer(folder, "run", accumulate=2, epochs=1, eval_every=1)
     saved: list[int] = []
     save = run.save
     run.save = lambda: (saved.append(run.step), save())  # type: ignore[method-assign,assign]

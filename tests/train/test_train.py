@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from sdk._internal.files import TEMPORARY
 from sdk.inputs.frames import as_bgr
-from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
+from tests.tiny import tiny_config, tiny_data, tiny_text_encoder, tiny_training
 from train.__main__ import build_parser, main
 from train.build import DEFAULT_VOCAB, build_model
 from train.checkpoint import (
@@ -118,17 +118,7 @@ def test_another_encoder_gets_other_kept_features(tmp_path: Path) -> None:
 
 
 def command(tmp_path: Path, *extra: str) -> list[str]:
-    config = tiny_config(tmp_path)
-    flags = {
-        **{f"--{k}": getattr(config, k.replace("-", "_")) for k in ("vision-weights", "text")},
-        **{f"--{k}": getattr(config, k.replace("-", "_")) for k in ("image-size", "dim")},
-        "--data": tmp_path / "data",
-        "--out": tmp_path / "run",
-        "--vocab": tiny_text_encoder(tmp_path) / "vocab.txt",
-        "--epochs": 1,
-        "--batch-photos": 2,
-    }
-    return [str(part) for pair in flags.items() for part in pair] + list(extra)
+    return tiny_training(tmp_path, 1, "--out", tmp_path / "run", *extra)
 
 
 def test_the_command_trains_logs_and_draws(
@@ -163,13 +153,13 @@ def test_other_settings_do_not_continue_a_run(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--method", "magic"], "--method: expected one of"),
         (["--image-size", "100"], "--image-size: expected a multiple of 32"),
         (["--vision-weights", "nowhere.safetensors"], "--vision-weights: expected a file"),
         (["--data", "nowhere"], "--data: expected a folder"),
         (["--dim", "12"], "--dim: expected a multiple of 8"),
         (["--method", "lora", "--unfreeze-vision"], "--unfreeze-vision: lora adapts frozen"),
         (["--method", "unipt_joint", "--fusion", "transvg"], "--fusion: unipt_joint has"),
+        (["--method", "magic"], "--method: expected one of m2ist"),
         (["--fusion", "sparse"], "--fusion: expected one of candidates, transvg"),
         (["--variant", "draft"], "--variant: expected one of released, paper"),
         (["--vocab", str(DEFAULT_VOCAB)], "--vocab: expected the 38 tokens"),

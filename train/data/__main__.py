@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from train.commands import report_errors
 from train.data.expressions import expressions_for
 from train.data.readers import data_root, read_detection, read_expressions
-from train.data.samples import DataError, Photo
+from train.data.samples import Photo
 from train.data.sheets import Tile, write_sheets
 
 
@@ -38,7 +39,8 @@ def tiles(photos: Sequence[Photo], rng: random.Random) -> list[Tile]:
     return drawn
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors()
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line that says what is wrong where."""
     parser = argparse.ArgumentParser(prog="python -m train.data", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
@@ -46,13 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the choice")
     parser.add_argument("--out", type=Path, default=Path("samples"), help="folder of the pictures")
     args = parser.parse_args(argv)
-    try:
-        root = data_root(args.data)
-        splits = {split: read_expressions(root, split) for split in ("train", "val")}
-        labelled = {split: read_detection(root, split) for split in splits}
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    root = data_root(args.data)
+    splits = {split: read_expressions(root, split) for split in ("train", "val")}
+    labelled = {split: read_detection(root, split) for split in splits}
     for split, photos in splits.items():
         instances = sum(len(p.instances) for p in labelled[split])
         print(f"{split}: {describe(photos)}")
@@ -62,7 +60,6 @@ def main(argv: list[str] | None = None) -> int:
     chosen = rng.sample(photos, min(args.show, len(photos)))
     for path in write_sheets(tiles(chosen, rng), args.out, "samples"):
         print(path)
-    return 0
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ _ALIKE = (
     {"purple", "blue"},
 )
 
-_NAMED = re.compile(rf"\b({'|'.join(NAMES)}|gray)\b")
+COLOUR = re.compile(rf"\b({'|'.join(NAMES)}|gray)\b", re.IGNORECASE)
 
 
 def alike(a: str, b: str) -> bool:
@@ -91,5 +91,5 @@ def pixel_colours(rgb: Tensor) -> Tensor:
 
 def colours_named(text: str) -> list[float]:
     """1.0 for each of NAMES that the text has, else 0.0."""
-    words = set(_NAMED.findall(text.lower().replace("gray", "grey")))
+    words = set(COLOUR.findall(text.lower().replace("gray", "grey")))
     return [float(name in words) for name in NAMES]

@@ -34,8 +34,9 @@ from sdk._internal.files import replace_file
 from sdk.errors import FrameError, PhraseError
 from sdk.inputs.frames import as_bgr
 from sdk.inputs.phrases import as_phrases
+from train.commands import report_errors
 from train.data.flickr import from_flickr
-from train.data.forms import Line, from_mdetr, from_refer, from_transvg
+from train.data.formats import Line, from_mdetr, from_refer, from_transvg
 from train.data.plain_pickle import load_pickle
 from train.data.samples import DataError, read_jsonl
 
@@ -102,7 +103,8 @@ def records(
             yield json.dumps({"image": image, "phrase": phrase, "box": box, "kind": line.kind})
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.data.convert", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -136,15 +138,10 @@ def main(argv: list[str] | None = None) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         replace_file(args.out, "".join(f"{line}\n" for line in kept).encode())
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        print(f"error: {args.file} is not of the form {args.form}: {error!r}", file=sys.stderr)
-        return 2
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        raise DataError(f"{args.file} is not of the form {args.form}: {error!r}") from error
     if skipped.counts:
         print(skipped, file=sys.stderr)
     print(f"{args.out}: {len(kept):,} expressions")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from train.data.nouns import last_word
 from train.data.relations import RELATION
 from train.data.samples import Box, Expression, Photo
 from train.data.wording import vary
+
+if TYPE_CHECKING:
+    from train.config import TrainConfig  # which knows the losses, and these the batches
 
 MOSAIC = 0.5
 """Probability of joining a labelled photo with others that share a class."""
@@ -78,36 +82,15 @@ class BatchMaker:
     """Draws phrases for photos and turns them into batches.
 
     Every random choice comes from (seed, epoch, photo), so an interrupted run resumes with the
-    batches it would have had. `with_images=False` leaves pixels out: the vision features of the
-    plain photo are kept elsewhere. With `several`, phrases that mean several things are drawn too.
-    With `pairs` the photos are those of `batch_items`, and nothing is drawn. Without `wording` each
-    phrase is as the data has it.
+    batches it would have had. Pixels are left out where the vision features of the plain photo are
+    kept. With `pairs` the photos are those of `batch_items`, and nothing is drawn.
     """
 
     def __init__(
-        self,
-        preprocess: Preprocess,
-        photos: Sequence[Photo],
-        *,
-        phrases_per_photo: int,
-        negatives: float,
-        seed: int,
-        with_images: bool,
-        augment: bool,
-        several: bool = False,
-        pairs: bool = False,
-        wording: bool = True,
+        self, preprocess: Preprocess, photos: Sequence[Photo], config: TrainConfig
     ) -> None:
-        self.preprocess = preprocess
-        self.photos = batch_items(photos, pairs=pairs)
-        self.phrases_per_photo = phrases_per_photo
-        self.negatives = negatives
-        self.seed = seed
-        self.with_images = with_images
-        self.augment = augment
-        self.several = several
-        self.pairs = pairs
-        self.wording = wording
+        self.preprocess, self.config = preprocess, config
+        self.photos = batch_items(photos, pairs=config.pairs)
         self._foreign = ForeignPhrases(photos)
         self._frequency = Counter(i.label for photo in photos for i in photo.instances)
         self._nouns = Counter(last_word(e.text) for photo in photos for e in photo.expressions)
@@ -121,7 +104,7 @@ class BatchMaker:
         Process `rank` of `world` gets every world-th batch, as many as all others.
         """
         photos = list(self.photos)
-        random.Random(f"{self.seed}/{epoch}").shuffle(photos)
+        random.Random(f"{self.config.seed}/{epoch}").shuffle(photos)
         count = batches_per_pass(len(photos), batch_photos, world)
         starts = [(index * world + rank) * batch_photos for index in range(count)]
         return [photos[start : start + batch_photos] for start in starts]
@@ -132,19 +115,19 @@ class BatchMaker:
         asked: list[Expression] = []
         instances: list[Sequence[Box]] = []
         for index, photo in enumerate(photos):
-            phrase = f"/{photo.expressions[0].text}" if self.pairs else ""
-            rng = random.Random(f"{self.seed}/{epoch}/{photo.path.name}{phrase}")
-            if self.augment:
+            phrase = f"/{photo.expressions[0].text}" if self.config.pairs else ""
+            rng = random.Random(f"{self.config.seed}/{epoch}/{photo.path.name}{phrase}")
+            if self.config.augment:
                 tensor, chosen, photo = self._augmented(photo, rng)
                 images.append(tensor)
             else:
                 chosen = self._choose(photo, rng)
-                if self.with_images:
+                if not self.config.caches_vision:
                     images.append(self.preprocess.tensor(as_bgr(photo.path)))
             if index == len(photos) - 1 and not asked and not chosen:
                 chosen = [NOTHING]
             asked += chosen
-            texts += [vary(e.text, rng) if self.wording else e.text for e in chosen]
+            texts += [vary(e.text, rng) if self.config.wording else e.text for e in chosen]
             photo_of += [index] * len(chosen)
             instances += [instances_of(expression, photo) for expression in chosen]
         answers, is_answer = pad_boxes([e.boxes for e in asked])
@@ -176,29 +159,31 @@ class BatchMaker:
         nouns come before "man" and "dog". What the data says to be absent is always drawn, what is
         made or borrowed as `negatives` says.
         """
-        if self.pairs:
+        if self.config.pairs:
             return list(photo.expressions)
-        captions = [e for e in photo.expressions if e.single or (self.several and e.boxes)]
-        made = expressions_for(photo, rng, several=self.several)
+        captions = [
+            e for e in photo.expressions if e.single or (self.config.means_several and e.boxes)
+        ]
+        made = expressions_for(photo, rng, several=self.config.means_several)
         made.sort(key=lambda e: rng.random() * self._frequency[e.label])  # rare classes first
         contrast = [e for e in made if e.num_instances > 1]
         labels = [e for e in made if e.num_instances == 1]
         if captions:
             chosen = contrast[: rng.randrange(MOST_CONTRAST_WITH_CAPTIONS + 1)] + labels[:1]
-            chosen = chosen[: self.phrases_per_photo]
-            room = self.phrases_per_photo - len(chosen)
+            chosen = chosen[: self.config.phrases_per_photo]
+            room = self.config.phrases_per_photo - len(chosen)
             whole = [e for e in captions if e.kind == RELATION]
             chosen += rng.sample(whole, min(len(whole), (room + 1) // 3))
-            room = self.phrases_per_photo - len(chosen)
+            room = self.config.phrases_per_photo - len(chosen)
             bare = [e for e in captions if e.kind != RELATION]
             bare.sort(key=lambda e: rng.random() * math.sqrt(self._nouns[last_word(e.text)]))
             chosen += bare[:room]
         else:
-            chosen = (contrast + labels[:MOST_SINGLE])[: self.phrases_per_photo]
+            chosen = (contrast + labels[:MOST_SINGLE])[: self.config.phrases_per_photo]
         said = [e for e in photo.expressions if not e.boxes]
-        most = int(self.negatives + rng.random())  # whose mean is `negatives`
+        most = int(self.config.negatives + rng.random())  # whose mean is `negatives`
         if said:  # by the data itself: nothing has to be made, and none of it is left out
-            chosen += rng.sample(said, min(self.phrases_per_photo, len(said)))
+            chosen += rng.sample(said, min(self.config.phrases_per_photo, len(said)))
         elif most:
             absent = absent_phrases(photo, self._foreign, rng, chosen)
             if rng.random() < HARDEST_FIRST:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from sdk._internal.plurals import plural
 from train.data.colours import alike
+from train.data.landmarks import negations, spatial_expressions, without
 from train.data.nouns import noun_for
 from train.data.places import POSITION_MARGIN, area, center
 from train.data.samples import Expression, Instance, Photo
-from train.data.spatial import negations, spatial_expressions, without
 
 SIZE_RATIO = 1.5
 """Least ratio of two areas to be told apart by size."""
@@ -116,10 +116,9 @@ def expressions_for(photo: Photo, rng: random.Random, *, several: bool = False) 
     With `several` also expressions that mean several instances of a class, and those that tell one
     by another thing.
     """
-    groups: dict[str, list[Instance]] = defaultdict(list)
-    for instance in photo.instances:
-        groups[instance.label].append(instance)
-    found = [e for label, g in groups.items() for e in contrastive_expressions(label, g, rng)]
+    found = [
+        e for label, g in groups_of(photo).items() for e in contrastive_expressions(label, g, rng)
+    ]
     if several:
         known = known_groups(photo)
         told = [e for e in spatial_expressions(known, rng) if e.boxes]
@@ -152,10 +151,14 @@ def untrue_expression(photo: Photo, rng: random.Random) -> Expression | None:
     return rng.choice(untrue) if untrue else None
 
 
-def known_groups(photo: Photo) -> dict[str, list[Instance]]:
-    """Class -> its instances, for classes whose instances are all labelled."""
+def groups_of(photo: Photo) -> dict[str, list[Instance]]:
+    """Class -> its instances."""
     groups: dict[str, list[Instance]] = defaultdict(list)
     for instance in photo.instances:
-        if instance.label in photo.known_labels:
-            groups[instance.label].append(instance)
+        groups[instance.label].append(instance)
     return groups
+
+
+def known_groups(photo: Photo) -> dict[str, list[Instance]]:
+    """The same for classes whose instances are all labelled."""
+    return {c: group for c, group in groups_of(photo).items() if c in photo.known_labels}

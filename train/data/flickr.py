@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from train.data.forms import Line, around
+from train.data.formats import Line, around
 from train.data.own import OTHER
 from train.data.samples import Box, DataError
 

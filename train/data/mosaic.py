@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.data.samples import Instance, Photo
+from train.data.samples import Photo, as_box
 
 Image = NDArray[np.uint8]
 
@@ -53,7 +54,7 @@ def join(photos: Sequence[Photo], images: Sequence[Image], *, across: bool) -> t
         offset = np.array([index, 0] * 2 if across else [0, index] * 2)
         for instance in photo.instances:
             if instance.label in known:
-                x1, y1, x2, y2 = map(float, (np.array(instance.box) + offset) * scale)
-                instances.append(Instance(instance.label, (x1, y1, x2, y2), instance.colour))
+                box = as_box((np.array(instance.box) + offset) * scale)
+                instances.append(replace(instance, box=box))
     joined = np.concatenate(parts, axis=1 if across else 0)
     return Photo(photos[0].path, (), tuple(instances), known), joined

@@ -17,6 +17,7 @@ from train.data.samples import Expression, Photo, is_described
 from train.data.swaps import swapped_expression
 
 BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing", "people"})
+TRIES = 5
 _STOP_WORD = re.compile(
     "an?|the|of|in|on|with|and|or|at|to|his|her|their|its|some|one|two|three|an?other"
 )
@@ -42,8 +43,8 @@ class ForeignPhrases:
             key=lambda item: item[0],
         )
 
-    def draw(self, photo: Photo, rng: random.Random, tries: int = 5) -> Expression | None:
-        """An expression absent from `photo`, or None after `tries` unlucky draws.
+    def draw(self, photo: Photo, rng: random.Random) -> Expression | None:
+        """An expression absent from `photo`, or None after TRIES unlucky draws.
 
         A photo that nobody described gets none.
         """
@@ -51,7 +52,7 @@ class ForeignPhrases:
             return None
         said = frozenset().union(*(content_words(e.text) for e in photo.expressions))
         people = any(e.kind == "people" for e in photo.expressions)
-        for _ in range(tries if self._pool else 0):
+        for _ in range(TRIES if self._pool else 0):
             text, words, kind = rng.choice(self._pool)
             if not words & said and not (people and kind == "people"):
                 return Expression(text, (), "absent")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from sdk.errors import GroundingError
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
@@ -14,7 +16,13 @@ REFERRING = "referring"
 """Kind of an expression that singles out one thing and says nothing of what else is visible."""
 
 
-class DataError(Exception):
+def as_box(xyxy: Iterable[float]) -> Box:
+    """Four edges, of whatever type, as a box."""
+    x1, y1, x2, y2 = map(float, xyxy)
+    return x1, y1, x2, y2
+
+
+class DataError(GroundingError):
     """A dataset is absent or a line of it is not what was expected; says which and what to do."""
 
 

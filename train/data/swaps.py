@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from train.data.coco import COCO_CLASSES
-from train.data.colours import NAMES, alike
+from train.data.colours import COLOUR, NAMES, alike
+from train.data.landmarks import UNTRUE
 from train.data.nouns import noun_for
 from train.data.samples import Expression, Photo, is_described
-from train.data.spatial import UNTRUE
 from train.data.swap_words import FAMILIES, ROLES, SAID_OTHERWISE
 
 COLOURS = tuple(name for name in NAMES if name not in ("grey", "pink", "purple"))
@@ -24,7 +24,6 @@ COLOURS = tuple(name for name in NAMES if name not in ("grey", "pink", "purple")
 _GENDERS = ({"man", "men", "guy", "boy", "male"}, {"woman", "women", "lady", "girl", "female"})
 _DRESSED_UP = frozenset({"uniform", "uniforms", "costume", "costumes", "army", "military", "armor"})
 _GENDER_SWAPS = {"man": "woman", "boy": "girl", "woman": "man", "girl": "boy"}
-_COLOUR = re.compile(rf"\b({'|'.join(NAMES)}|gray)\b", re.IGNORECASE)
 _NOUN = {noun: family for family in FAMILIES for noun in family}
 _ANY_NOUN = re.compile(
     rf"(?<![\w-])({'|'.join(sorted(_NOUN, key=len, reverse=True))})\b", re.IGNORECASE
@@ -50,7 +49,7 @@ def swaps(photo: Photo, rng: random.Random, asked: Sequence[Expression] = ()) ->
         said = said_words(photo)
         texts = [e.text for e in photo.expressions if e.boxes]
         for pattern, options in (
-            (_COLOUR, lambda word: other_colours({word}) - said),
+            (COLOUR, lambda word: other_colours({word}) - said),
             (_ANY_NOUN, lambda word: other_nouns(word, photo, said)),
             (_ANY_PERSON, lambda word: other_people(word, said)),
             (_ANY_PERSON, lambda _: roles(said)),

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sdk._internal.files import replacing
+from train.commands import report_errors
 from train.encoders.picodet import from_picodet
 
 ENCODER_PART, HEAD_PART = "encoder.", "head."
@@ -39,7 +40,8 @@ def read_part(path: Path, part: str) -> dict[str, Tensor]:
     return {n.removeprefix(part): t for n, t in tensors.items() if n.startswith(part)}
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(ValueError, OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(
         prog="python -m train.encoders.detector_file",
@@ -49,17 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("detector", type=Path, help="a PicoDet-S .onnx for COCO's classes")
     parser.add_argument("out", type=Path, help="the .safetensors to write")
     args = parser.parse_args(argv)
-    try:
-        encoder, head = from_picodet(args.detector)
-        tensors = {f"{ENCODER_PART}{n}": t for n, t in encoder.state_dict().items()}
-        tensors |= {f"{HEAD_PART}{n}": t for n, t in head.state_dict().items()}
-        with replacing(args.out) as temporary:
-            save_file(tensors, temporary, {"source": args.detector.name})
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    encoder, head = from_picodet(args.detector)
+    tensors = {f"{ENCODER_PART}{n}": t for n, t in encoder.state_dict().items()}
+    tensors |= {f"{HEAD_PART}{n}": t for n, t in head.state_dict().items()}
+    with replacing(args.out) as temporary:
+        save_file(tensors, temporary, {"source": args.detector.name})
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB")
-    return 0
 
 
 if __name__ == "__main__":

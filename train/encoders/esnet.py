@@ -25,7 +25,8 @@ NECK_NAMES = ("p3", "p4", "p5", "n5")
 """What a detection head reads."""
 MAP_NAMES = (*TAP_NAMES, "n5")
 """All maps."""
-TAP_CHANNELS = {"c3": 96, "c4": 192, "c5": 384, "p3": 96, "p4": 96, "p5": 96}
+NECK = 96
+TAP_CHANNELS = {"c3": 96, "c4": 192, "c5": 384, "p3": NECK, "p4": NECK, "p5": NECK}
 
 
 def conv(cin: int, cout: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
@@ -118,17 +119,17 @@ def downsample(channels: int) -> nn.Sequential:
 class CSPPAN(nn.Module):
     """Top-down then bottom-up fusion of c3, c4, c5 into p3, p4, p5; n5 is c5 in its width."""
 
-    def __init__(self, channels: int = 96) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.lateral3 = conv(TAP_CHANNELS["c3"], channels)
-        self.lateral4 = conv(TAP_CHANNELS["c4"], channels)
-        self.lateral5 = conv(TAP_CHANNELS["c5"], channels)
-        self.top_down4 = CSPLayer(2 * channels, channels)
-        self.top_down3 = CSPLayer(2 * channels, channels)
-        self.down3 = downsample(channels)
-        self.bottom_up4 = CSPLayer(2 * channels, channels)
-        self.down4 = downsample(channels)
-        self.bottom_up5 = CSPLayer(2 * channels, channels)
+        self.lateral3 = conv(TAP_CHANNELS["c3"], NECK)
+        self.lateral4 = conv(TAP_CHANNELS["c4"], NECK)
+        self.lateral5 = conv(TAP_CHANNELS["c5"], NECK)
+        self.top_down4 = CSPLayer(2 * NECK, NECK)
+        self.top_down3 = CSPLayer(2 * NECK, NECK)
+        self.down3 = downsample(NECK)
+        self.bottom_up4 = CSPLayer(2 * NECK, NECK)
+        self.down4 = downsample(NECK)
+        self.bottom_up5 = CSPLayer(2 * NECK, NECK)
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         c3, c4, c5 = self.lateral3(c3), self.lateral4(c4), self.lateral5(c5)

@@ -1,4 +1,4 @@
-"""Start from a PicoDet-S detector in ONNX form (PaddleDetection, Apache-2.0).
+"""A PicoDet-S detector in ONNX form (PaddleDetection, Apache-2.0): to start from, and to ask.
 
 Its weights are only the starting point of this project's own training: the file is read from where
 the user has it and is never part of this repository.
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from sdk.bundle.preprocess import Preprocess
+from sdk.geometry.boxes import cxcywh_to_xyxy
 from train.encoders.esnet import NECK_NAMES, ESNet
-from train.fusion.detections import DetectionHead
+from train.encoders.vision import IMAGENET_MEAN, IMAGENET_STD
+from train.fusion.detections import DetectionHead, as_boxes
 
 FloatArray = NDArray[np.float32]
 EXAMPLE = torch.zeros(1, 3, 64, 64)
@@ -99,3 +102,52 @@ def neck_maps(encoder: ESNet, image: Tensor) -> list[Tensor]:
     """What the head reads of a (B, 3, H, W) image."""
     maps = encoder(image)
     return [maps[name] for name in NECK_NAMES]
+
+
+class Detector:
+    """A PicoDet-S to ask.
+
+    Raises:
+        ValueError: not a PicoDet-S for 80 classes in ONNX form. OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.name = path.stem
+        encoder, head = from_picodet(path)
+        self._encoder = encoder.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._head = head.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._preprocess = Preprocess(size, size, IMAGENET_MEAN, IMAGENET_STD)
+
+    @torch.no_grad()
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], *, mirror: bool = False
+    ) -> tuple[FloatArray, FloatArray]:
+        """B images (H, W, 3) BGR -> boxes (B, M, 4) xyxy fractions, probabilities (B, classes, M).
+
+        With `mirror` the answers to an image and to its mirror image are averaged.
+        """
+        pixels = np.concatenate([self._preprocess.tensor(image) for image in images])
+        if mirror:
+            pixels = np.concatenate([pixels, pixels[..., ::-1]])
+        tensor = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
+        maps = neck_maps(self._encoder, tensor)
+        finest = maps[0].shape[-1]
+        boxes, probabilities = [], []
+        for level, (logits, sides) in enumerate(self._head.predict_levels(maps)):
+            likely = logits.sigmoid()
+            if mirror:
+                likely, sides = mean_of_mirrored(likely, sides)
+            boxes.append(as_boxes(sides, 2**level / finest).flatten(2))
+            probabilities.append(likely.flatten(2))
+        xyxy = cxcywh_to_xyxy(torch.cat(boxes, 2).transpose(1, 2).numpy()).clip(0, 1)
+        return xyxy, torch.cat(probabilities, 2).numpy()
+
+
+def mean_of_mirrored(likely: Tensor, sides: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps (2B, C, h, w) of B images and then of their mirror images -> (B, C, h, w) of both.
+
+    `sides` are left, top, right and bottom.
+    """
+    plain, mirror = likely.chunk(2)
+    own, swapped = sides.chunk(2)
+    return (plain + mirror.flip(3)) / 2, (own + swapped.flip(3)[:, [2, 1, 0, 3]]) / 2

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdk.bundle.contract import COLOURS, DETECTIONS
-from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion, Tensors
 from train.fusion.colours import ColourHits, NamedColours, no_colour_named, shares_in
 from train.fusion.detections import NamedDetections, NamedHits, nothing_named
@@ -88,7 +87,6 @@ class CandidatesFusion(Fusion):
         the `Comparison`.
     """
 
-    reads_parts = True
     centers: Tensor
 
     def __init__(self, dim: int, grid: int, *, detecting: bool) -> None:
@@ -128,7 +126,7 @@ class CandidatesFusion(Fusion):
         """Visual tokens (B, N, D) -> the scene (B, N, D + D / 2): its cells, and narrow ones."""
         visual = visual + self.positions
         for layer in self.scene:
-            visual = run(layer, visual, checkpointing=self.activation_checkpointing)
+            visual = self.run(layer, visual)
         return torch.cat([visual, self.narrow(visual)], dim=-1)
 
     def forward(
@@ -190,7 +188,7 @@ class CandidatesFusion(Fusion):
         """Cells (P, N, D / 2) that have read the phrase, and what they say."""
         cells, text = scene[..., self.dim :] + named.told + painted.told, self.narrow_text(text)
         for layer in self.match:
-            cells = run(layer, cells, text, text_mask, checkpointing=self.activation_checkpointing)
+            cells = self.run(layer, cells, text, text_mask)
         cells = self.norm(cells)
         logit, context, sides = self.match_head(cells).split([1, 1, 4], dim=-1)
         boxes = to_boxes(self.centers, sides)

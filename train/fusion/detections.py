@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from sdk.bundle.contract import CLASSES, PLACES
 from train.encoders.cells import to_cells
-from train.encoders.esnet import conv, depthwise, downsample
+from train.encoders.esnet import NECK, conv, depthwise, downsample
 from train.fusion.layers import (
     highest_of_words,
     pairwise_iou,
@@ -51,14 +51,14 @@ class LevelOutputs(NamedTuple):
 class LevelHead(nn.Sequential):
     """One level's map -> class logits and the bins of four distances (B, CLASSES + 4 BINS, ...)."""
 
-    def __init__(self, channels: int) -> None:
-        layers = [layer for _ in range(2) for layer in separable(channels)]
-        super().__init__(*layers, nn.Conv2d(channels, CLASSES + 4 * BINS, 1))
+    def __init__(self) -> None:
+        layers = [layer for _ in range(2) for layer in separable()]
+        super().__init__(*layers, nn.Conv2d(NECK, CLASSES + 4 * BINS, 1))
 
 
-def separable(channels: int) -> list[nn.Module]:
+def separable() -> list[nn.Module]:
     """A 5x5 depthwise and a 1x1 convolution, each with its activation."""
-    return [*depthwise(channels, 5, act=True), *conv(channels, channels)]
+    return [*depthwise(NECK, 5, act=True), *conv(NECK, NECK)]
 
 
 class DetectionHead(nn.Module):
@@ -66,10 +66,10 @@ class DetectionHead(nn.Module):
 
     moments: Tensor
 
-    def __init__(self, channels: int = 96) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.down_in, self.down_out = downsample(channels), downsample(channels)
-        self.levels = nn.ModuleList(LevelHead(channels) for _ in range(4))
+        self.down_in, self.down_out = downsample(NECK), downsample(NECK)
+        self.levels = nn.ModuleList(LevelHead() for _ in range(4))
         moments = torch.stack([torch.ones(BINS), torch.arange(BINS).float()])
         self.register_buffer("moments", moments, persistent=False)
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.activation_checkpointing import run
 from train.fusion.base import Answers, Fusion
 
 HEADS, FEED_FORWARD, DROPOUT = 8, 2048, 0.1
@@ -55,7 +54,7 @@ class TransVGFusion(Fusion):
         `Answers` of a single candidate.
     """
 
-    def __init__(self, dim: int, visual_tokens: int, text_tokens: int, layers: int = 6) -> None:
+    def __init__(self, dim: int, visual_tokens: int, text_tokens: int, layers: int) -> None:
         super().__init__()
         self.text_tokens = text_tokens
         self.reg = nn.Parameter(torch.randn(1, 1, dim))
@@ -80,8 +79,7 @@ class TransVGFusion(Fusion):
         seen = tokens.new_zeros(tokens.shape[:2], dtype=torch.bool)
         hidden = torch.cat([seen[:, :1], ~text_mask, seen[:, 1 + length :]], dim=1)
         *layers, last = self.layers
-        context, again = (positions, hidden), self.activation_checkpointing
         for layer in layers:
-            tokens = run(layer, tokens, *context, tokens.shape[1], checkpointing=again)
-        reg = run(last, tokens, *context, 1, checkpointing=again)  # nothing else is read below
+            tokens = self.run(layer, tokens, positions, hidden, tokens.shape[1])
+        reg = self.run(last, tokens, positions, hidden, 1)  # nothing else is read below
         return Answers(F.sigmoid(self.box(reg)), self.score(reg).squeeze(-1))

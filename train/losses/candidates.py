@@ -1,7 +1,7 @@
 """Losses of the candidates fusion: find what the phrase names, then tell what is meant.
 
 Cells learn to find all of the noun's instances and what else the phrase names, as a detector would
-(`grounding.instance_loss`). Candidates learn which of them are meant: those whose box has an IoU of
+(`boxes.instance_loss`). Candidates learn which of them are meant: those whose box has an IoU of
 0.5 with one of the phrase's boxes are positive, and their logits learn that IoU. Candidates are
 those of inference: one put in for the truth's sake would be told by its low match.
 """
@@ -56,7 +56,7 @@ def meant_terms(
         answers: (P, A, 4) cxcywh of what is meant; is_answer: (P, A) False = padding.
         counted: (P,) False where more may be meant than has a box.
 
-    `quality` is `grounding.quality_focal`; `rank` is a softmax over candidates: where a box is
+    `quality` is `boxes.quality_focal`; `rank` is a softmax over candidates: where a box is
     right, a right one must come first; `presence` makes the best candidate's logit, the phrase's
     score, the log-odds that its box is right; `members` are as `quality`, without ranks.
     """

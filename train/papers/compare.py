@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import multiprocessing
 import statistics
 import sys
 from collections.abc import Mapping
@@ -22,12 +21,14 @@ from typing import Any
 from sdk._internal.files import replace_file
 from train import needs_torch  # noqa: F401
 from train.build import DEFAULT_VOCAB, DETECTOR
+from train.commands import in_own_process, report_errors
 from train.config import TrainConfig
 from train.data.readers import data_root, read_expressions
-from train.data.samples import DataError, spread
+from train.data.samples import spread
 from train.fusion import CANDIDATES, FUSIONS
 from train.methods import DUAL_METHODS
 from train.papers.cost import measure_trainer, peak_bytes
+from train.provenance import describe, write_json
 from train.trainer import Trainer
 
 CASES = (*DUAL_METHODS, "m2ist:paper")
@@ -54,22 +55,17 @@ def run(config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path)
     replace_file(out / "figures.json", json.dumps(figures).encode())
 
 
-def in_own_process(
+def figures_of(
     config: TrainConfig, root: Path, val_limit: int, vocab: Path, out: Path
 ) -> dict[str, Any]:
     """The figures of a run, from its file where it is already done.
 
     Raises:
-        RuntimeError: the run failed, with its own message above, or had other settings.
+        RuntimeError: the run was killed, or had other settings. What a run raises, too.
     """
     done = out / "figures.json"
     if not done.is_file():
-        context = multiprocessing.get_context("spawn")
-        process = context.Process(target=run, args=(config, root, val_limit, vocab, out))
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise RuntimeError(f"{config.method}, seed {config.seed}: exit code {process.exitcode}")
+        in_own_process(run, config, root, val_limit, vocab, out)
     figures: dict[str, Any] = json.loads(done.read_text())
     if figures["config"] != config.to_dict() | {"val_limit": val_limit}:
         raise RuntimeError(f"{out} was made with other settings; give another --out, or delete it")
@@ -99,8 +95,9 @@ def ratios_to(row: Mapping[str, Any], full: Mapping[str, Any]) -> dict[str, floa
     return {cost: row[cost] / full[cost] for cost in COSTS}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+@report_errors(RuntimeError, ValueError, OSError)
+def main(argv: list[str] | None = None) -> None:
+    """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.papers.compare", description=__doc__)
     parser.add_argument("--data", help="data folder (or set GROUNDER_DATA)")
     parser.add_argument("--methods", nargs="+", choices=CASES, default=list(CASES))
@@ -116,39 +113,31 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--fusion", choices=FUSIONS, default=CANDIDATES)
     parser.add_argument("--vocab", type=Path, default=DEFAULT_VOCAB)
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Exit code 0, or 2 with one line of what to do."""
-    args = build_parser().parse_args(argv)
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    args = parser.parse_args(argv)
     runs: dict[str, list[dict[str, Any]]] = {}
-    try:
-        root = data_root(args.data)
-        for seed in args.seeds:
-            for case in args.methods:
-                method, _, variant = case.partition(":")
-                config = TrainConfig(
-                    method=method,
-                    variant=variant or "released",
-                    fusion=args.fusion,
-                    second_neck=False,
-                    seed=seed,
-                    limit=args.limit,
-                    epochs=args.epochs,
-                    vision_weights=args.vision_weights,
-                    text=args.text,
-                    image_size=args.image_size,
-                    batch_photos=args.batch_photos,
-                    phrases_per_photo=args.phrases_per_photo,
-                )
-                out = args.out / f"{case.replace(':', '-')}-{seed}"
-                figures = in_own_process(config, root, args.val_limit, args.vocab, out)
-                runs.setdefault(case, []).append(figures)
-                print(f"{case}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}", flush=True)
-    except (DataError, RuntimeError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    root = data_root(args.data)
+    for seed in args.seeds:
+        for case in args.methods:
+            method, _, variant = case.partition(":")
+            config = TrainConfig(
+                method=method,
+                variant=variant or "released",
+                fusion=args.fusion,
+                second_neck=False,
+                seed=seed,
+                limit=args.limit,
+                epochs=args.epochs,
+                vision_weights=args.vision_weights,
+                text=args.text,
+                image_size=args.image_size,
+                batch_photos=args.batch_photos,
+                phrases_per_photo=args.phrases_per_photo,
+            )
+            out = args.out / f"{case.replace(':', '-')}-{seed}"
+            figures = figures_of(config, root, args.val_limit, args.vocab, out)
+            runs.setdefault(case, []).append(figures)
+            print(f"{case}, seed {seed}: Acc@0.5 {figures['accuracy']:.1f}", flush=True)
     methods = summary(runs)
     for method, row in methods.items():
         print(
@@ -156,12 +145,11 @@ def main(argv: list[str] | None = None) -> int:
             f"kept for backward {row['saved_bytes'] / 1e6:8.1f} MB  step {row['step_ms']:7.0f} ms  "
             f"peak {row['peak_bytes'] / 1e9:5.2f} GB"
         )
-    args.out.mkdir(parents=True, exist_ok=True)
     settings = {key: str(value) for key, value in vars(args).items() if key in SETTINGS}
-    found = {"settings": settings, "methods": methods}
-    replace_file(args.out / "compare.json", f"{json.dumps(found, indent=1)}\n".encode())
-    print(f"written to {args.out / 'compare.json'}")
-    return 0
+    found = {"machine": describe(), "settings": settings, "methods": methods}
+    for path in filter(None, (args.out / "compare.json", args.json)):
+        write_json(path, found)
+        print(f"written to {path}")
 
 
 if __name__ == "__main__":

@@ -18,19 +18,16 @@ from train import needs_torch  # noqa: F401
 
 import torch
 
-from sdk.errors import GroundingError
 from train.build import DEFAULT_VOCAB
-from train.checkpoint import CheckpointError
+from train.commands import report_errors
 from train.contact_sheet import write_mistakes
 from train.data.readers import data_root
-from train.data.samples import DataError
-from train.evaluate import write_json
-from train.provenance import describe
+from train.provenance import describe, write_json
 from train.yardsticks.answers import Lists, Outcomes, ask
 from train.yardsticks.baselines import told_the_class, whole_image
 from train.yardsticks.figure import right
 from train.yardsticks.models import Model, load
-from train.yardsticks.report import Sections, as_json, table
+from train.yardsticks.report import Sections, report, table
 from train.yardsticks.sections import figures, judged, read_lists
 
 
@@ -57,7 +54,8 @@ def draw(outcomes: Outcomes, folder: Path) -> None:
     print(f"mistakes drawn in {folder}")
 
 
-def main(argv: list[str] | None = None) -> int:
+@report_errors(ValueError, OSError)
+def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.yardsticks", description=__doc__)
     parser.add_argument("model", type=Path, help="a bundle's folder or a .safetensors checkpoint")
@@ -72,23 +70,18 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
-        lists = read_lists(data_root(args.data), args.limit)
-        models = [load(path, args.vocab) for path in (args.model, args.against) if path]
-        others = baselines(args.picodet, lists)
-        outcomes = [ask(model.predict, lists, model.name) for model in models]
-        measured = [_figures(*pair) for pair in zip(models, outcomes, strict=True)]
-        report = as_json(measured[0], measured[1] if args.against else None, others)
-        print(table(report))
-        if args.sheets:
-            draw(outcomes[0], args.sheets)
-        if args.json:
-            names = dict(zip(("model", "against"), (model.name for model in models), strict=False))
-            write_json(args.json, {"machine": describe(), **names, "sections": report})
-    except (CheckpointError, DataError, GroundingError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    lists = read_lists(data_root(args.data), args.limit)
+    models = [load(path, args.vocab) for path in (args.model, args.against) if path]
+    others = baselines(args.picodet, lists)
+    outcomes = [ask(model.predict, lists, model.name) for model in models]
+    measured = [_figures(*pair) for pair in zip(models, outcomes, strict=True)]
+    found = report(measured[0], measured[1] if args.against else None, others)
+    print(table(found))
+    if args.sheets:
+        draw(outcomes[0], args.sheets)
+    if args.json:
+        names = dict(zip(("model", "against"), (model.name for model in models), strict=False))
+        write_json(args.json, {"machine": describe(), **names, "sections": found})
 
 
 def _figures(model: Model, outcomes: Outcomes) -> Sections:

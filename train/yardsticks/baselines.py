@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from sdk.geometry.boxes import cxcywh_to_xyxy
 from sdk.geometry.decode import suppress
 from sdk.inputs.frames import as_bgr
-from train.build import preprocess_for
-from train.config import TrainConfig
 from train.data.coco import class_named
-from train.data.samples import Box, Photo
-from train.encoders.picodet import from_picodet, neck_maps
+from train.data.samples import Photo, as_box
+from train.encoders.picodet import Detector
 from train.evaluator import Answer
-from train.fusion.detections import as_boxes
 from train.yardsticks.models import Model
 
 SIZES = {"320": 320, "416": 416}
@@ -28,34 +19,18 @@ LEAST, MOST = 0.4, 20
 """Least probability of a box that the detector counts, and most boxes of a class in a photo."""
 
 
-class Detector:
+def detector_of(path: Path) -> Detector:
     """A PicoDet-S at its own input size.
 
     Raises:
         ValueError: no such file, or not a PicoDet-S whose name says its size.
     """
-
-    def __init__(self, path: Path) -> None:
-        sizes = [size for name, size in SIZES.items() if name in path.stem]
-        if not path.is_file():
-            raise ValueError(f"expected a PicoDet-S .onnx, got {path}, which does not exist")
-        if len(sizes) != 1:
-            raise ValueError(f"expected 320 or 416 in the detector's name, got {path.name}")
-        self.name = path.stem
-        encoder, head = from_picodet(path)
-        self.encoder, self.head = encoder.eval(), head.eval()
-        self.preprocess = preprocess_for(TrainConfig(image_size=sizes[0]))
-
-    @torch.no_grad()
-    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """(H, W, 3) BGR -> boxes (M, 4) xyxy fractions, probabilities (M, classes)."""
-        maps = neck_maps(self.encoder, torch.from_numpy(self.preprocess.tensor(image)))
-        finest = maps[0].shape[-1]
-        boxes, probabilities = [], []
-        for level, (logits, sides) in enumerate(self.head.predict_levels(maps)):
-            boxes.append(as_boxes(sides, 2**level / finest)[0].flatten(1).T.numpy())
-            probabilities.append(logits[0].sigmoid().flatten(1).T.numpy())
-        return cxcywh_to_xyxy(np.concatenate(boxes)).clip(0, 1), np.concatenate(probabilities)
+    sizes = [size for name, size in SIZES.items() if name in path.stem]
+    if not path.is_file():
+        raise ValueError(f"expected a PicoDet-S .onnx, got {path}, which does not exist")
+    if len(sizes) != 1:
+        raise ValueError(f"expected 320 or 416 in the detector's name, got {path.name}")
+    return Detector(path, sizes[0])
 
 
 def whole_image() -> Model:
@@ -74,15 +49,15 @@ def told_the_class(path: Path) -> Model:
     and size it reads nothing.
 
     Raises:
-        ValueError: see `Detector`; when asked, a phrase that names no class of COCO.
+        ValueError: see `detector_of`; when asked, a phrase that names no class of COCO.
     """
-    detector = Detector(path)
+    detector = detector_of(path)
 
     def predict(photo: Photo, texts: Sequence[str]) -> list[Answer]:
-        boxes, probabilities = detector(as_bgr(photo.path))
+        (boxes,), (probabilities,) = detector([as_bgr(photo.path)])
         answers = []
         for text in texts:
-            likely = probabilities[:, class_named(text)]
+            likely = probabilities[class_named(text)]
             kept = [n for n in suppress(boxes, likely, MOST) if likely[n] >= LEAST]
             found = [(as_box(boxes[n]), float(likely[n])) for n in kept]
             best = int(likely.argmax())
@@ -90,9 +65,3 @@ def told_the_class(path: Path) -> Model:
         return answers
 
     return Model(detector.name, predict)
-
-
-def as_box(xyxy: NDArray[Any]) -> Box:
-    """(4,) -> a box."""
-    x1, y1, x2, y2 = map(float, xyxy)
-    return x1, y1, x2, y2

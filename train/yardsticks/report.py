@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from train.provenance import as_json
 from train.yardsticks.figure import Figure
 
 Sections = Mapping[str, Mapping[str, Figure]]
 """Section -> name -> figure, of one model."""
+DIGITS = ".2f"
 
 
-def as_json(
+def report(
     own: Sections, against: Sections | None, baselines: Mapping[str, Sections]
 ) -> dict[str, Any]:
     """Section -> name -> value, interval and count, and the same figure of the others."""
@@ -36,7 +37,7 @@ def _row(
     if other:
         low, high = figure.difference_interval(other)
         difference = {"value": figure.value - other.value, "low": low, "high": high}
-        row["against"] = _measured(other) | {"difference": rounded(difference)}
+        row["against"] = _measured(other) | {"difference": as_json(difference, DIGITS)}
     others = {
         who: had[section][name] for who, had in baselines.items() if name in had.get(section, {})
     }
@@ -45,20 +46,15 @@ def _row(
     return row
 
 
-def _measured(figure: Figure) -> dict[str, Any]:
+def _measured(figure: Figure) -> Any:
     low, high = figure.interval()
-    return rounded({"value": figure.value, "low": low, "high": high})
+    return as_json({"value": figure.value, "low": low, "high": high}, DIGITS)
 
 
-def rounded(figures: Mapping[str, float]) -> dict[str, float | None]:
-    """At two digits, None for nan: there were no such questions."""
-    return {k: None if math.isnan(v) else round(v, 2) for k, v in figures.items()}
-
-
-def table(report: Mapping[str, Any]) -> str:
-    """The figures of `as_json` as lines for people; in brackets the 95% interval."""
+def table(figures: Mapping[str, Any]) -> str:
+    """The figures of `report` as lines for people; in brackets the 95% interval."""
     lines = []
-    for section, rows in report.items():
+    for section, rows in figures.items():
         lines.append(section)
         for row in rows.values():
             line = f"  {row['title']:<48s} {_figure(row)} {row['count']:6,d}"

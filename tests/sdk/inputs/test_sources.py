@@ -1,13 +1,11 @@
 """Frames come in order and complete, and whatever gives none is a SourceError."""
 
-import http.server
 import re
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -17,32 +15,23 @@ from numpy.typing import NDArray
 
 from sdk import DependencyError, FrameError, SourceError
 from sdk.inputs.sources import open_source
-from tests.cameras import address, network_camera
+from tests.cameras import address, network_camera, numbered, numbered_jpeg
 from tests.paths import ROOT
+from tests.streams import number_of as grey_of
 from tests.streams import streaming_threads, write_video
 from tests.waiting import WAIT, run_process
 
-WIDTH, HEIGHT, STEP = 64, 48, 8
-
-
-def drawn(number: int) -> NDArray[np.uint8]:
-    """A frame that shows its number as a grey, robust to lossy codecs."""
-    return np.full((HEIGHT, WIDTH, 3), number * STEP, np.uint8)
+WIDTH, HEIGHT = 64, 48
 
 
 def number_of(frame: NDArray[np.uint8]) -> int:
-    return round(float(frame.mean()) / STEP)
+    return round(grey_of(frame) / 10)
 
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """20 numbered frames at 10 per second."""
-    path = tmp_path / "video.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (WIDTH, HEIGHT))
-    for number in range(20):
-        writer.write(drawn(number))
-    writer.release()
-    return path
+    return write_video(tmp_path / "video.mp4", 20, fps=10, codec="mp4v")
 
 
 @pytest.fixture
@@ -51,7 +40,7 @@ def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in (10, 2, 1):
-        cv2.imwrite(str(folder / f"shot{number}.PNG"), drawn(number))
+        cv2.imwrite(str(folder / f"shot{number}.PNG"), numbered(10 * number))
     (folder / "notes.txt").write_text("not a picture")
     return folder
 
@@ -169,44 +158,16 @@ def test_an_empty_folder(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
-class Stream(http.server.BaseHTTPRequestHandler):
-    """Motion JPEG, as network cameras send it: 20 numbered frames, then silence or the end."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for number in range(20):
-            _, jpeg = cv2.imencode(".jpg", drawn(number))
-            header = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            self.wfile.write(header.encode() + jpeg.tobytes() + b"\r\n")
-        self.wfile.write(b"--frame\r\n")
-        if self.path == "/endless.mjpg":
-            while True:
-                time.sleep(0.05)
-                header = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                self.wfile.write(header.encode() + jpeg.tobytes() + b"\r\n--frame\r\n")
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def handle(self) -> None:
-        with suppress(OSError):  # the reader has gone
-            super().handle()
-
-
 @pytest.fixture
 def camera(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of a network camera."""
+    """Address of a network camera that shows 20 numbers, and then the last one on and on."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stream) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with network_camera(10_000, jpeg=lambda n: numbered_jpeg(min(n, 19)), fps=100) as server:
+        yield address(server)
 
 
 def test_a_slow_reader_of_a_stream_sees_the_present(camera: str) -> None:
-    with open_source(f"{camera}/endless.mjpg") as source:
+    with open_source(camera) as source:
         assert source.live
         assert source.size_wh == (WIDTH, HEIGHT)
         numbers = [number_of(next(source))]
@@ -217,16 +178,23 @@ def test_a_slow_reader_of_a_stream_sees_the_present(camera: str) -> None:
     assert numbers == sorted(numbers)
 
 
-def test_a_stream_that_stops_is_an_error_after_its_last_frame(camera: str) -> None:
+def test_a_stream_that_stops_is_an_error_after_its_last_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     last = None
-    with open_source(f"{camera}/short.mjpg") as source, pytest.raises(SourceError, match="stopped"):
+    with (
+        network_camera(20) as server,
+        open_source(address(server)) as source,
+        pytest.raises(SourceError, match="stopped"),
+    ):
         for frame in source:
             last = number_of(frame)
     assert last is not None
 
 
 def test_a_closed_stream_gives_no_more_frames(camera: str) -> None:
-    with open_source(f"{camera}/endless.mjpg") as source:
+    with open_source(camera) as source:
         next(source)
     with pytest.raises(SourceError, match="stopped"):
         next(source)
@@ -236,7 +204,7 @@ def test_a_stream_left_open_does_not_break_the_end_of_the_process(camera: str) -
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
         "from sdk.inputs.sources import open_source\n"
-        f"source = open_source('{camera}/endless.mjpg')\n"
+        f"source = open_source('{camera}')\n"
         "print(next(source).shape)"
     )
     done = run_process([sys.executable, "-c", code])
@@ -250,7 +218,7 @@ def test_closing_does_not_wait_for_a_stream_that_is_silent(
     go_on = threading.Event()
     with network_camera(20, lambda: go_on.wait(WAIT)) as server, ThreadPoolExecutor(1) as pool:
         source = open_source(address(server))
-        while round(float(next(source).mean())) < 190:  # the last one
+        while number_of(next(source)) < 19:  # the last one
             pass
         threads = streaming_threads()
         pool.submit(source.close).result(8)  # a dead connection is given up after 10 s

@@ -13,6 +13,7 @@ from train.data import dataset
 from train.data.dataset import MOST_CONTRAST_WITH_CAPTIONS, Batch, batches_per_pass
 from train.data.loading import made_ahead
 from train.data.samples import REFERRING, Box, Expression, Instance, Photo
+from train.fusion import CANDIDATES
 
 
 def dogs_and_a_cat(dogs: int) -> Photo:
@@ -44,8 +45,7 @@ def test_phrases_that_mean_several_are_asked_where_they_are_wanted(
 ) -> None:
     monkeypatch.setattr(dataset, "vary", lambda text, rng: text)  # no slips
     photo = dogs_and_a_cat(3)
-    make = maker([photo], images=False, phrases_per_photo=9)
-    make.several = True
+    make = maker([photo], images=False, fusion=CANDIDATES, phrases_per_photo=9)
     texts, kinds = set(), 0
     for epoch in range(EPOCHS):
         batch = make.batch([photo], epoch)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from tests.tiny import tiny_text_encoder, tiny_vision_weights
+from tests.tiny import tiny_text_encoder, tiny_training
 from train.__main__ import main
 from train.data.__main__ import main as look
 from train.data.readers import read_detection, read_expressions
@@ -110,20 +110,7 @@ def test_training_runs_on_it(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     root = tmp_path / "own"
     for split in ("train", "val"):
         write(root, split, line(), line("b.png", "the car"), line("b.png", "a dog", None))
-    flags = {
-        "--data": root,
-        "--out": tmp_path / "run",
-        "--vocab": tiny_text_encoder(tmp_path) / "vocab.txt",
-        "--text": tiny_text_encoder(tmp_path),
-        "--vision-weights": tiny_vision_weights(tmp_path),
-        "--image-size": 64,
-        "--dim": 16,
-        "--bottleneck": 8,
-        "--layers": 2,
-        "--epochs": 1,
-        "--batch-photos": 2,
-    }
-    assert main([str(part) for pair in flags.items() for part in pair]) == 0
+    assert main(tiny_training(tmp_path, 1, "--data", root, "--out", tmp_path / "run")) == 0
     assert "Acc@0.5" in capsys.readouterr().out
 
 

@@ -15,12 +15,12 @@ from train.data.pseudo_labels import (
     PseudoLabels,
     as_record,
     main,
-    mean_of_mirrored,
 )
 from train.data.readers import read_expressions
 from train.data.samples import Instance, Photo
 from train.data.training import training_photos, with_pseudo_labels
 from train.encoders.esnet import ESNet
+from train.encoders.picodet import mean_of_mirrored
 from train.fusion.detections import DetectionHead
 
 LEFT, RIGHT = (0.1, 0.1, 0.4, 0.4), (0.5, 0.5, 0.9, 0.9)

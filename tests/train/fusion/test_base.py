@@ -15,6 +15,6 @@ def test_answers_are_made_float32_to_the_last_one() -> None:
 
 
 def test_a_fusion_takes_tokens_whole_and_computes_them_once() -> None:
-    assert not Fusion.reads_parts and not Fusion.activation_checkpointing
+    assert not Fusion.activation_checkpointing
     tokens = torch.ones(1, 2, 3)
     assert Fusion().prepare(tokens) is tokens

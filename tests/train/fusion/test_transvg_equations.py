@@ -70,7 +70,6 @@ def test_dropout_is_on_what_attention_reads_and_on_what_the_feed_forward_adds() 
 def test_the_start_is_the_published_one() -> None:
     torch.manual_seed(0)
     fusion = TransVGFusion(64, 40, 20, layers=2)
-    assert len(TransVGFusion(8, 4, 2).layers) == 6
     for learned in (fusion.reg, fusion.positions):
         assert 0.8 < float(learned.detach().std()) < 1.2
     for name, parameter in fusion.layers.named_parameters():

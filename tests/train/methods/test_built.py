@@ -1,5 +1,6 @@
 """Names to methods and fusions: what is built, and what is put into the encoders."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ from torch import nn
 
 from tests.tiny import tiny_vision_weights
 from tests.tiny_encoders import tiny_net
-from train.build import load_compact
+from train.build import MAX_TOKENS, assemble, load_compact
+from train.config import TrainConfig
 from train.encoders.text import TransformersText
 from train.encoders.transformer import DetrBackbone, DetrEncoder, ViT
 from train.encoders.vision import CompactVision, frozen
-from train.fusion import CandidatesFusion, TransVGFusion, build_fusion
+from train.fusion import FUSIONS, CandidatesFusion, TransVGFusion
 from train.methods import (
     METHODS,
     adapt,
@@ -106,16 +108,12 @@ def test_the_joint_form_projects_words_to_the_width_of_the_pixels() -> None:
     assert (method.text.in_features, method.text.out_features) == (16, 16)
 
 
-def test_another_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--method: expected one of m2ist"):
-        build_method("magic", compact(tmp_path), bert(), 24, 8, "released")
-    with pytest.raises(ValueError, match="--fusion: expected one of candidates, transvg"):
-        build_fusion("magic", 24, 1, 4, 16, 8, detecting=False)
-
-
-def test_fusions_by_name() -> None:
-    candidates = build_fusion("candidates", 24, 3, 4, 17, 8, detecting=True)
+def test_fusions_by_name(tmp_path: Path) -> None:
+    config = TrainConfig(method="head_only", dim=24, layers=3, image_size=64)
+    candidates, transvg = (
+        assemble(replace(config, fusion=name), compact(tmp_path), bert(), None).fusion
+        for name in FUSIONS
+    )
     assert isinstance(candidates, CandidatesFusion) and candidates.detections is not None
-    transvg = build_fusion("transvg", 24, 3, 4, 17, 8, detecting=False)
     assert isinstance(transvg, TransVGFusion) and len(transvg.layers) == 3
-    assert transvg.positions.shape == (1, 1 + 8 + 17, 24)
+    assert transvg.positions.shape == (1, 1 + MAX_TOKENS + 4 * 4, 24)

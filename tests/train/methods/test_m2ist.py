@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import tiny_model
+from tests.tiny import kept_for_backward, tiny_model
 from train.methods.m2ist.model import M2IST, ModalityExpert
 
 
 def test_interaction_experts_are_the_same_objects_in_both_modalities() -> None:
-    side = M2IST([16, 24, 32], [12, 12, 12, 12], dim=8, bottleneck=4)
+    side = M2IST([16, 24, 32], [12, 12, 12, 12], dim=8, bottleneck=4, chained=False)
     assert side.pairs == 3
     for vision, text in zip(side.vision.shared, side.text.shared, strict=True):
         assert vision is text
@@ -20,7 +20,7 @@ def test_interaction_experts_are_the_same_objects_in_both_modalities() -> None:
 
 def test_trainable_parameters_are_exactly_those_of_the_mathematics() -> None:
     channels_v, channels_t, dim, r = [16, 24], [12, 12], 8, 4
-    side = M2IST(channels_v, channels_t, dim, r)
+    side = M2IST(channels_v, channels_t, dim, r, chained=False)
 
     def linear(inputs: int, outputs: int) -> int:
         return inputs * outputs + outputs
@@ -49,16 +49,11 @@ def test_no_gradient_and_no_saved_activation_reaches_an_encoder(
 
     image = torch.randn(2, 3, 64, 64)
     ids, mask = torch.randint(5, 30, (2, 6)), torch.ones(2, 6, dtype=torch.long)
-    inside: list[torch.Tensor] = []
     features = model.vision.features(image)
     assert not any(f.requires_grad for f in features)
     assert not any(t.requires_grad for t in model.text.taps(ids, mask))
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        inside.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+    with kept_for_backward() as inside:
         visual, text = model.encode_vision(image), model.encode_text(ids, mask)
         answers = model.fuse(visual, text, mask)
     weights = {p.data_ptr() for p in encoders}

@@ -52,10 +52,6 @@ def test_the_form_for_encoders_of_any_widths(variant: str) -> None:
             same(got[row], stream(w, [array(tap[row]) for tap in taps], chained=chained))
 
 
-def test_without_a_word_about_it_adapters_are_summed() -> None:
-    assert not M2IST([6, 6], [5, 5], 4, 3).vision.chained
-
-
 def encoders(width: int, layers: int) -> tuple[DetrEncoder, TransformersText]:
     """DETR's encoder, 16 wide and three layers deep, and a BERT."""
     text = tiny_net("bert", hidden_size=width, num_hidden_layers=layers)

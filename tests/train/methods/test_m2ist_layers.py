@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, DetrConfig, DetrModel, ResNetConfig
 
+from tests.tiny import kept_for_backward
 from tests.tiny_encoders import random_image, tiny_net
 from train.build import assemble, build_model
 from train.config import TrainConfig
@@ -123,7 +124,6 @@ def tiny_grounding_model(variant: str) -> GroundingModel:
 def test_no_gradient_and_no_saved_activation_reaches_an_encoder(variant: str) -> None:
     model = tiny_grounding_model(variant)
     ids, mask = random_phrases()
-    saved: list[Tensor] = []
     inside: list[Tensor] = []
 
     def collect(module: nn.Module, args: object, output: object) -> None:
@@ -132,7 +132,7 @@ def test_no_gradient_and_no_saved_activation_reaches_an_encoder(variant: str) ->
 
     modules = [*model.vision.net.modules(), *model.text.net.modules()]
     hooks = [module.register_forward_hook(collect) for module in modules]
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+    with kept_for_backward() as saved:
         features, taps = model.vision.features(random_image("detr", 2)), model.text.taps(ids, mask)
         assert not saved and len(inside) > len(taps)
         assert not any(t.requires_grad for t in [*inside, *features, *taps])

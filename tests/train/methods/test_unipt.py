@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import DetrConfig, DetrModel, ResNetConfig
 
-from tests.tiny import tiny_config, tiny_data, tiny_text_encoder
+from tests.tiny import kept_for_backward, tiny_config, tiny_data, tiny_text_encoder
+from tests.tiny_encoders import tiny_net
 from train.build import build_model
 from train.data.readers import read_flickr30k
 from train.methods.unipt import JointUniPT
@@ -90,13 +91,7 @@ def test_the_joint_form_ignores_padding_and_keeps_phrases_apart(joint: JointUniP
 
 def test_no_gradient_of_the_joint_form_enters_the_frozen_network(joint: JointUniPT) -> None:
     frozen = {p.data_ptr() for p in joint.parameters() if not p.requires_grad}
-    saved: list[torch.Tensor] = []
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        saved.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with kept_for_backward() as saved:
         answers = joint(torch.randn(1, 9, 256), torch.randn(1, 4, 256), torch.ones(1, 4) > 0)
     (answers.boxes.sum() + answers.logits.sum()).backward()
     assert not {tensor.data_ptr() for tensor in saved} & frozen
@@ -105,19 +100,7 @@ def test_no_gradient_of_the_joint_form_enters_the_frozen_network(joint: JointUni
 
 
 def test_the_joint_form_trains_and_resumes_through_the_trainer(tmp_path: Path) -> None:
-    backbone = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 8, 8], out_features=["stage4"])
-    small = DetrConfig(
-        use_timm_backbone=False,
-        use_pretrained_backbone=False,
-        backbone_config=backbone,
-        d_model=16,
-        num_queries=7,
-        encoder_ffn_dim=16,
-        decoder_ffn_dim=16,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-    )
-    DetrModel(small).save_pretrained(tmp_path / "detr")
+    tiny_net("detr").save_pretrained(tmp_path / "detr")
     root = tiny_data(tmp_path)
     config = tiny_config(
         tmp_path, method="unipt_joint", vision=str(tmp_path / "detr"), batch_photos=2, epochs=1

@@ -19,7 +19,7 @@ from train.questions import (
     contrastive_questions,
     named_questions,
 )
-from train.yardsticks.baselines import Detector
+from train.yardsticks.baselines import detector_of
 from train.yardsticks.lists import (
     QUESTIONS,
     Captions,
@@ -137,10 +137,10 @@ def test_a_phrase_without_a_class_and_a_detector_without_a_size_are_refused(tmp_
     with pytest.raises(ValueError, match="the dogma"):
         class_named("the dogma")
     with pytest.raises(ValueError, match="does not exist"):
-        Detector(tmp_path / "picodet_s_320.onnx")
+        detector_of(tmp_path / "picodet_s_320.onnx")
     (tmp_path / "picodet.onnx").touch()
     with pytest.raises(ValueError, match="320 or 416"):
-        Detector(tmp_path / "picodet.onnx")
+        detector_of(tmp_path / "picodet.onnx")
 
 
 @needs_data

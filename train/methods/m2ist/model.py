@@ -80,7 +80,7 @@ class M2IST(nn.Module):
         dim: int,
         bottleneck: int,
         *,
-        chained: bool = False,
+        chained: bool,
     ) -> None:
         super().__init__()
         pairs = min(len(vision_channels), len(text_channels))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sdk._internal.plurals import plural
 from train.data.nouns import noun_for
-from train.data.places import POSITION_MARGIN, area, center
+from train.data.places import POSITION_MARGIN, area, center, gap, shared, turned
 from train.data.samples import Box, Expression, Instance
 
 SPATIAL, NEGATION, UNTRUE = "spatial", "negation", "absent"
@@ -93,25 +93,12 @@ def is_at(side: str, box: Box, landmark: Box) -> bool | None:
     return True if clear else None
 
 
-def turned(box: Box) -> Box:
-    """An xyxy box in fractions, as it lies in the picture upside down."""
-    x1, y1, x2, y2 = box
-    return 1 - x2, 1 - y2, 1 - x1, 1 - y1
-
-
 def is_on(box: Box, surface: Box) -> bool:
     """Whether a smaller thing ends on the upper part of a surface, within its width."""
     height = surface[3] - surface[1]
     ends_there = surface[1] <= box[3] <= surface[1] + 0.7 * height
     within = surface[0] <= center(box, 0) <= surface[2]
     return ends_there and within and box[1] < surface[1] and area(box) < 0.5 * area(surface)
-
-
-def gap(a: Box, b: Box) -> float:
-    """Distance between the nearest points of two boxes, in fractions of the photo; 0 = touching."""
-    x = max(a[0] - b[2], b[0] - a[2], 0.0)
-    y = max(a[1] - b[3], b[1] - a[3], 0.0)
-    return float((x * x + y * y) ** 0.5)
 
 
 def without(groups: Groups, rng: random.Random) -> Iterator[Expression]:
@@ -127,13 +114,6 @@ def without(groups: Groups, rng: random.Random) -> Iterator[Expression]:
         if len(bare) == 1 and len(bare) + len(rest) == len(group) > 1:
             text = f"the {noun_for(label, rng)} without a {noun_for(other, rng)}"
             yield Expression(text, (bare[0].box,), NEGATION, len(group), label)
-
-
-def shared(a: Box, b: Box) -> float:
-    """Area that two boxes share, in fractions of the photo."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    return max(width, 0.0) * max(height, 0.0)
 
 
 def negations(label: str, group: Sequence[Instance], rng: random.Random) -> Iterator[Expression]:

@@ -1,4 +1,4 @@
-"""Words for classes."""
+"""Plurals of nouns."""
 
 import pytest
 

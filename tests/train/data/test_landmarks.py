@@ -6,19 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data.samples import Box, Expression, Instance
-from train.data.spatial import (
+from train.data.landmarks import (
     NEGATION,
     SPATIAL,
-    gap,
     is_at,
     is_on,
     negations,
-    shared,
     spatial_expressions,
-    turned,
     without,
 )
+from train.data.places import gap, shared, turned
+from train.data.samples import Box, Expression, Instance
 
 LAPTOP, LEFT_CUP, RIGHT_CUP = (0.4, 0.4, 0.6, 0.6), (0.1, 0.45, 0.2, 0.6), (0.8, 0.45, 0.9, 0.6)
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sdk.geometry.boxes import union_xyxy
 from train.data.own import OTHER
-from train.data.samples import REFERRING, Box, DataError
+from train.data.samples import REFERRING, Box, DataError, as_box
 
 XYXY_DATASETS = ("referit", "flickr")
 """TransVG's datasets whose boxes are corners already."""
@@ -34,8 +34,7 @@ def corners(xywh: Iterable[float]) -> Box:
 
 def around(boxes: Sequence[Box]) -> Box:
     """The box around several, all xyxy."""
-    x1, y1, x2, y2 = map(float, union_xyxy(boxes))
-    return x1, y1, x2, y2
+    return as_box(union_xyxy(boxes))
 
 
 def from_mdetr(path: Path) -> Iterator[Line]:
