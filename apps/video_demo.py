@@ -22,7 +22,7 @@ if __name__ == "__main__":  # started as a file: the repository is not on the pa
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.video_file import VideoFile, frame_count, partial_name
+from apps.video_file import VideoFile, partial_name
 from sdk._internal.closing import Closing
 from sdk._internal.progress import Progress
 from sdk.application import (
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
             )
         tracked = not source.stills if args.tracking is None else args.tracking
         step = 1 if tracked else args.every  # in frames of the input
-        total = frames_to_come(args.input, step, args.max_frames)
+        total = frames_to_come(source.announced, step, args.max_frames)
         started = time.perf_counter()
         with (
             Recording(args, source, 1 if source.stills else step) as recording,
@@ -127,10 +127,9 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def frames_to_come(source: str, step: int, most: int | None) -> int | None:
+def frames_to_come(announced: int, step: int, most: int | None) -> int | None:
     """Frames of the output; None where the input does not tell."""
-    count = frame_count(source)
-    count = count and -(-count // step)
+    count = -(-announced // step)
     return min(count, most) if count and most else count or most
 
 

@@ -39,10 +39,7 @@ def report_errors(command: Callable[[], None]) -> int:
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # the shell's 128 + SIGPIPE
-    except GroundingError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return EXIT_ERROR
-    except OSError as error:
+    except (GroundingError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return EXIT_ERROR
     except ImportError as error:

@@ -18,7 +18,7 @@ from sdk._internal.closing import Closing
 from sdk.backends.session import Session
 from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS
 from sdk.bundle.manifest import Manifest
-from sdk.detail import MOST_DETAIL, parts_of
+from sdk.detail import MOST_DETAIL, cut_up
 from sdk.errors import ArgumentError, BundleNotFoundError, ClosedError
 from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
@@ -200,7 +200,7 @@ class Grounder(Teachable, Closing):
         image = self.manifest.preprocess.tensor(frame_bgr)
         visual_tokens = self.sessions[VISION.name].run({IMAGE: image})[VISUAL_TOKENS]
         height, width = frame_bgr.shape[:2]
-        parts = parts_of(frame_bgr, detail, self.encode)
+        parts = cut_up(frame_bgr, detail, self.encode)
         return FrameView(self, visual_tokens, (width, height), parts)
 
     def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]:

@@ -23,7 +23,7 @@ from sdk.inputs.frames import FrameLike
 from sdk.inputs.phrases import EncodedPhrase, as_phrases, pad_tokens
 from sdk.lessons.background import Background
 from sdk.lessons.lesson import Lesson, Reading, bare
-from sdk.lessons.teacher import RIGHT, Array, Ask, Example, Teacher
+from sdk.lessons.teacher import FIRST_NOUNS, RIGHT, Array, Ask, Example, Teacher
 from sdk.text import Encode
 from sdk.view import FrameView
 
@@ -94,7 +94,7 @@ class Teaching:
                 raise type(error)(f"examples[{number}]: {error}") from error
         _check_boxes(shown)
         with self._learning:
-            nouns = with_name(name, untaught, teacher.all_nouns())
+            nouns = with_name(name, untaught, teacher.background.nouns)
             lesson = self._learn(teacher, name, shown, nouns)
             figures = lesson.figures
             worse = figures.examples > 1 and figures.right_left_out < figures.right_before
@@ -118,7 +118,7 @@ class Teaching:
         with self._learning:
             shown = [*self._shown.get(name.lower(), []), more]
             _check_boxes(shown)
-            nouns = with_name(name, untaught, teacher.first_nouns()[:-1])
+            nouns = with_name(name, untaught, teacher.background.nouns[: FIRST_NOUNS - 1])
             lesson = self._learn(teacher, name, shown, nouns)
             self._keep(lesson, shown)
         return lesson

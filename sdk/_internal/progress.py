@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from datetime import timedelta
 
 from sdk._internal.closing import Closing
 
@@ -51,7 +52,9 @@ class Progress(Closing):
         share = self.done / total
         bar = "#" * int(BAR * share)
         line = f"[{bar:-<{BAR}}] {share:4.0%}  {self.done:,}/{total:,} {speed}"
-        return line + (f", {_clock((total - self.done) / rate)} left" if rate else "")
+        return line + (
+            f", {timedelta(seconds=round((total - self.done) / rate))} left" if rate else ""
+        )
 
     def close(self) -> None:
         if self._terminal:
@@ -62,10 +65,3 @@ class Progress(Closing):
             width = shutil.get_terminal_size().columns - 1
             line = line[:width].ljust(width)
         print(line, end="\r" if self._terminal else "\n", file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    """As "1:02:03"."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -16,19 +16,7 @@ _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nin
 _STATED = re.compile(
     rf"(?:(?:all|the|these|those)\s+)*((?a:{'|'.join(_NUMBERS)}|both|[1-9]|10))\s+(\w+)", re.I
 )
-_UNITS = {
-    "foot",
-    "inch",
-    "lane",
-    "metre",
-    "meter",
-    "piece",
-    "seat",
-    "story",
-    "way",
-    "wheel",
-    "year",
-}
+_UNIT = re.compile("foot|inch|lane|met(re|er)|piece|seat|story|way|wheel|year")
 """After a number these make one word with it: "the two year old boy" is one."""
 
 
@@ -51,7 +39,7 @@ def stated_number(phrase: str) -> int | None:
     things that are listed ("one man and two dogs") none is read.
     """
     found = _STATED.match(phrase.strip())
-    if found is None or found[2].lower() in _UNITS or re.search(r"\band\b", phrase, re.I):
+    if found is None or _UNIT.fullmatch(found[2].lower()) or re.search(r"\band\b", phrase, re.I):
         return None
     word = found[1].lower()
     if word == "both":
