@@ -35,7 +35,7 @@ from sdk.grounder import DEFAULT_BUNDLE
 from sdk.outputs.display import require_display
 from sdk.outputs.drawing import draw
 from sdk.streaming.stream import Stream
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.tracking import Tracking
 
 MOST_WH = (1280, 800)
 """Of the window, when it opens."""
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     if args.output:
         refuse_overwriting(args.source, args.output)
     grounder = load_grounder(args)
-    tracking = {None: DEFAULT_TRACKING, True: Tracking(), False: None}[args.tracking]
+    tracking = {None: "auto", True: Tracking(), False: None}[args.tracking]
     with grounder.stream(args.source, args.phrase, tracking=tracking, detail=args.detail) as stream:
         source = stream.source
         assert source is not None  # as of everything that is opened by its name

@@ -11,8 +11,9 @@ from typing import Any
 
 from benchmarks.markdown import table
 from sdk import Grounder, Grounding
-from sdk.geometry.boxes import iou_xyxy, union_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from sdk.results import Box
+from train.data.forms import union_xyxy
 
 ROOT = Path(__file__).parents[1]
 ASKINGS = ROOT / "benchmarks/askings.json"

@@ -34,13 +34,13 @@ from sdk import Grounder, Grounding, GroundingError, draw  # noqa: E402
 from sdk.application import report_errors  # noqa: E402
 from sdk.geometry.boxes import iou_xyxy  # noqa: E402
 from sdk.inputs.frames import FrameLike, as_bgr  # noqa: E402
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking  # noqa: E402
+from sdk.streaming.tracking import Tracker, Tracking  # noqa: E402
 from sdk.view import FrameView  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 Frame = NDArray[np.uint8]
 WIDTH, HEIGHT, LOOP = 640, 480, 180
-MODES: dict[str, Tracking | None] = {"without tracking": None, "with tracking": DEFAULT_TRACKING}
+MODES: dict[str, Tracking | None] = {"without tracking": None, "with tracking": Tracking()}
 
 
 class CountingGrounder(Grounder):
@@ -48,9 +48,9 @@ class CountingGrounder(Grounder):
 
     groundings = 0
 
-    def encode(self, frame: FrameLike) -> FrameView:
+    def encode(self, frame: FrameLike, *, detail: int = 1) -> FrameView:
         self.groundings += 1
-        return super().encode(frame)
+        return super().encode(frame, detail=detail)
 
 
 class Video:
@@ -206,7 +206,7 @@ def tracker_ms(video: Video, boxes: int) -> float:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
-    tracker, times = Tracker(0.5), []
+    tracker, times = Tracker(0.5, Tracking()), []
     for index, frame in enumerate(video.frames):
         if index % 10 == 0:  # boxes drift out of the frame
             tracker.advance(frame)

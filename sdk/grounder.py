@@ -11,7 +11,7 @@ per phrase (a bounded cache keeps its tokens), the fusion graph once per questio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 from sdk._internal.arguments import as_path, whole
 from sdk._internal.closing import Closing
@@ -29,7 +29,7 @@ from sdk.loading import Loaded, loaded, open_parts
 from sdk.results import Grounding
 from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.tracking import Tracking
 from sdk.teachable import Teachable
 from sdk.teaching import Teaching
 from sdk.text import PhraseReader
@@ -229,7 +229,7 @@ class Grounder(Teachable, Closing):
         source: SourceLike,
         phrases: str | Sequence[str],
         *,
-        tracking: Tracking | None = DEFAULT_TRACKING,
+        tracking: Tracking | Literal["auto"] | None = "auto",
         every: int = 1,
         policy: str = "auto",
         backlog: int = 64,
@@ -241,8 +241,9 @@ class Grounder(Teachable, Closing):
         Args:
             source: what `sdk.inputs.sources.open_source` opens, or an iterable of frames.
             phrases: one, or several.
-            tracking: how boxes are carried between groundings; None for groundings as they are. The
-                default leaves separate pictures (a folder, a pattern) untracked.
+            tracking: how boxes are carried between groundings; None for groundings as they are.
+                "auto" leaves separate pictures (a folder, a pattern) as they are, and is
+                `sdk.Tracking()` for the rest.
             every: frames from one grounding to the next, at least. Frames between are carried;
                 without tracking they are left out.
             policy: "newest" never waits: frames are dropped where the consumer or, without
@@ -262,8 +263,8 @@ class Grounder(Teachable, Closing):
             FrameError: no picture decodes, as `open_source` raises it.
             DependencyError: the source is a pipeline, and OpenCV is built without GStreamer.
             PhraseError: a phrase cannot be used.
-            ArgumentError: a number is out of range, the policy is unknown, or `tracking` is no
-                `sdk.Tracking`.
+            ArgumentError: a number is out of range, the policy is unknown, or `tracking` is none
+                of those.
             BackendError: the runtime failed on a phrase.
             ClosedError: the grounder has been closed.
         """

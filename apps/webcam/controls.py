@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sdk.outputs.drawing import PALETTE, Colour
 
-TAB, ENTER, ESCAPE, SPACE = 9, 13, 27, 32
+ENTER, ESCAPE, SPACE = 13, 27, 32
 BACKSPACES = (8, 127)
 MESSAGE_SECONDS = 8.0
 

@@ -59,7 +59,7 @@ class WorkFolder:
             lock.release()
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, or go on in it.
+        """Note the settings in the folder, or compare them with those that are noted.
 
         Args:
             settings: what decides about the rows, of JSON's types.

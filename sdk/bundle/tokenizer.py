@@ -23,15 +23,15 @@ _CJK = re.compile(
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """The vocabulary, and the words that slips are set right with."""
+    """The files that phrases are read with."""
 
     vocab_file: str
     """Name of the vocabulary's file."""
     max_tokens: int
     """Longest encoding, [CLS] and [SEP] counted."""
     words_file: str = ""
-    """Name of the file of common words, most frequent first, that slips are set right with; "" =
-    phrases are read as they are typed."""
+    """Name of the file of known words, most frequent first, that slips are set right with; "" =
+    phrases are read as they are typed, and no word counts as unknown."""
     prior_file: str = ""
     """Name of the file of the second text encoder's tokenizer, see `sdk.bundle.prior`; "" = the
     text graph has one encoder."""
