@@ -31,7 +31,6 @@ from sdk.application import (
     refuse_overwriting,
     report_errors,
 )
-from sdk.grounder import DEFAULT_BUNDLE
 from sdk.outputs.display import require_display
 from sdk.outputs.drawing import draw
 from sdk.streaming.stream import Stream
@@ -112,7 +111,7 @@ def watch(args: argparse.Namespace, stream: Stream, meter: Meter, recorder: Reco
     """Show the stream in a window until the user quits."""
     assert stream.source is not None
     manifest = stream.grounder.manifest
-    wording = Wording.load(Path(args.bundle or DEFAULT_BUNDLE), manifest.tokenizer)
+    wording = Wording.load(Path(args.bundle), manifest.tokenizer)
     controls = Controls(
         args.phrase, tracking=stream.tracking is not None, recording=bool(args.output)
     )

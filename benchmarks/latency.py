@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from sdk import GroundingError  # noqa: E402
+from sdk.bundle import DEFAULT_BUNDLE  # noqa: E402
 from sdk.bundle.manifest import Manifest  # noqa: E402
 from sdk.diagnostics.benchmark import measure  # noqa: E402
 from sdk.diagnostics.record import report, write_record  # noqa: E402
-from sdk.grounder import DEFAULT_BUNDLE  # noqa: E402
 from train.provenance import describe  # noqa: E402
 
 

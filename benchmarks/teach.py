@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.record import percentiles, save  # noqa: E402
 from benchmarks.teach_pytorch import Shown, right_boxes  # noqa: E402
 from sdk import Grounder, Lesson  # noqa: E402
+from sdk.bundle import DEFAULT_BUNDLE  # noqa: E402
 from sdk.geometry.boxes import iou_xyxy  # noqa: E402
-from sdk.grounder import DEFAULT_BUNDLE  # noqa: E402
 from sdk.inputs.frames import as_bgr  # noqa: E402
 from train.data.nouns import last_word  # noqa: E402
 from train.data.readers import data_root, read_detection, read_expressions  # noqa: E402

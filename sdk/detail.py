@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,14 @@ from sdk.geometry.tiles import Tile, cut_by, tiles
 from sdk.inputs.phrases import EncodedPhrase
 from sdk.results import Grounding
 
+if TYPE_CHECKING:
+    from sdk.view import FrameView
+
 MOST_DETAIL = 8
 SURER = 2.0
 """Logits above the threshold that a part's answer needs: with many looks one is wrong more often.
 Chosen on walls as those of `benchmarks/camera_frames.py`: two thirds of what parts find, and nearly
 all absent things rejected as without them."""
-
-
-class Answers(Protocol):
-    """An encoded part, as `FrameView`."""
-
-    def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +29,10 @@ class Part:
 
     frame_bgr: NDArray[np.uint8]
     tile: Tile
-    encode: Callable[[NDArray[np.uint8]], Answers]
+    encode: Callable[[NDArray[np.uint8]], "FrameView"]
 
     @cached_property
-    def _view(self) -> Answers:
+    def _view(self) -> "FrameView":
         left, top, right, bottom = self.tile
         return self.encode(self.frame_bgr[top:bottom, left:right])
 
@@ -49,7 +46,7 @@ class Part:
 
 
 def cut_up(
-    frame_bgr: NDArray[np.uint8], detail: int, encode: Callable[[NDArray[np.uint8]], Answers]
+    frame_bgr: NDArray[np.uint8], detail: int, encode: Callable[[NDArray[np.uint8]], "FrameView"]
 ) -> list[Part]:
     """The parts that `detail` asks for, of a copy of the frame: its owner may draw on it."""
     if detail == 1:

@@ -10,12 +10,12 @@ per phrase (a bounded cache keeps its tokens), the fusion graph once per questio
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal, overload
 
 from sdk._internal.arguments import as_path, whole
 from sdk._internal.closing import Closing
 from sdk.backends.session import Session
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS
 from sdk.bundle.manifest import Manifest
 from sdk.detail import MOST_DETAIL, cut_up
@@ -25,7 +25,7 @@ from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
 from sdk.lessons.background import Background
 from sdk.lessons.lesson import Lesson
-from sdk.loading import Loaded, loaded, open_parts
+from sdk.loading import Held, hold, open_files
 from sdk.results import Grounding
 from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
@@ -34,8 +34,6 @@ from sdk.teachable import Teachable
 from sdk.teaching import Teaching
 from sdk.text import PhraseReader
 from sdk.view import FrameView
-
-DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
 
 class Grounder(Teachable, Closing):
@@ -68,7 +66,7 @@ class Grounder(Teachable, Closing):
         """
         self.manifest = manifest
         self._reader = reader
-        self._loaded: Loaded | None = loaded(manifest, reader, sessions, background)
+        self._loaded: Held | None = hold(manifest, reader, sessions, background)
         self.info = describe(manifest, sessions, precision)
         """What is loaded."""
 
@@ -112,8 +110,7 @@ class Grounder(Teachable, Closing):
         if bundle is not None:
             folder = as_path("bundle", bundle, error=BundleNotFoundError)
         compiled = None if engines is None else as_path("engines", engines)
-        parts = open_parts(folder, device, precision, threads, compiled, spelling=spelling)
-        grounder = cls(*parts)
+        grounder = cls(*open_files(folder, device, precision, threads, compiled, spelling=spelling))
         if isinstance(deltas, str) or not isinstance(deltas, Sequence):
             raise ArgumentError(f"deltas: expected a list of files, got {deltas!r}")
         for delta in deltas:
@@ -293,7 +290,7 @@ class Grounder(Teachable, Closing):
         return self._held.teaching
 
     @property
-    def _held(self) -> Loaded:
+    def _held(self) -> Held:
         if self._loaded is None:
             raise ClosedError("expected an open grounder, got a closed one; load it again")
         return self._loaded

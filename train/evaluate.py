@@ -20,7 +20,7 @@ from typing import Any
 
 from sdk import Grounder, GroundingError
 from sdk._internal.files import replace_file
-from sdk.grounder import DEFAULT_BUNDLE
+from sdk.bundle import DEFAULT_BUNDLE
 from train.data.places import area
 from train.data.readers import data_root
 from train.data.samples import DataError

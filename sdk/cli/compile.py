@@ -5,7 +5,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from sdk.application import one_line
+from sdk.application import add_bundle, one_line
 from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
 from sdk.bundle.contract import TEXT
 from sdk.errors import EngineUnsupportedError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    add_bundle(parser, "bundle", nargs="?")
     parser.add_argument(
         "--precision", default="auto", help="auto, or one the bundle has (default: %(default)s)"
     )
@@ -49,12 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compile and print a line a graph. Raises GroundingError."""
     from sdk.backends.tensorrt.compile import compile_bundle
-    from sdk.grounder import DEFAULT_BUNDLE
 
     progress = _Progress()
     try:
         results = compile_bundle(
-            args.bundle or DEFAULT_BUNDLE,
+            args.bundle,
             precision=args.precision,
             library=args.library,
             folder=args.engines,

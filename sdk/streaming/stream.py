@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,10 @@ from sdk.inputs.sources import FrameSource
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, SourceLike
 from sdk.streaming.tracking import Tracking
-from sdk.streaming.worker import Found, Grounds, Worker, asked_of
+from sdk.streaming.worker import Found, Worker, asked_of
+
+if TYPE_CHECKING:
+    from sdk.grounder import Grounder
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Stream(Closing, Iterator[StreamResult]):
 
     def __init__(
         self,
-        grounder: Grounds,
+        grounder: "Grounder",
         source: SourceLike,
         phrases: str | Sequence[str],
         *,
@@ -115,7 +118,7 @@ class Stream(Closing, Iterator[StreamResult]):
             self._worker.asked = asked_of(grounder, phrases)
 
     @property
-    def grounder(self) -> Grounds:
+    def grounder(self) -> "Grounder":
         """What grounds; assign another, as one of another precision, while it runs.
 
         It encodes the phrases now and takes effect at the next grounding.
@@ -127,7 +130,7 @@ class Stream(Closing, Iterator[StreamResult]):
         return self._worker.asked.grounder
 
     @grounder.setter
-    def grounder(self, grounder: Grounds) -> None:
+    def grounder(self, grounder: "Grounder") -> None:
         if not isinstance(getattr(grounder, "manifest", None), Manifest):
             raise ArgumentError(f"grounder: expected sdk.Grounder, got {short(grounder)}")
         with self._asking:
