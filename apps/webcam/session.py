@@ -79,15 +79,10 @@ class Session:
             if key is not None:
                 controls.press(key)
                 self._obey()
-            points = window.clicks()
             for drag in window.drags():
-                box = self._box(drag) if controls.teaching else None
-                if box:
+                if controls.teaching and (box := self._box(drag)):
                     self._learn(box)
-                else:  # a click of a hand that is not still
-                    points.append(drag[1])
-            for point in points:
-                if target := target_at(self._targets, point):
+                elif target := target_at(self._targets, drag[1]):
                     controls.click(target.name, target.phrase)
                     self._obey()
             self._change_precision()
