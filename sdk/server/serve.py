@@ -26,14 +26,16 @@ TOKEN_VARIABLE = "GROUNDER_TOKEN"
 TOKEN_CHARACTERS = 16
 """The shortest token: a shorter one can be guessed."""
 LIMITS = {
-    "--connections-per-client": ("connections_per_client", 1, "N", "of one address, as a proxy's"),
-    "--max-mib": ("body_bytes", 2**20, "MIB", "largest body of a request"),
-    "--max-megapixels": ("pixels", 10**6, "MP", "largest picture"),
-    "--max-phrases": ("phrases", 1, "N", "phrases of a request"),
-    "--queue": ("queue", 1, "N", "requests that may wait, others get a 503"),
-    "--timeout": ("seconds", 1, "S", "seconds for a request's head, its body and its answer, each"),
+    "--connections-per-client": (
+        *("connections_per_client", int, 1, "N", "of one address, such as a proxy's"),
+    ),
+    "--max-mib": ("body_bytes", float, 2**20, "MIB", "largest body of a request"),
+    "--max-megapixels": ("pixels", float, 10**6, "MP", "largest picture"),
+    "--max-phrases": ("phrases", int, 1, "N", "phrases of a request"),
+    "--queue": ("queue", int, 1, "N", "requests that may wait, others get a 503"),
+    "--timeout": ("seconds", float, 1, "S", "seconds for a request's head, body and answer, each"),
 }
-"""Option -> the field of `Limits`, in what unit it is given, and what it is."""
+"""Option -> the field of `Limits`, its type, its unit, and what `--help` says."""
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
 
@@ -61,8 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tls-cert", metavar="FILE", help="PEM certificate, with its chain: serve HTTPS")
     add("--tls-key", metavar="FILE", help="its key (default: in the certificate's file)")
     limits = Limits()
-    for flag, (field, unit, metavar, what) in LIMITS.items():
-        kind = int if unit == 1 and isinstance(getattr(limits, field), int) else float
+    for flag, (field, kind, unit, metavar, what) in LIMITS.items():
         add(
             flag,
             type=kind,
@@ -88,7 +89,7 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
     from sdk.server import create_app  # first: a missing package is told before the model loads
 
     given = {}
-    for flag, (field, unit, *_) in LIMITS.items():
+    for flag, (field, _, unit, *_) in LIMITS.items():
         given[field] = value = getattr(args, flag[2:].replace("-", "_"))
         if unit != 1:
             given[field] = int(number(flag, value, 0.001, 1e6) * unit)
