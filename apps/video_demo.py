@@ -22,16 +22,11 @@ if __name__ == "__main__":  # started as a file: the repository is not on the pa
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.video_file import VideoFile, frame_count, partial_name
+from apps.options import parse, positive
+from apps.video_file import VideoFile, partial_name
 from sdk._internal.closing import Closing
 from sdk._internal.progress import Progress
-from sdk.application import (
-    add_detail,
-    add_model_options,
-    load_grounder,
-    refuse_overwriting,
-    report_errors,
-)
+from sdk.application import load_grounder, refuse_overwriting, report_errors
 from sdk.errors import GroundingError, SourceError
 from sdk.inputs.sources import FrameSource, open_source
 from sdk.outputs.drawing import draw
@@ -46,36 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("input", help='video, folder of pictures or pattern, as "shots/*.jpg"')
-    add(
-        "--phrase",
-        action="append",
-        metavar="TEXT",
-        help="what to find; may be repeated (default: a person)",
-    )
     add("--output", default="grounded.mp4", metavar="FILE", help="video (default: %(default)s)")
     add("--jsonl", metavar="FILE", help="results (default: beside the video, as grounded.jsonl)")
     add(
         "--every",
-        type=int,
+        type=positive,
         default=1,
         metavar="N",
         help="ground every N-th frame (default: %(default)s); boxes are carried in between, and "
         "without tracking other frames are left out",
     )
-    add(
-        "--tracking",
-        action=argparse.BooleanOptionalAction,
-        help="carry boxes from frame to frame (default: unless the input is pictures)",
-    )
-    add("--max-frames", type=int, metavar="N", help="stop after N frames of the output")
-    add_detail(parser)
-    add_model_options(parser)
-    args = parser.parse_args(argv)
-    args.phrase = args.phrase or ["a person"]
+    args = parse(parser, argv)
     args.jsonl = args.jsonl or str(Path(args.output).with_suffix(".jsonl"))
-    for name in ("every", "max_frames"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')}: expected at least 1, got {value}")
     return report_errors(lambda: run(args))
 
 
@@ -91,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
             )
         tracked = not source.stills if args.tracking is None else args.tracking
         step = 1 if tracked else args.every  # in frames of the input
-        total = frames_to_come(args.input, step, args.max_frames)
+        total = frames_to_come(source.announced, step, args.max_frames)
         started = time.perf_counter()
         with (
             Recording(args, source, 1 if source.stills else step) as recording,
@@ -127,10 +104,9 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def frames_to_come(source: str, step: int, most: int | None) -> int | None:
+def frames_to_come(announced: int, step: int, most: int | None) -> int | None:
     """Frames of the output; None where the input does not tell."""
-    count = frame_count(source)
-    count = count and -(-count // step)
+    count = -(-announced // step)
     return min(count, most) if count and most else count or most
 
 

@@ -1,8 +1,7 @@
-"""An annotated video, written frame by frame; and how many frames there are to annotate."""
+"""An annotated video, written frame by frame."""
 
 import os
 import secrets
-from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from sdk._internal.closing import Closing
 from sdk._internal.opencv import cv2
 from sdk.errors import GroundingError
-from sdk.inputs.sources import PICTURE_SUFFIXES
 
 # Codecs that OpenCV's own wheels can write; they cannot write H.264.
 _CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
@@ -77,23 +75,6 @@ class VideoFile(Closing):
 def partial_name(path: Path) -> Path:
     """A hidden name in the same folder, with the same ending, for what is being written."""
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
-
-
-def frame_count(source: str) -> int | None:
-    """Frames that a video's header announces, or pictures of a folder or pattern; None if untold.
-
-    Only for showing progress: headers are not always right.
-    """
-    if os.path.isdir(source):
-        return sum(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in os.listdir(source))
-    if not os.path.isfile(source):
-        return len(glob(source)) if has_magic(source) else None
-    if Path(source).suffix.lower() in PICTURE_SUFFIXES:
-        return 1
-    capture = cv2.VideoCapture(source)
-    announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    capture.release()
-    return announced if announced > 0 else None
 
 
 def _fit(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:

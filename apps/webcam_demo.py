@@ -16,6 +16,7 @@ from pathlib import Path
 if __name__ == "__main__":  # started as a file: the repository is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from apps.options import parse
 from apps.webcam.controls import Controls
 from apps.webcam.meter import Meter
 from apps.webcam.overlay import window_wh
@@ -24,18 +25,12 @@ from apps.webcam.recorder import Recorder
 from apps.webcam.session import Session
 from apps.webcam.why import Wording
 from apps.webcam.window import Window
-from sdk.application import (
-    add_detail,
-    add_model_options,
-    load_grounder,
-    refuse_overwriting,
-    report_errors,
-)
-from sdk.grounder import DEFAULT_BUNDLE
+from sdk._internal.progress import Progress
+from sdk.application import load_grounder, refuse_overwriting, report_errors
 from sdk.outputs.display import require_display
 from sdk.outputs.drawing import draw
 from sdk.streaming.stream import Stream
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.tracking import Tracking
 
 MOST_WH = (1280, 800)
 """Of the window, when it opens."""
@@ -51,28 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="0",
         help="camera index, video file, RTSP or HTTP URL, picture or folder (default: camera 0)",
     )
-    parser.add_argument(
-        "--phrase",
-        action="append",
-        metavar="TEXT",
-        help="what to find; may be repeated (default: a person)",
-    )
-    parser.add_argument(
-        "--tracking",
-        action=argparse.BooleanOptionalAction,
-        help="carry boxes between groundings (default: where the source is not pictures)",
-    )
     parser.add_argument("--headless", action="store_true", help="no window; needs --output")
     parser.add_argument("--output", metavar="FILE", help="annotated video to write, as out.mp4")
-    parser.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames")
-    add_detail(parser)
-    add_model_options(parser)
-    args = parser.parse_args(argv)
-    args.phrase = args.phrase or ["a person"]
+    args = parse(parser, argv)
     if args.headless and not args.output:
         parser.error("--headless shows nothing: say where to write the video, --output out.mp4")
-    if args.max_frames is not None and args.max_frames < 1:
-        parser.error(f"--max-frames: expected at least 1, got {args.max_frames}")
     return report_errors(lambda: run(args))
 
 
@@ -82,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     if args.output:
         refuse_overwriting(args.source, args.output)
     grounder = load_grounder(args)
-    tracking = {None: DEFAULT_TRACKING, True: Tracking(), False: None}[args.tracking]
+    tracking = {None: "auto", True: Tracking(), False: None}[args.tracking]
     with grounder.stream(args.source, args.phrase, tracking=tracking, detail=args.detail) as stream:
         source = stream.source
         assert source is not None  # as of everything that is opened by its name
@@ -112,7 +90,7 @@ def watch(args: argparse.Namespace, stream: Stream, meter: Meter, recorder: Reco
     """Show the stream in a window until the user quits."""
     assert stream.source is not None
     manifest = stream.grounder.manifest
-    wording = Wording.load(Path(args.bundle or DEFAULT_BUNDLE), manifest.tokenizer)
+    wording = Wording.load(Path(args.bundle), manifest.tokenizer)
     controls = Controls(
         args.phrase, tracking=stream.tracking is not None, recording=bool(args.output)
     )
@@ -125,10 +103,12 @@ def watch(args: argparse.Namespace, stream: Stream, meter: Meter, recorder: Reco
 
 def record_all(stream: Stream, meter: Meter, recorder: Recorder) -> None:
     """Write every frame until the source ends."""
-    for seen in islice(stream, meter.max_frames):
-        meter.add(seen)
-        recorder.write(draw(seen.frame, seen.results, header=[meter.text()]), time.perf_counter())
-        meter.report()
+    with Progress("frames", meter.max_frames) as progress:
+        for seen in islice(stream, meter.max_frames):
+            meter.add(seen)
+            image = draw(seen.frame, seen.results, header=[meter.text()])
+            recorder.write(image, time.perf_counter())
+            progress.advance()
 
 
 if __name__ == "__main__":

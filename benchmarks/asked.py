@@ -12,8 +12,9 @@ from typing import Any
 from benchmarks.markdown import table
 from benchmarks.record import ROOT
 from sdk import Grounder, Grounding
-from sdk.geometry.boxes import iou_xyxy, union_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from sdk.results import Box
+from train.data.formats import union_xyxy
 
 ASKINGS = ROOT / "benchmarks/askings.json"
 KINDS = ("unique", "attribute", "position", "relation", "size", "part", "several")

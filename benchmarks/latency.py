@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.record import ROOT, save
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.manifest import Manifest
 from sdk.diagnostics.benchmark import measure
 from sdk.diagnostics.record import report
-from sdk.grounder import DEFAULT_BUNDLE
 from train.commands import in_own_process, report_errors
 from train.provenance import describe
 

@@ -32,13 +32,13 @@ from sdk import Grounder, Grounding, GroundingError, draw
 from sdk.application import report_errors
 from sdk.geometry.boxes import iou_xyxy
 from sdk.inputs.frames import FrameLike, as_bgr
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracker, Tracking
+from sdk.streaming.tracking import Tracker, Tracking
 from sdk.view import FrameView
 from train.provenance import describe
 
 Frame = NDArray[np.uint8]
 WIDTH, HEIGHT, LOOP = 640, 480, 180
-MODES: dict[str, Tracking | None] = {"without tracking": None, "with tracking": DEFAULT_TRACKING}
+MODES: dict[str, Tracking | None] = {"without tracking": None, "with tracking": Tracking()}
 
 
 class CountingGrounder(Grounder):
@@ -46,9 +46,9 @@ class CountingGrounder(Grounder):
 
     groundings = 0
 
-    def encode(self, frame: FrameLike) -> FrameView:
+    def encode(self, frame: FrameLike, *, detail: int = 1) -> FrameView:
         self.groundings += 1
-        return super().encode(frame)
+        return super().encode(frame, detail=detail)
 
 
 class Video:
@@ -204,7 +204,7 @@ def tracker_ms(video: Video, boxes: int) -> float:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
-    tracker, times = Tracker(0.5), []
+    tracker, times = Tracker(0.5, Tracking()), []
     for index, frame in enumerate(video.frames):
         if index % 10 == 0:  # boxes drift out of the frame
             tracker.advance(frame)

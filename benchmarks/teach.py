@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from benchmarks.record import ROOT, percentiles, save
 from benchmarks.teach_pytorch import Shown, right_boxes
 from sdk import Grounder, Lesson
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.geometry.boxes import iou_xyxy
-from sdk.grounder import DEFAULT_BUNDLE
 from sdk.inputs.frames import as_bgr
 from train.data.nouns import last_word
 from train.data.places import area

@@ -15,7 +15,6 @@ from export.graphs import input_names, output_names, part_of
 from sdk.backends.select import open_session
 from sdk.backends.session import Session
 from sdk.bundle.contract import (
-    ATTENTION_MASK,
     FUSION,
     IMAGE,
     LOGITS,
@@ -29,7 +28,7 @@ from sdk.bundle.contract import (
 )
 from sdk.bundle.prior import text_inputs
 from sdk.errors import GroundingError
-from sdk.inputs.phrases import pad_tokens
+from sdk.inputs.phrases import fusion_inputs
 from train.methods.mapper.prior import prior_tokenizer
 from train.model import GroundingModel
 
@@ -69,15 +68,9 @@ def make_cases(
     fusions: list[Case] = []
     for vision in visions:
         for group in ([tokens[0]], [tokens[-1]], tokens):
-            inputs = {VISUAL_TOKENS: vision.expected[VISUAL_TOKENS], **padded(group)}
+            inputs = {VISUAL_TOKENS: vision.expected[VISUAL_TOKENS], **fusion_inputs(group)}
             fusions.append(_case(model, FUSION, inputs))
     return [*visions, *texts, *fusions]
-
-
-def padded(tokens: Sequence[NDArray[Any]]) -> Arrays:
-    """Text tokens (L_p, D) of P phrases -> fusion's inputs by name."""
-    text, mask = pad_tokens(tokens)
-    return {TEXT_TOKENS: text, ATTENTION_MASK: mask}
 
 
 def _case(model: GroundingModel, graph: GraphSpec, inputs: Arrays) -> Case:

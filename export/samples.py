@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from export.parity import padded
 from export.quantize import Feed
 from sdk.backends.select import open_session
 from sdk.bundle.contract import (
@@ -23,6 +22,7 @@ from sdk.bundle.preprocess import Preprocess
 from sdk.bundle.prior import PriorTokenizer, text_inputs
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.inputs.frames import as_bgr
+from sdk.inputs.phrases import fusion_inputs
 from train.data.samples import Photo, spread
 
 PARITY_PHOTOS = 3
@@ -66,7 +66,10 @@ class Samples:
             for photo in bar:
                 words = text.run(self._phrase(photo))
                 visual = vision.run({IMAGE: self._image(photo)})
-                yield {VISUAL_TOKENS: visual[VISUAL_TOKENS], **padded(list(words[TEXT_TOKENS]))}
+                yield {
+                    VISUAL_TOKENS: visual[VISUAL_TOKENS],
+                    **fusion_inputs(list(words[TEXT_TOKENS])),
+                }
 
     def _image(self, photo: Photo) -> NDArray[np.float32]:
         return self.preprocess.tensor(as_bgr(photo.path))

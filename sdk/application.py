@@ -10,8 +10,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.errors import GroundingError
 from sdk.results import Grounding, Place
 
@@ -39,10 +40,7 @@ def report_errors(command: Callable[[], None]) -> int:
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # the shell's 128 + SIGPIPE
-    except GroundingError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return EXIT_ERROR
-    except OSError as error:
+    except (GroundingError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return EXIT_ERROR
     except ImportError as error:
@@ -60,7 +58,7 @@ def add_model_options(parser: argparse.ArgumentParser, threads: int | None = Non
     Args:
         threads: the default of `--threads`.
     """
-    parser.add_argument("--bundle", metavar="FOLDER", help="model folder (default: the built-in)")
+    add_bundle(parser, "--bundle", metavar="FOLDER")
     add_runtime_options(parser, threads)
     parser.add_argument(
         "--delta",
@@ -69,6 +67,12 @@ def add_model_options(parser: argparse.ArgumentParser, threads: int | None = Non
         metavar="FILE",
         help="lesson that `grounder teach` wrote; may be repeated",
     )
+
+
+def add_bundle(parser: argparse.ArgumentParser, name: str, **options: Any) -> None:
+    """The option or argument for a bundle."""
+    what = "model folder (default: the built-in)"
+    parser.add_argument(name, default=DEFAULT_BUNDLE, help=what, **options)
 
 
 def add_detail(parser: argparse.ArgumentParser) -> None:

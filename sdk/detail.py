@@ -1,9 +1,9 @@
 """Looking closer: parts of a frame at the network's full input size, for what is small in it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from sdk.geometry.tiles import Tile, cut_by, tiles
 from sdk.inputs.phrases import EncodedPhrase
 from sdk.results import Grounding
 
+if TYPE_CHECKING:
+    from sdk.view import FrameView
+
 MOST_DETAIL = 8
 SURER = 2.0
 """Logits above the threshold that a part's answer needs: with many looks one is wrong more often.
@@ -20,39 +23,30 @@ Chosen on walls as those of `benchmarks/camera_frames.py`: two thirds of what pa
 all absent things rejected as without them."""
 
 
-class Answers(Protocol):
-    """An encoded part, as `FrameView`."""
-
-    def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]: ...
-
-
+@dataclass(frozen=True, eq=False)
 class Part:
     """A tile of a frame; encoded when it is first asked about, once."""
 
-    def __init__(
-        self,
-        frame_bgr: NDArray[np.uint8],
-        tile: Tile,
-        encode: Callable[[NDArray[np.uint8]], Answers],
-    ) -> None:
-        self._frame, self._tile, self._encode = frame_bgr, tile, encode
+    frame_bgr: NDArray[np.uint8]
+    tile: Tile
+    encode: Callable[[NDArray[np.uint8]], "FrameView"]
 
     @cached_property
-    def _view(self) -> Answers:
-        left, top, right, bottom = self._tile
-        return self._encode(self._frame[top:bottom, left:right])
+    def _view(self) -> "FrameView":
+        left, top, right, bottom = self.tile
+        return self.encode(self.frame_bgr[top:bottom, left:right])
 
     def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
         """In pixels of the frame; what the tile's edge cuts is not found."""
-        height, width = self._frame.shape[:2]
-        left, top, *_ = self._tile
+        height, width = self.frame_bgr.shape[:2]
+        left, top, *_ = self.tile
         answers = [r.moved(left, top) for r in self._view.answer(phrases, alternatives)]
-        cut = [cut_by(answer.box, self._tile, (width, height)) for answer in answers]
+        cut = [cut_by(answer.box, self.tile, (width, height)) for answer in answers]
         return [replace(a, found=a.found and not c) for a, c in zip(answers, cut, strict=True)]
 
 
-def parts_of(
-    frame_bgr: NDArray[np.uint8], detail: int, encode: Callable[[NDArray[np.uint8]], Answers]
+def cut_up(
+    frame_bgr: NDArray[np.uint8], detail: int, encode: Callable[[NDArray[np.uint8]], "FrameView"]
 ) -> list[Part]:
     """The parts that `detail` asks for, of a copy of the frame: its owner may draw on it."""
     if detail == 1:

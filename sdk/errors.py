@@ -1,4 +1,4 @@
-"""Everything the SDK raises on purpose.
+"""What the public calls of the SDK raise on purpose; of HTTP see `sdk.server.errors`.
 
     GroundingError
     ├── FrameError (also ValueError)        the picture cannot be used

@@ -10,32 +10,30 @@ per phrase (a bounded cache keeps its tokens), the fusion graph once per questio
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 from sdk._internal.arguments import as_path, whole
 from sdk._internal.closing import Closing
 from sdk.backends.session import Session
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS
 from sdk.bundle.manifest import Manifest
-from sdk.detail import MOST_DETAIL, parts_of
+from sdk.detail import MOST_DETAIL, cut_up
 from sdk.errors import ArgumentError, BundleNotFoundError, ClosedError
 from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
 from sdk.lessons.background import Background
 from sdk.lessons.lesson import Lesson
-from sdk.loading import Loaded, loaded, open_parts
+from sdk.loading import Held, hold, open_files
 from sdk.results import Grounding
 from sdk.streaming.capture import SourceLike
 from sdk.streaming.stream import Stream
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.tracking import Tracking
 from sdk.teachable import Teachable
 from sdk.teaching import Teaching
 from sdk.text import PhraseReader
 from sdk.view import FrameView
-
-DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
 
 class Grounder(Teachable, Closing):
@@ -68,7 +66,7 @@ class Grounder(Teachable, Closing):
         """
         self.manifest = manifest
         self._reader = reader
-        self._loaded: Loaded | None = loaded(manifest, reader, sessions, background)
+        self._loaded: Held | None = hold(manifest, reader, sessions, background)
         self.info = describe(manifest, sessions, precision)
         """What is loaded."""
 
@@ -112,8 +110,7 @@ class Grounder(Teachable, Closing):
         if bundle is not None:
             folder = as_path("bundle", bundle, error=BundleNotFoundError)
         compiled = None if engines is None else as_path("engines", engines)
-        parts = open_parts(folder, device, precision, threads, compiled, spelling=spelling)
-        grounder = cls(*parts)
+        grounder = cls(*open_files(folder, device, precision, threads, compiled, spelling=spelling))
         if isinstance(deltas, str) or not isinstance(deltas, Sequence):
             raise ArgumentError(f"deltas: expected a list of files, got {deltas!r}")
         for delta in deltas:
@@ -200,7 +197,7 @@ class Grounder(Teachable, Closing):
         image = self.manifest.preprocess.tensor(frame_bgr)
         visual_tokens = self.sessions[VISION.name].run({IMAGE: image})[VISUAL_TOKENS]
         height, width = frame_bgr.shape[:2]
-        parts = parts_of(frame_bgr, detail, self.encode)
+        parts = cut_up(frame_bgr, detail, self.encode)
         return FrameView(self, visual_tokens, (width, height), parts)
 
     def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]:
@@ -229,7 +226,7 @@ class Grounder(Teachable, Closing):
         source: SourceLike,
         phrases: str | Sequence[str],
         *,
-        tracking: Tracking | None = DEFAULT_TRACKING,
+        tracking: Tracking | Literal["auto"] | None = "auto",
         every: int = 1,
         policy: str = "auto",
         backlog: int = 64,
@@ -241,8 +238,9 @@ class Grounder(Teachable, Closing):
         Args:
             source: what `sdk.inputs.sources.open_source` opens, or an iterable of frames.
             phrases: one, or several.
-            tracking: how boxes are carried between groundings; None for groundings as they are. The
-                default leaves separate pictures (a folder, a pattern) untracked.
+            tracking: how boxes are carried between groundings; None for groundings as they are.
+                "auto" leaves separate pictures (a folder, a pattern) as they are, and is
+                `sdk.Tracking()` for the rest.
             every: frames from one grounding to the next, at least. Frames between are carried;
                 without tracking they are left out.
             policy: "newest" never waits: frames are dropped where the consumer or, without
@@ -262,8 +260,8 @@ class Grounder(Teachable, Closing):
             FrameError: no picture decodes, as `open_source` raises it.
             DependencyError: the source is a pipeline, and OpenCV is built without GStreamer.
             PhraseError: a phrase cannot be used.
-            ArgumentError: a number is out of range, the policy is unknown, or `tracking` is no
-                `sdk.Tracking`.
+            ArgumentError: a number is out of range, the policy is unknown, or `tracking` is none
+                of those.
             BackendError: the runtime failed on a phrase.
             ClosedError: the grounder has been closed.
         """
@@ -292,7 +290,7 @@ class Grounder(Teachable, Closing):
         return self._held.teaching
 
     @property
-    def _held(self) -> Loaded:
+    def _held(self) -> Held:
         if self._loaded is None:
             raise ClosedError("expected an open grounder, got a closed one; load it again")
         return self._loaded

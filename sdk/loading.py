@@ -19,17 +19,7 @@ from sdk.text import Encode, PhraseReader, phrase_encoder
 PHRASE_CACHE_SIZE = 256
 
 
-class Parts(NamedTuple):
-    """What `Grounder` takes."""
-
-    manifest: Manifest
-    reader: PhraseReader
-    sessions: dict[str, Session]
-    precision: str
-    background: Background | None
-
-
-def open_parts(
+def open_files(
     folder: Path,
     device: str,
     precision: str,
@@ -37,8 +27,8 @@ def open_parts(
     engines: Path | None,
     *,
     spelling: bool,
-) -> Parts:
-    """Open the files of a bundle, checked against their hashes; see `Grounder.load`."""
+) -> tuple[Manifest, PhraseReader, dict[str, Session], str, Background | None]:
+    """What `Grounder` takes, from the files of a bundle; see `Grounder.load`."""
     choice("device", device, DEVICES, error=DeviceError)
     with unreplaced(folder):
         manifest = Manifest.load(folder)
@@ -51,10 +41,10 @@ def open_parts(
             background = Background.load(folder / manifest.teaching_file)
         reader = PhraseReader.of_bundle(folder, manifest.tokenizer, spelling=spelling)
         sessions = open_bundle(folder, manifest, name, device, threads, engines)
-    return Parts(manifest, reader, sessions, name, background)
+    return manifest, reader, sessions, name, background
 
 
-class Loaded(NamedTuple):
+class Held(NamedTuple):
     """What a grounder holds until it is closed."""
 
     sessions: dict[str, Session]
@@ -63,12 +53,12 @@ class Loaded(NamedTuple):
     teaching: Teaching
 
 
-def loaded(
+def hold(
     manifest: Manifest,
     reader: PhraseReader,
     sessions: Mapping[str, Session],
     background: Background | None,
-) -> Loaded:
+) -> Held:
     """What works on open graphs, one per graph of the contract.
 
     Raises:
@@ -80,4 +70,4 @@ def loaded(
     )
     encode = phrase_encoder(reader, sessions[TEXT.name])
     teaching = Teaching(manifest.source_checkpoint, sessions[FUSION.name], encode, background)
-    return Loaded(dict(sessions), lru_cache(PHRASE_CACHE_SIZE)(encode), teaching)
+    return Held(dict(sessions), lru_cache(PHRASE_CACHE_SIZE)(encode), teaching)

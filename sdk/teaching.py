@@ -2,30 +2,25 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.arguments import four_numbers, short
 from sdk.backends.session import Session
-from sdk.bundle.contract import (
-    ATTENTION_MASK,
-    BOXES,
-    LOGITS,
-    PHRASES_PER_CALL,
-    TEXT_TOKENS,
-    VISUAL_TOKENS,
-)
+from sdk.bundle.contract import BOXES, LOGITS, PHRASES_PER_CALL, VISUAL_TOKENS
 from sdk.errors import ArgumentError, FrameError, LessonError, PhraseError
 from sdk.geometry.boxes import iou_xyxy
 from sdk.inputs.frames import FrameLike
-from sdk.inputs.phrases import EncodedPhrase, as_phrases, pad_tokens
+from sdk.inputs.phrases import EncodedPhrase, as_phrases, fusion_inputs
 from sdk.lessons.background import Background
 from sdk.lessons.lesson import Lesson, Reading, bare
-from sdk.lessons.teacher import RIGHT, Array, Ask, Example, Teacher
+from sdk.lessons.teacher import FIRST_NOUNS, RIGHT, Array, Ask, Example, Teacher
 from sdk.text import Encode
-from sdk.view import FrameView
+
+if TYPE_CHECKING:
+    from sdk.teachable import Teachable
 
 FrameBox = Sequence[float]
 """left, top, right, bottom in pixels of the frame."""
@@ -35,12 +30,6 @@ LEAST_SIDE = 4
 """Pixels of a box that can be learned from."""
 MOST_SHOWN = 100
 """Examples of a name that are kept, the last ones: 63 MB of features."""
-
-
-class Grounds(Protocol):
-    """What teaching needs of a `Grounder`."""
-
-    def encode(self, frame: FrameLike) -> FrameView: ...
 
 
 class Shown(NamedTuple):
@@ -71,7 +60,7 @@ class Teaching:
 
     def teach(
         self,
-        grounder: Grounds,
+        grounder: "Teachable",
         name: str,
         examples: Sequence[tuple[FrameLike, FrameBox | None]],
         *,
@@ -94,7 +83,7 @@ class Teaching:
                 raise type(error)(f"examples[{number}]: {error}") from error
         _check_boxes(shown)
         with self._learning:
-            nouns = with_name(name, untaught, teacher.all_nouns())
+            nouns = with_name(name, untaught, teacher.background.nouns)
             lesson = self._learn(teacher, name, shown, nouns)
             figures = lesson.figures
             worse = figures.examples > 1 and figures.right_left_out < figures.right_before
@@ -109,7 +98,7 @@ class Teaching:
         return lesson
 
     def remember(
-        self, grounder: Grounds, name: str, frame: FrameLike, box: FrameBox | None
+        self, grounder: "Teachable", name: str, frame: FrameLike, box: FrameBox | None
     ) -> Lesson:
         """See `Grounder.remember`."""
         teacher, name = self._ready(name)
@@ -118,7 +107,7 @@ class Teaching:
         with self._learning:
             shown = [*self._shown.get(name.lower(), []), more]
             _check_boxes(shown)
-            nouns = with_name(name, untaught, teacher.first_nouns()[:-1])
+            nouns = with_name(name, untaught, teacher.background.nouns[: FIRST_NOUNS - 1])
             lesson = self._learn(teacher, name, shown, nouns)
             self._keep(lesson, shown)
         return lesson
@@ -178,7 +167,7 @@ class Teaching:
 
     def _show(
         self,
-        grounder: Grounds,
+        grounder: "Teachable",
         untaught: EncodedPhrase | None,
         frame: FrameLike,
         box: FrameBox | None,
@@ -285,8 +274,7 @@ def asking(fusion: Session, encode: Callable[[Sequence[str]], list[EncodedPhrase
             asked = phrases[start : start + PHRASES_PER_CALL]
             if new := [phrase for phrase in asked if phrase not in tokens]:
                 tokens.update((phrase.text, phrase.tokens) for phrase in encode(new))
-            text, mask = pad_tokens([tokens[phrase] for phrase in asked])
-            inputs: dict[str, NDArray[Any]] = {TEXT_TOKENS: text, ATTENTION_MASK: mask}
+            inputs = fusion_inputs([tokens[phrase] for phrase in asked])
             outputs = fusion.run(inputs | {VISUAL_TOKENS: visual})
             boxes.append(outputs[BOXES])
             logits.append(outputs[LOGITS])

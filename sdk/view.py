@@ -1,31 +1,30 @@
 """A frame that was encoded once, and what the fusion graph answers about it."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.arguments import whole
 from sdk._internal.closing import Closing
-from sdk.backends.session import Session
 from sdk.bundle.calibration import Calibration
 from sdk.bundle.contract import (
-    ATTENTION_MASK,
     BOXES,
     FUSION,
     LOGITS,
     MEMBER_LOGITS,
     PHRASES_PER_CALL,
-    TEXT_TOKENS,
     VISUAL_TOKENS,
 )
-from sdk.bundle.manifest import Manifest
 from sdk.detail import Part, look_closer
 from sdk.errors import BackendError, FrameError
 from sdk.geometry.decode import best_boxes, instances, next_best
-from sdk.inputs.phrases import EncodedPhrase, pad_tokens
+from sdk.inputs.phrases import EncodedPhrase, fusion_inputs
 from sdk.results import Grounding, Place
+
+if TYPE_CHECKING:
+    from sdk.grounder import Grounder
 
 STATED_SHARE = 0.4
 """Of the threshold for further instances, where the phrase says how many there are: as many are
@@ -34,18 +33,6 @@ number, on the half of the photos that thresholds are fitted on."""
 
 LOOKS_ALIKE = 1.0
 """Logits that further instances of a taught name need more than the best: parts look like it."""
-
-
-class Bundle(Protocol):
-    """What a view needs of a `Grounder`."""
-
-    @property
-    def manifest(self) -> Manifest: ...
-
-    @property
-    def sessions(self) -> dict[str, Session]: ...
-
-    def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
 
 
 class FrameView(Closing):
@@ -58,7 +45,7 @@ class FrameView(Closing):
 
     def __init__(
         self,
-        grounder: Bundle,
+        grounder: "Grounder",
         visual_tokens: NDArray[np.float32],
         size_wh: tuple[int, int],
         parts: Sequence[Part] = (),
@@ -123,11 +110,9 @@ class FrameView(Closing):
         return look_closer(self._parts, phrases, results, alternatives, threshold)
 
     def _answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
-        tokens, mask = pad_tokens([phrase.tokens for phrase in phrases])
-        fusion = self._grounder.sessions[FUSION.name]
-        inputs: dict[str, NDArray[Any]] = {TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
+        inputs = fusion_inputs([phrase.tokens for phrase in phrases])
         inputs[VISUAL_TOKENS] = self.visual_tokens
-        outputs = self._as_taught(fusion.run(inputs), phrases)
+        outputs = self._as_taught(self._grounder.sessions[FUSION.name].run(inputs), phrases)
         fractions, logits = best_boxes(outputs[BOXES], outputs[LOGITS])
         if not (np.isfinite(logits).all() and np.isfinite(fractions).all()):
             raise BackendError(

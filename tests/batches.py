@@ -11,10 +11,11 @@ import pytest
 
 from sdk.batch import plan
 from sdk.batch.worker import Model
+from sdk.bundle import DEFAULT_BUNDLE
 from tests.paths import ROOT
 
 ASSETS = ROOT / "apps" / "assets"
-MODEL = Model(bundle=None, device="cpu", precision="auto", threads=1, engines=None)
+MODEL = Model(bundle=DEFAULT_BUNDLE, device="cpu", precision="auto", threads=1, engines=None)
 PHRASES = ["the cat", "a man"]
 
 

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from apps.webcam.canvas import ACCENT
-from apps.webcam.controls import TAB, Controls
+from apps.webcam.controls import Controls
 from apps.webcam.overlay import Scene, canvas_wh, compose
 from sdk.outputs.drawing import Colour, Rect
 from tests.paths import ROOT
@@ -29,6 +29,7 @@ needs_window = pytest.mark.skipif(
     reason=f"needs {', '.join(NEEDS)}" if NEEDS else "this OpenCV has no windows",
 )
 
+TAB = 9
 SCREEN_WH = (1000, 700)
 KEYS = {" ": "space", ";": "semicolon", "\t": "Tab", "\n": "Return", "-": "minus"}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.preprocess import Preprocess
-from sdk.grounder import DEFAULT_BUNDLE
 from train.config import TrainConfig
 from train.encoders.detector_file import ENCODER_PART, HEAD_PART, read_part
 from train.encoders.esnet import SecondNeck

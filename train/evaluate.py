@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk import Grounder
-from sdk.grounder import DEFAULT_BUNDLE
+from sdk.bundle import DEFAULT_BUNDLE
 from train.commands import report_errors
 from train.data.places import area
 from train.data.readers import data_root

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sdk import Grounder
-from sdk.geometry.boxes import iou_xyxy, union_xyxy
+from sdk.geometry.boxes import iou_xyxy
 from sdk.inputs.frames import as_bgr
+from train.data.formats import union_xyxy
 from train.data.samples import Box, Expression, Photo
 
 Image = NDArray[np.uint8]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence, Sized
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -149,7 +150,7 @@ class CachedVisionFeatures:
     def _key(self, encoder: nn.Module, preprocess: Preprocess) -> str:
         stats = [(path, Path(path).stat()) for path in self._rows]
         files = [(str(Path(path).resolve()), s.st_size, s.st_mtime_ns) for path, s in stats]
-        source = json.dumps([preprocess.to_dict(), files, self._shapes])
+        source = json.dumps([asdict(preprocess), files, self._shapes])
         weights = weights_sha256(encoder.state_dict().items())
         return sha256((source + weights).encode()).hexdigest()[:16]
 

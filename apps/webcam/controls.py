@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sdk.outputs.drawing import PALETTE, Colour
 
-TAB, ENTER, ESCAPE, SPACE = 9, 13, 27, 32
+ENTER, ESCAPE, SPACE = 13, 27, 32
 BACKSPACES = (8, 127)
 MESSAGE_SECONDS = 8.0
 
@@ -43,6 +43,8 @@ PHRASES = (
     Command("absent", "0", "0", "while learning: it is not in this picture"),
 )
 _COMMANDS = {code: command.name for command in TOOLBAR + PHRASES for code in command.codes}
+_SWITCHES = {"record": "recording", "tracking": "tracking", "why": "explaining", "help": "helping"}
+"""Command -> what it switches on and off."""
 
 
 class Controls:
@@ -138,14 +140,8 @@ class Controls:
         elif name == "absent":
             if self.teaching:
                 self.wishes.add(name)
-        elif name == "record":
-            self.recording = not self.recording
-        elif name == "tracking":
-            self.tracking = not self.tracking
-        elif name == "why":
-            self.explaining = not self.explaining
-        elif name == "help":
-            self.helping = not self.helping
+        elif switch := _SWITCHES.get(name):
+            setattr(self, switch, not getattr(self, switch))
         elif name == "quit":
             self.quitting = True
         elif name == "remove":

@@ -1,7 +1,6 @@
 """How fast frames come and phrases are grounded."""
 
 import statistics
-import sys
 import time
 from collections import deque
 from itertools import pairwise
@@ -32,7 +31,7 @@ class Meter:
         self.samples: deque[Sample] = deque(maxlen=KEPT)
         self.max_frames = max_frames
         self._live = live
-        self._started = self._reported = time.perf_counter()
+        self._started = time.perf_counter()
         self._ends: deque[float] = deque(maxlen=RECENT + 1)
         self._groundings: deque[float] = deque(maxlen=10_000)
 
@@ -67,15 +66,6 @@ class Meter:
         rates = f"{self.fps:.1f} FPS | {self.groundings_per_second:.1f} groundings/s"
         recent = [sample.grounding for sample in self.samples if sample.grounding is not None]
         return f"{rates} | {1000 * statistics.median(recent):.0f} ms" if recent else rates
-
-    def report(self) -> None:
-        """A progress line on stderr: often on a terminal, rarely in a log."""
-        terminal = sys.stderr.isatty()
-        if time.perf_counter() - self._reported >= (0.2 if terminal else 10):
-            self._reported = time.perf_counter()
-            total = f"/{self.max_frames}" if self.max_frames else ""
-            line = f"frame {self.frames}{total}  {self.text()}"
-            print(line, end="   \r" if terminal else "\n", file=sys.stderr, flush=True)
 
     def summary(self) -> str:
         if not self.frames:

@@ -75,15 +75,7 @@ def compose(
     if scene.frame is not None:
         _draw_picture(canvas, area, scene, controls)
     _draw_toolbar(canvas, (0, floor, width, height), scene, controls)
-    panel.draw_panel(
-        canvas,
-        (split, 0, width, floor),
-        results=scene.results,
-        rates=scene.rates,
-        samples=scene.samples,
-        reasons=scene.reasons if controls.explaining else None,
-        controls=controls,
-    )
+    panel.draw_panel(canvas, (split, 0, width, floor), scene, controls)
     if controls.helping:
         _draw_help(canvas, area)
     _draw_prompt(canvas, area, scene, controls)

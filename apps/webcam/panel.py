@@ -1,6 +1,7 @@
 """The panel beside the picture: rates, the phrases in their colours, why, a graph of times."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,37 +11,30 @@ from apps.webcam.meter import KEPT, Sample
 from sdk.outputs.drawing import BLACK, MUTED, WHITE, Colour, Rect
 from sdk.results import Grounding
 
+if TYPE_CHECKING:
+    from apps.webcam.overlay import Scene
+
 LATENCY: Colour = (220, 200, 120)
 GRAPH_HEIGHT = 110
 LEAST_REASONS = 6
 """Rows that the phrases leave to them."""
 
 
-def draw_panel(
-    canvas: Canvas,
-    area: Rect,
-    *,
-    results: Sequence[Grounding],
-    rates: Sequence[str],
-    samples: Sequence[Sample],
-    reasons: Mapping[str, Sequence[str]] | None,
-    controls: Controls,
-) -> None:
-    """`reasons`: why phrases are not found; None when nobody asked. What does not fit is left out
-    from the bottom: the graph, then reasons; phrases are counted."""
+def draw_panel(canvas: Canvas, area: Rect, scene: "Scene", controls: Controls) -> None:
+    """What does not fit is left out from below: the graph, then reasons; phrases are counted."""
     pad = 2 * canvas.pen.pad
     left, y, right, bottom = area[0] + pad, area[1] + pad // 2, area[2] - pad, area[3]
-    for line in rates:
+    for line in scene.rates:
         canvas.text(line, (left, y), MUTED, right)
         y += canvas.pen.row
     y += pad
-    kept = 0 if reasons is None else LEAST_REASONS * canvas.pen.row
-    y = _draw_legend(canvas, (left, y, right, bottom - kept), results, controls)
-    if reasons is not None:
-        y = _draw_reasons(canvas, (left, y + pad, right, bottom), reasons, controls)
+    kept = LEAST_REASONS * canvas.pen.row if controls.explaining else 0
+    y = _draw_legend(canvas, (left, y, right, bottom - kept), scene.results, controls)
+    if controls.explaining:
+        y = _draw_reasons(canvas, (left, y + pad, right, bottom), scene.reasons, controls)
     height = min(GRAPH_HEIGHT, bottom - y - 3 * canvas.pen.row)
-    if height > 2 * canvas.pen.row and any(any(sample) for sample in samples):
-        _draw_graph(canvas, (left, bottom - height - pad, right, bottom - pad), samples)
+    if height > 2 * canvas.pen.row and any(any(sample) for sample in scene.samples):
+        _draw_graph(canvas, (left, bottom - height - pad, right, bottom - pad), scene.samples)
 
 
 def _draw_legend(

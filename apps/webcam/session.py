@@ -22,7 +22,7 @@ from sdk.errors import GroundingError, PhraseError, StreamEnded
 from sdk.outputs.drawing import Rect, draw, write_image
 from sdk.results import Grounding
 from sdk.streaming.stream import Stream
-from sdk.streaming.tracking import DEFAULT_TRACKING
+from sdk.streaming.tracking import Tracking
 
 KEY_SECONDS = 0.005
 REDRAW_SECONDS = 0.2
@@ -51,7 +51,7 @@ class Session:
         self._stream, self._window, self._controls = stream, window, controls
         self._meter, self._recorder, self._switch = meter, recorder, switch
         self._wording = wording
-        self._tracking = stream.tracking or DEFAULT_TRACKING
+        self._tracking = stream.tracking or Tracking()
         self._interval = 0.0 if stream.source.live else 1 / stream.source.fps
         self._due = self._heard = time.perf_counter()
         self._frame: NDArray[np.uint8] | None = None
@@ -79,15 +79,10 @@ class Session:
             if key is not None:
                 controls.press(key)
                 self._obey()
-            points = window.clicks()
             for drag in window.drags():
-                box = self._box(drag) if controls.teaching else None
-                if box:
+                if controls.teaching and (box := self._box(drag)):
                     self._learn(box)
-                else:  # a click of a hand that is not still
-                    points.append(drag[1])
-            for point in points:
-                if target := target_at(self._targets, point):
+                elif target := target_at(self._targets, drag[1]):
                     controls.click(target.name, target.phrase)
                     self._obey()
             self._change_precision()

@@ -5,7 +5,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
-from sdk.bundle.spelling import SHORTEST, WORD, Speller
+from sdk.bundle.known_words import WORD, read_words
+from sdk.bundle.spelling import SHORTEST, Speller
 from sdk.bundle.tokenizer import TokenizerSpec
 from sdk.results import Box, Grounding
 from sdk.streaming.tracking import Tracking
@@ -33,8 +34,7 @@ class Wording:
         if not spec.words_file:
             return None
         speller = Speller.from_files(folder / spec.words_file, folder / spec.vocab_file)
-        words = (folder / spec.words_file).read_text(encoding="utf-8").split("\n")
-        return cls(list(filter(None, words)), speller)
+        return cls(read_words(folder / spec.words_file), speller)
 
     def _notes(self, phrase: str) -> list[str]:
         read = self._speller.correct(phrase)

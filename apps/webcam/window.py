@@ -27,7 +27,6 @@ class Window(Closing):
         """`name`: its title, until another is set. `size_wh`: of its picture area, in pixels."""
         self._name = self._title = name
         self._size_wh = (size_wh[0], size_wh[1])
-        self._clicks: list[Point] = []
         self._drags: list[Drag] = []
         self._pressed: Point | None = None
         self.pointer: Point | None = None
@@ -64,13 +63,9 @@ class Window(Closing):
         that come while nobody waits here."""
         return ascii_key(cv2.waitKeyEx(max(1, int(seconds * 1000))))
 
-    def clicks(self) -> list[Point]:
-        """Where the mouse was clicked since the last call, in pixels of the picture shown."""
-        clicks, self._clicks = self._clicks, []
-        return clicks
-
     def drags(self) -> list[Drag]:
-        """Where the mouse was pressed and let go elsewhere since the last call."""
+        """Where the mouse was pressed and let go since the last call, in pixels of the picture
+        shown; a click begins where it ends."""
         drags, self._drags = self._drags, []
         return drags
 
@@ -97,10 +92,8 @@ class Window(Closing):
             self._pressed = x, y
         elif event == cv2.EVENT_LBUTTONUP:
             start, self._pressed = self._pressed or (x, y), None
-            if max(abs(x - start[0]), abs(y - start[1])) >= LEAST_DRAG:
-                self._drags.append((start, (x, y)))
-            else:
-                self._clicks.append((x, y))
+            moved = max(abs(x - start[0]), abs(y - start[1])) >= LEAST_DRAG
+            self._drags.append((start if moved else (x, y), (x, y)))
 
 
 def ascii_key(code: int) -> int | None:

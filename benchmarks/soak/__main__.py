@@ -26,7 +26,7 @@ from benchmarks.server import load_average
 from benchmarks.soak.beside import run_beside
 from benchmarks.soak.figures import ROOT, figures, flaws, line, plot
 from benchmarks.soak.stream import Changes, Run
-from sdk.grounder import DEFAULT_BUNDLE
+from sdk.bundle import DEFAULT_BUNDLE
 from tests.tiny_bundle import write_tiny_bundle
 from train.provenance import describe
 

@@ -1,6 +1,5 @@
 """What is to be closed: leaving its `with` block does it."""
 
-from types import TracebackType
 from typing import TypeVar
 
 Self = TypeVar("Self", bound="Closing")
@@ -16,10 +15,5 @@ class Closing:
     def __enter__(self: Self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

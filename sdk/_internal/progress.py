@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from datetime import timedelta
 
 from sdk._internal.closing import Closing
 
@@ -12,8 +13,26 @@ BAR = 24
 """Characters."""
 
 
-class Progress(Closing):
-    """Counts what is done; leaving the `with` block wipes the line off a terminal.
+class StatusLine(Closing):
+    """A line on stderr; leaving the `with` block wipes it off a terminal."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, line: str) -> None:
+        """On a terminal in place of the line before."""
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            line = line[:width].ljust(width)
+        print(line, end="\r" if self.terminal else "\n", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.terminal:
+            self.show("")
+
+
+class Progress(StatusLine):
+    """Counts what is done.
 
     Examples:
         >>> with Progress("frames", total=250) as progress:
@@ -27,10 +46,10 @@ class Progress(Closing):
             total: None where it is not known.
             done: what was done before this run.
         """
+        super().__init__()
         self.done = done
         self._unit, self._total, self._before = unit, total, done
-        self._terminal = sys.stderr.isatty()
-        self._pause = TERMINAL_SECONDS if self._terminal else LOG_SECONDS
+        self._pause = TERMINAL_SECONDS if self.terminal else LOG_SECONDS
         self._started = time.perf_counter()
         self._due = self._started + self._pause
 
@@ -39,7 +58,7 @@ class Progress(Closing):
         self.done += count
         if time.perf_counter() >= self._due:
             self._due = time.perf_counter() + self._pause
-            self._print(self.text())
+            self.show(self.text())
 
     def text(self) -> str:
         """As "[######------]  50%  120/240 frames, 31.2 a second, 0:00:04 left"."""
@@ -51,21 +70,6 @@ class Progress(Closing):
         share = self.done / total
         bar = "#" * int(BAR * share)
         line = f"[{bar:-<{BAR}}] {share:4.0%}  {self.done:,}/{total:,} {speed}"
-        return line + (f", {_clock((total - self.done) / rate)} left" if rate else "")
-
-    def close(self) -> None:
-        if self._terminal:
-            self._print("")
-
-    def _print(self, line: str) -> None:
-        if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            line = line[:width].ljust(width)
-        print(line, end="\r" if self._terminal else "\n", file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    """As "1:02:03"."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"
+        return line + (
+            f", {timedelta(seconds=round((total - self.done) / rate))} left" if rate else ""
+        )

@@ -24,10 +24,6 @@ from sdk.errors import GroundingError
 RUN_FILE, LOCK_FILE = "run.json", "run.lock"
 
 
-class BatchMismatchError(GroundingError):
-    """The parts in the work folder were made with other phrases, another model or options."""
-
-
 class WorkFolder:
     """The folder beside a result, named after it."""
 
@@ -63,14 +59,13 @@ class WorkFolder:
             lock.release()
 
     def open(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, or go on in it.
+        """Note the settings in the folder, or compare them with those that are noted.
 
         Args:
             settings: what decides about the rows, of JSON's types.
 
         Raises:
-            BatchMismatchError: the folder's settings are others.
-            GroundingError: the folder cannot be used.
+            GroundingError: the folder's settings are others, or it cannot be used.
         """
         run = self.path / RUN_FILE
         try:
@@ -91,7 +86,7 @@ class WorkFolder:
             if before.get(name) != settings.get(name)
         ]
         if changed:
-            raise BatchMismatchError(
+            raise GroundingError(
                 f"expected to go on with what is in {self.path}, but it was made with other "
                 f"settings: {'; '.join(changed)}. Take those again, give another --out, or start "
                 f"over: rm -r {self.path}"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TypedDict, cast, get_args, get_type_hints
 
 from sdk.results import Grounding
 
@@ -31,9 +31,8 @@ class Row(TypedDict):
 
 
 COLUMNS = {
-    **{"source": str, "frame": int, "time_s": float, "phrase": str, "rank": int},
-    **{"left": float, "top": float, "right": float, "bottom": float},
-    **{"score": float, "found": bool, "error": str},
+    name: (get_args(hint) or (hint,))[0]  # float of "float | None"
+    for name, hint in get_type_hints(Row).items()
 }
 """Name -> type, in the order of the table."""
 
@@ -58,39 +57,16 @@ def result_rows(
     rows: list[Row] = []
     for result in results:
         for rank, place in enumerate(result.places()):
-            left, top, right, bottom = place.box
-            rows.append(
-                {
-                    "source": source,
-                    "frame": frame,
-                    "time_s": time_s,
-                    "phrase": result.text,
-                    "rank": rank,
-                    "left": left,
-                    "top": top,
-                    "right": right,
-                    "bottom": bottom,
-                    "score": place.score,
-                    "found": rank < len(result.instances),
-                    "error": None,
-                }
-            )
+            found = rank < len(result.instances)
+            named = result.text, rank, *place.box, place.score, found
+            rows.append(_row(source, frame, time_s, *named, None))
     return rows
 
 
 def error_row(source: str, frame: int, time_s: float | None, error: str) -> Row:
     """For what could not be read."""
-    return {
-        "source": source,
-        "frame": frame,
-        "time_s": time_s,
-        "phrase": None,
-        "rank": None,
-        "left": None,
-        "top": None,
-        "right": None,
-        "bottom": None,
-        "score": None,
-        "found": None,
-        "error": error,
-    }
+    return _row(source, frame, time_s, *(len(COLUMNS) - 4) * [None], error)
+
+
+def _row(*values: str | float | None) -> Row:
+    return cast(Row, dict(zip(COLUMNS, values, strict=True)))

@@ -14,16 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.arguments import number, whole
-from sdk._internal.closing import Closing
-from sdk._internal.opencv import cv2
 from sdk.errors import SourceError
-from sdk.inputs.video import (
-    announced_fps,
-    announced_frames,
-    media_time,
-    named_for_opencv,
-    without_warnings,
-)
+from sdk.inputs.video import Video, without_warnings
 
 MOST_FPS = 1e6
 
@@ -64,7 +56,7 @@ class Sampling:
         return self.every if self.fps is None else max(1.0, video_fps / self.fps)
 
 
-class VideoReader(Closing):
+class VideoReader(Video):
     """Goes through a video frame by frame."""
 
     def __init__(self, path: str) -> None:
@@ -77,17 +69,11 @@ class VideoReader(Closing):
         if not os.path.isfile(path):  # a list may name anything; OpenCV would open addresses too
             raise SourceError("expected a video file, which does not exist")
         with without_warnings():
-            self._capture = cv2.VideoCapture(named_for_opencv(path))
+            super().__init__(path)
         if not self._capture.isOpened():
             raise SourceError(
                 "expected a video that OpenCV can open; check that it plays (ffplay), or convert it"
             )
-        self.fps = announced_fps(self._capture)
-        """Frames per second, on average, as the header says."""
-        self.announced = announced_frames(self._capture)
-        """Frames that the header says there are, not always rightly; 0 if it does not say."""
-        self.number = -1
-        """Of the present frame, from 0; -1 before the first."""
         self.time_s, self.before_s = -1.0, -1.0
         """When the present frame is shown, and the one before it, in seconds; -1 before them."""
 
@@ -97,16 +83,13 @@ class VideoReader(Closing):
             return False
         self.number += 1
         self.before_s = self.time_s
-        self.time_s = media_time(self._capture, self.number, self.fps)
+        self.time_s = self._media_time()
         return True
 
     def frame(self) -> NDArray[np.uint8] | None:
         """The present frame, (H, W, 3) uint8 BGR; None when it does not decode."""
         got, image = self._capture.retrieve()
         return np.asarray(image, np.uint8) if got else None
-
-    def close(self) -> None:
-        self._capture.release()
 
 
 def chosen(reader: VideoReader, stop: int | None, sampling: Sampling) -> Iterator[VideoReader]:

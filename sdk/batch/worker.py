@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from sdk._internal.opencv import cv2
@@ -15,15 +16,12 @@ from sdk.errors import FrameError, SourceError
 from sdk.grounder import Grounder
 from sdk.inputs.frames import FrameLike
 
-KEPT_READERS = 4
-"""Of a worker; each has a decoder's memory."""
-
 
 @dataclass(frozen=True)
 class Model:
     """What `Grounder.load` takes."""
 
-    bundle: str | None
+    bundle: str | Path
     device: str
     precision: str
     threads: int | None
@@ -122,7 +120,7 @@ def _frames(part: Part, sampling: Sampling) -> Iterator[_Frame]:
         yield _Frame(source, seen.number, seen.time_s, seen.frame(), "the frame does not decode")
     end = reader.number + 1
     if end == span.stop:
-        _keep(reader)
+        _kept.append(reader)
         return
     reader.close()
     # Headers are not exact, but hardly a second wrong.
@@ -133,23 +131,15 @@ def _frames(part: Part, sampling: Sampling) -> Iterator[_Frame]:
 
 
 _kept: list[VideoReader] = []
-"""Where parts ended, for the parts that follow them, the oldest first. With several, workers may
-swap videos without decoding any of them twice."""
-
-
-def _keep(reader: VideoReader) -> None:
-    _kept.append(reader)
-    if len(_kept) > KEPT_READERS:
-        _kept.pop(0).close()
+"""Where the last part ended, for the one that follows it; at most one."""
 
 
 def _reader_at(path: str, start: int) -> VideoReader:
     """A reader whose next frame is `start`, or that has ended before. Raises SourceError."""
-    before = [kept for kept in _kept if kept.path == path and kept.number < start]
-    if before:
-        reader = max(before, key=lambda kept: kept.number)
-        _kept.remove(reader)
-    else:
+    reader = _kept.pop() if _kept else None
+    if reader is None or reader.path != path or reader.number >= start:
+        if reader:
+            reader.close()
         reader = VideoReader(path)
     while reader.number + 1 < start and reader.advance():
         pass

@@ -26,7 +26,7 @@ class Calibration:
         return (math.log(score) - math.log1p(-score) - self.bias) / self.scale
 
     def beyond(self, threshold: float, logits: NDArray[np.floating[Any]]) -> NDArray[Any]:
-        """Logits whose score is `threshold` where `logits`, natural ones, are 0."""
+        """Shifts taught logits so that 0 lands on the threshold."""
         return self.logit(threshold) + logits / self.scale
 
 

@@ -5,14 +5,11 @@ Training, export and runtime all use this class; its numbers travel in the bundl
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdk._internal.opencv import cv2
-from sdk.bundle.schema import decode
 from sdk.geometry.boxes import clip_xyxy, cxcywh_to_xyxy, xyxy_to_cxcywh
 
 
@@ -38,19 +35,6 @@ class Preprocess:
                 raise ValueError(f"{name}: expected a positive size, got {getattr(self, name)}")
         if not all(math.isfinite(value) and value > 0 for value in self.std):
             raise ValueError(f"std: expected positive numbers, got {self.std}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, the inverse of `from_dict`."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Preprocess":
-        """From plain JSON types, the inverse of `to_dict`.
-
-        Raises:
-            ValueError: a key is missing, unknown or ill-typed; the message names it.
-        """
-        return decode(cls, dict(data))
 
     def tensor(self, frame_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, 3) uint8 BGR -> (1, 3, height, width) float32 RGB, normalised, C-contiguous."""

@@ -5,10 +5,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from sdk._internal.arguments import short
+
 T = TypeVar("T")
 
 
-def decode(kind: type[T], value: object, key: str = "") -> T:
+def decode(kind: type[T], value: object) -> T:
     """Build the dataclass `kind` from `value`, as `json.loads` returns it.
 
     Fields may be str, int, float (finite; an int will do), tuples, `Mapping[str, ...]`, `Any` and
@@ -17,7 +19,7 @@ def decode(kind: type[T], value: object, key: str = "") -> T:
     Raises:
         ValueError: the message names the dotted key, what was expected and what came.
     """
-    result: T = _decode(kind, value, key)
+    result: T = _decode(kind, value, "")
     return result
 
 
@@ -72,9 +74,7 @@ def _decode_dataclass(kind: Any, value: Any, key: str) -> Any:
 
 def _expect(condition: bool, key: str, expected: str, value: object) -> None:
     if not condition:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        raise ValueError(f"{key or 'the top level'}: expected {expected}, got {shown}")
+        raise ValueError(f"{key or 'the top level'}: expected {expected}, got {short(value)}")
 
 
 def _join(key: str, name: str) -> str:

@@ -5,8 +5,9 @@ sentence; the tests prove this one equal to it. Following its BertNormalizer, Be
 WordPiece: https://github.com/huggingface/tokenizers.
 """
 
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,29 +15,23 @@ from pathlib import Path
 from sdk.errors import BundleCorruptError, BundleNotFoundError, PhraseError
 
 _MAX_WORD_CHARACTERS = 100  # a longer word is [UNK], as in BERT
-_CJK = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B920, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
+_CJK = re.compile(
+    "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
+    "\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f]"
 )
 
 
 @dataclass(frozen=True)
 class TokenizerSpec:
-    """The vocabulary, and the words that slips are set right with."""
+    """The files that phrases are read with."""
 
     vocab_file: str
     """Name of the vocabulary's file."""
     max_tokens: int
     """Longest encoding, [CLS] and [SEP] counted."""
     words_file: str = ""
-    """Name of the file of common words, most frequent first, that slips are set right with; "" =
-    phrases are read as they are typed."""
+    """Name of the file of known words, most frequent first, that slips are set right with; "" =
+    phrases are read as they are typed, and no word counts as unknown."""
     prior_file: str = ""
     """Name of the file of the second text encoder's tokenizer, see `sdk.bundle.prior`; "" = the
     text graph has one encoder."""
@@ -127,20 +122,10 @@ class WordPieceTokenizer:
         return pieces
 
 
-def _words(text: str) -> Iterator[str]:
+def _words(text: str) -> list[str]:
     """Normalised words; each punctuation mark is a word of its own."""
-    for chunk in _normalise(text).split():
-        word = ""
-        for character in chunk:
-            if _is_punctuation(character):
-                if word:
-                    yield word
-                yield character
-                word = ""
-            else:
-                word += character
-        if word:
-            yield word
+    spaced = (f" {c} " if _is_punctuation(c) else c for c in _normalise(text))
+    return "".join(spaced).split()
 
 
 def _normalise(text: str) -> str:
@@ -158,7 +143,7 @@ def _clean(character: str) -> str:
         return " "
     if is_control or character == "\N{REPLACEMENT CHARACTER}":
         return ""
-    if any(first <= ord(character) <= last for first, last in _CJK):
+    if _CJK.match(character):
         return f" {character} "
     return character
 

@@ -120,12 +120,11 @@ def _settings(job: "Job") -> dict[str, Any]:
     from sdk._internal.arguments import whole
     from sdk._internal.hashing import sha256_file
     from sdk.bundle.manifest import MANIFEST_NAME
-    from sdk.grounder import DEFAULT_BUNDLE
 
     whole("--alternatives", job.alternatives, 0)
     grounder = job.model.load()
     grounder.encode_phrases(job.phrases)
-    bundle = Path(job.model.bundle or DEFAULT_BUNDLE)
+    bundle = Path(job.model.bundle)
     return {
         "grounder": sdk.__version__,
         "bundle": sha256_file(bundle / MANIFEST_NAME),

@@ -7,14 +7,14 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from sdk.application import add_runtime_options
+from sdk.application import add_bundle, add_runtime_options
 from sdk.diagnostics.record import compare, read_record, report, write_record
 from sdk.errors import GroundingError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    add_bundle(parser, "bundle", nargs="?")
     parser.add_argument(
         "--frames", type=int, default=200, metavar="N", help="samples of each (default: 200)"
     )

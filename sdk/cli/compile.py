@@ -1,11 +1,10 @@
 """`grounder compile`: compile a bundle for an NVIDIA GPU."""
 
 import argparse
-import shutil
-import sys
 from typing import TYPE_CHECKING
 
-from sdk.application import one_line
+from sdk._internal.progress import StatusLine
+from sdk.application import add_bundle, one_line
 from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
 from sdk.bundle.contract import TEXT
 from sdk.errors import EngineUnsupportedError
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    add_bundle(parser, "bundle", nargs="?")
     parser.add_argument(
         "--precision", default="auto", help="auto, or one the bundle has (default: %(default)s)"
     )
@@ -49,12 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compile and print a line a graph. Raises GroundingError."""
     from sdk.backends.tensorrt.compile import compile_bundle
-    from sdk.grounder import DEFAULT_BUNDLE
 
-    progress = _Progress()
-    try:
+    with _Phases() as progress:
         results = compile_bundle(
-            args.bundle or DEFAULT_BUNDLE,
+            args.bundle,
             precision=args.precision,
             library=args.library,
             folder=args.engines,
@@ -63,8 +60,6 @@ def run(args: argparse.Namespace) -> None:
             workspace_bytes=args.workspace_mib and args.workspace_mib * 2**20,
             progress=progress,
         )
-    finally:
-        progress.clear()
     for result in results:
         print(_compiled(result))
     refused = [one.graph for one in results if one.refused and one.graph != TEXT.name]
@@ -75,27 +70,19 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-class _Progress:
-    """Shows on stderr what a build is doing: a line rewritten on a terminal, else one a phase."""
+class _Phases(StatusLine):
+    """What a build is doing: a line rewritten on a terminal, else one a phase."""
 
     def __init__(self) -> None:
-        self._width = shutil.get_terminal_size().columns - 1 if sys.stderr.isatty() else 0
+        super().__init__()
         self._shown: set[str] = set()
 
     def __call__(self, phase: str, done: int, total: int) -> None:
-        if self._width:
-            self._rewrite(f"{phase} {done}/{total}")
+        if self.terminal:
+            self.show(f"{phase} {done}/{total}")
         elif phase not in self._shown:
             self._shown.add(phase)
-            print(phase, file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._width:
-            self._rewrite("")
-
-    def _rewrite(self, line: str) -> None:
-        line = line[: self._width].ljust(self._width)
-        print(line, end="\r", file=sys.stderr, flush=True)
+            self.show(phase)
 
 
 def _compiled(result: "CompiledGraph") -> str:

@@ -4,11 +4,13 @@ import argparse
 import json
 from dataclasses import asdict
 
+from sdk.application import add_bundle
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="lesson, .delta")
-    parser.add_argument("--bundle", metavar="FOLDER", help="model folder (default: the built-in)")
+    add_bundle(parser, "--bundle", metavar="FOLDER")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
 
 
@@ -16,10 +18,9 @@ def run(args: argparse.Namespace) -> None:
     """Print what they are. Raises LessonError for damaged ones, after the others are printed."""
     from sdk.bundle.manifest import Manifest
     from sdk.errors import LessonError
-    from sdk.grounder import DEFAULT_BUNDLE
     from sdk.lessons.lesson import Lesson
 
-    manifest = Manifest.load(args.bundle or DEFAULT_BUNDLE)
+    manifest = Manifest.load(args.bundle)
     rows, faults = [], []
     for file in args.files:
         try:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdk.application import add_runtime_options, load_grounder
+from sdk.application import add_bundle, add_runtime_options, load_grounder
 from sdk.backends.tensorrt.library import TENSORRT, TENSORRT_RTX
 from sdk.diagnostics.probes import Finding, imported, machine_findings, problem, tried
 from sdk.errors import DependencyError, EngineError, GroundingError, PhraseError
@@ -30,7 +30,7 @@ MARKS = {"ok": "ok", "absent": "-", "missing": "MISSING", "problem": "PROBLEM"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    add_bundle(parser, "bundle", nargs="?")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
     add_runtime_options(parser)
 
@@ -81,11 +81,10 @@ def examine(args: argparse.Namespace) -> tuple[dict[str, Finding], GroundingErro
     return findings, None
 
 
-def _files(bundle: str | None) -> Finding:
+def _files(bundle: str | Path) -> Finding:
     from sdk.bundle.manifest import Manifest
-    from sdk.grounder import DEFAULT_BUNDLE
 
-    folder = Path(bundle or DEFAULT_BUNDLE)
+    folder = Path(bundle)
     Manifest.load(folder).verify(folder)
     return Finding("ok", f"{folder}: every file has the size and hash the manifest says")
 
@@ -93,7 +92,6 @@ def _files(bundle: str | None) -> Finding:
 def _engines(args: argparse.Namespace) -> Finding:
     """What would run on TensorRT, whatever the device that was asked for."""
     from sdk.backends.tensorrt.library import cuda_device, load_library
-    from sdk.grounder import DEFAULT_BUNDLE
 
     what = f"the engines in {args.engines}" if args.engines else "compiled graphs"
     if cuda_device() is None:
@@ -106,7 +104,7 @@ def _engines(args: argparse.Namespace) -> Finding:
     try:
         grounder = load_grounder(argparse.Namespace(**{**vars(args), "device": device}))
     except EngineError as error:
-        command = ["grounder", "compile", str(args.bundle or DEFAULT_BUNDLE)]
+        command = ["grounder", "compile", str(args.bundle)]
         command += ["--precision", args.precision] if args.precision != "auto" else []
         command += ["--engines", args.engines] if args.engines else []
         command += ["--library", device] if named else []

@@ -4,12 +4,12 @@ import argparse
 import dataclasses
 import json
 
-from sdk.application import add_runtime_options, load_grounder
+from sdk.application import add_bundle, add_runtime_options, load_grounder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("bundle", nargs="?", help="model folder (default: the built-in)")
+    add_bundle(parser, "bundle", nargs="?")
     parser.add_argument("--metrics", action="store_true", help="and what its build measured")
     add_runtime_options(parser)
 

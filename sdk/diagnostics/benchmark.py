@@ -30,8 +30,8 @@ from sdk._internal.arguments import whole
 from sdk._internal.hashing import sha256_file
 from sdk._internal.opencv import cv2
 from sdk.backends.ort import physical_cores
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.contract import (
-    ATTENTION_MASK,
     FUSION,
     IMAGE,
     PHRASES_PER_CALL,
@@ -44,9 +44,9 @@ from sdk.bundle.manifest import MANIFEST_NAME, Manifest
 from sdk.diagnostics.machine import machine
 from sdk.diagnostics.record import FORMAT, some_phrases
 from sdk.errors import GroundingError
-from sdk.grounder import DEFAULT_BUNDLE, Grounder
+from sdk.grounder import Grounder
 from sdk.inputs.frames import as_bgr
-from sdk.inputs.phrases import pad_tokens
+from sdk.inputs.phrases import fusion_inputs
 from sdk.text import PhraseReader
 
 BLOCKS = 10
@@ -58,7 +58,7 @@ PHRASES = [f"the {a} {n}" for a in ADJECTIVES for n in NOUNS][:PHRASES_PER_CALL]
 
 
 def measure(
-    bundle: str | os.PathLike[str] | None = None,
+    bundle: str | os.PathLike[str] = DEFAULT_BUNDLE,
     *,
     device: str = "auto",
     precision: str = "auto",
@@ -89,7 +89,7 @@ def measure(
     counts = sorted(set(phrases))
     if not counts or not 1 <= counts[0] <= counts[-1] <= len(PHRASES):
         raise GroundingError(f"expected 1 to {len(PHRASES)} phrases, got {counts}")
-    folder = Path(bundle or DEFAULT_BUNDLE)
+    folder = Path(bundle)
     noise = np.random.default_rng(0).integers(0, 256, (8, 480, 640, 3), np.uint8)
     pictures = [as_bgr(image)] if image else list(noise)
 
@@ -153,9 +153,7 @@ def _calls(
     yield "vision", lambda: vision.run(image)
     yield "text", lambda: text.run(phrases[0])
     for number in counts:
-        tokens, mask = pad_tokens(encoded[:number])
-        joint: dict[str, NDArray[Any]] = {TEXT_TOKENS: tokens, ATTENTION_MASK: mask}
-        joint[VISUAL_TOKENS] = visual_tokens
+        joint = fusion_inputs(encoded[:number]) | {VISUAL_TOKENS: visual_tokens}
         yield f"fusion, {some_phrases(number)}", partial(fusion.run, joint)
 
     def ask(asked: Sequence[str]) -> object:

@@ -53,18 +53,6 @@ def iou_xyxy(a: ArrayLike, b: ArrayLike) -> Boxes:
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
-def union_xyxy(boxes: ArrayLike) -> Boxes:
-    """The smallest box around all of them: (N, 4) -> (4,).
-
-    Raises:
-        ValueError: N is 0.
-    """
-    boxes = _as_boxes(boxes).reshape(-1, 4)
-    if not len(boxes):
-        raise ValueError("expected at least one box, got none")
-    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-
-
 def _area(boxes: Boxes) -> Boxes:
     """(..., 4) xyxy -> (...), 0 where an edge is on the wrong side of its opposite."""
     size = np.maximum(boxes[..., 2:] - boxes[..., :2], 0)

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk.bundle.contract import ATTENTION_MASK, TEXT_TOKENS
 from sdk.bundle.known_words import Unknown
 from sdk.errors import PhraseError
 from sdk.lessons.lesson import Lesson
@@ -16,19 +17,7 @@ _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nin
 _STATED = re.compile(
     rf"(?:(?:all|the|these|those)\s+)*((?a:{'|'.join(_NUMBERS)}|both|[1-9]|10))\s+(\w+)", re.I
 )
-_UNITS = {
-    "foot",
-    "inch",
-    "lane",
-    "metre",
-    "meter",
-    "piece",
-    "seat",
-    "story",
-    "way",
-    "wheel",
-    "year",
-}
+_UNIT = re.compile("foot|inch|lane|met(re|er)|piece|seat|story|way|wheel|year")
 """After a number these make one word with it: "the two year old boy" is one."""
 
 
@@ -51,7 +40,7 @@ def stated_number(phrase: str) -> int | None:
     things that are listed ("one man and two dogs") none is read.
     """
     found = _STATED.match(phrase.strip())
-    if found is None or found[2].lower() in _UNITS or re.search(r"\band\b", phrase, re.I):
+    if found is None or _UNIT.fullmatch(found[2].lower()) or re.search(r"\band\b", phrase, re.I):
         return None
     word = found[1].lower()
     if word == "both":
@@ -99,14 +88,16 @@ def _checked(phrase: object, role: str) -> str:
     return phrase
 
 
-def pad_tokens(
-    tokens: Sequence[NDArray[np.float32]],
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Text tokens (L_p, Dt) of P phrases -> fusion's (P, L, Dt) and mask (P, L), 0 = padding."""
+def fusion_inputs(tokens: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """Text tokens (L_p, Dt) of P phrases -> what fusion takes beside a frame's, by name.
+
+    Returns:
+        Text tokens (P, L, Dt) float32, and their mask (P, L) int64, 0 = padding.
+    """
     longest = max(map(len, tokens))
     text = np.zeros((len(tokens), longest, tokens[0].shape[1]), np.float32)
     mask = np.zeros((len(tokens), longest), np.int64)
     for row, phrase in enumerate(tokens):
         text[row, : len(phrase)] = phrase
         mask[row, : len(phrase)] = 1
-    return text, mask
+    return {TEXT_TOKENS: text, ATTENTION_MASK: mask}

@@ -15,6 +15,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from glob import glob, has_magic
 from itertools import chain
 from pathlib import Path
@@ -46,34 +47,25 @@ MISSING_FRAMES, MISSING_PART = 2, 0.02
 logger = logging.getLogger("grounder.source")
 
 
+@dataclass(eq=False)
 class FrameSource(Closing):
     """An iterator of frames, (H, W, 3) uint8 BGR. Made by `open_source`."""
 
-    def __init__(
-        self,
-        frames: Iterator[TimedFrame],
-        *,
-        fps: float,
-        size_wh: tuple[int, int],
-        live: bool = False,
-        stills: bool = False,
-        name: str = "the source",
-        release: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._frames = frames
-        self._newest: _Newest | None = None
-        self._release = release
-        self.fps = fps
-        """Frames per second to show or save them at."""
-        self.size_wh = size_wh
-        """Width and height of the first frame in pixels; the pictures of a folder may differ."""
-        self.live = live
-        """Whether frames come at their own pace and are lost when nobody asks in time."""
-        self.stills = stills
-        """Whether frames are separate pictures, with no motion from one to the next to follow."""
-
-        self.name = name
-        """What errors call it, as "camera 0"."""
+    _frames: Iterator[TimedFrame]
+    fps: float
+    """Frames per second to show or save them at."""
+    size_wh: tuple[int, int]
+    """Width and height of the first frame in pixels; the pictures of a folder may differ."""
+    live: bool = False
+    """Whether frames come at their own pace and are lost when nobody asks in time."""
+    stills: bool = False
+    """Whether frames are separate pictures, with no motion from one to the next to follow."""
+    announced: int = 0
+    """Frames that a video's header says there are, not always rightly, or pictures; 0 if untold."""
+    name: str = "the source"
+    """What errors call it, as "camera 0"."""
+    _release: Callable[[], object] = lambda: None
+    _newest: "_Newest | None" = field(default=None, init=False)
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -162,6 +154,7 @@ def _open_pictures(paths: Sequence[str], text: str) -> FrameSource:
         fps=PICTURES_PER_SECOND,
         size_wh=(width, height),
         stills=True,
+        announced=len(ordered),
         name=f"pictures {text}",
     )
 
@@ -206,8 +199,9 @@ def _open_capture(
         fps=video.fps,
         size_wh=(shape[1], shape[0]),
         live=video.live,
+        announced=video.announced,
         name=name,
-        release=video.close,
+        _release=video.close,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sdk._internal.closing import Closing
 from sdk._internal.opencv import cv2
 from sdk.errors import SourceError
 
@@ -25,7 +26,7 @@ MOST_FRAMES = 100_000_000
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
-class Video:
+class Video(Closing):
     """An opened camera, video file, network stream or pipeline: one thread reads, any may close."""
 
     def __init__(self, spec: int | str, backend: int = cv2.CAP_ANY) -> None:
@@ -45,8 +46,12 @@ class Video:
         self.closed = False
         self.number = -1
         """Of the last frame, from 0."""
-        self.fps = announced_fps(self._capture)
-        self.announced = announced_frames(self._capture)
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 1 <= fps <= 240 else 30.0  # cameras and streams report 0, NaN or 90000
+        """Frames per second, on average, as the header or driver says."""
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.announced = int(count) if 0 < count < MOST_FRAMES else 0
+        """Frames that the header says there are, not always rightly; 0 if it does not say."""
         self.live = (
             backend == cv2.CAP_GSTREAMER or isinstance(spec, int) or (remote and not self.announced)
         )
@@ -58,11 +63,17 @@ class Video:
             got, frame = self._capture.read() if not self.closed else (False, None)
             if got:
                 self.number += 1
-                time_s = None if self.live else media_time(self._capture, self.number, self.fps)
+                time_s = None if self.live else self._media_time()
                 timed = np.asarray(frame, np.uint8), time_s
         if self.closed:
             self.close()
         return timed
+
+    def _media_time(self) -> float:
+        """Seconds from the beginning of the file to its frame `number`, the last that was read."""
+        told = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 6)
+        # Some containers have no times; 0 is then told of every frame.
+        return told if told > 0 or self.number == 0 else self.number / self.fps
 
     def close(self) -> None:
         """Let go of it at once; where another thread is reading, when that has its frame.
@@ -73,25 +84,6 @@ class Video:
         if self._reading.acquire(blocking=False):
             self._capture.release()
             self._reading.release()
-
-
-def media_time(capture: cv2.VideoCapture, number: int, fps: float) -> float:
-    """Seconds from the beginning of a file to its frame `number`, the last that was read."""
-    told = round(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, 6)
-    # Some containers have no times; 0 is then told of every frame.
-    return told if told > 0 or number == 0 else number / fps
-
-
-def announced_fps(capture: cv2.VideoCapture) -> float:
-    """Frames per second, on average, as the header or driver says; 30 where that cannot be."""
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    return fps if 1 <= fps <= 240 else 30.0  # cameras and streams report 0, NaN or 90000
-
-
-def announced_frames(capture: cv2.VideoCapture) -> int:
-    """Frames that the header says there are, not always rightly; 0 if it does not say."""
-    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    return int(count) if 0 < count < MOST_FRAMES else 0
 
 
 def is_cut_off(path: str) -> bool:

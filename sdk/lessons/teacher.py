@@ -17,8 +17,6 @@ Array = NDArray[np.floating[Any]]
 RIGHT, GOOD = 0.5, 0.7
 """IoU with the example's box below which a candidate does not show the thing; from which it is as
 good as the best."""
-TIGHT = 1.0
-"""Power of the IoU that the odds of a noun's candidates are weighted with."""
 FIRST_NOUNS = 32
 """As many as one call of the fusion takes: enough for a single example, at once."""
 LOOKED_AT, FINALISTS = 3, 32
@@ -86,14 +84,6 @@ class Teacher:
         figures = Figures(len(shown), len(examples) - len(shown), right_before, left_out)
         return Lesson(name, noun, weights, bias, model, figures)
 
-    def first_nouns(self) -> list[str]:
-        """Those that a single example is tried with."""
-        return self.background.nouns[:FIRST_NOUNS]
-
-    def all_nouns(self) -> list[str]:
-        """All that there are."""
-        return self.background.nouns
-
     def _best_noun(self, shown: Sequence[Example], nouns: Sequence[str]) -> str:
         """The noun whose candidates' probabilities are most on the examples' boxes."""
         passes = [shown] if len(nouns) <= FINALISTS else [shown[:LOOKED_AT], shown]
@@ -106,10 +96,10 @@ class Teacher:
         return nouns[0]
 
     def _log_likelihoods(self, example: Example, nouns: Sequence[str]) -> Array:
-        """(P,) log of the share of a noun's odds that is on the box, tight ones first."""
+        """(P,) log of the share of a noun's odds that is on the box, weighted with the IoU."""
         boxes, logits = self.ask(example.visual_tokens, [f"the {noun}" for noun in nouns])
         overlap = np.array([overlaps(candidates, example) for candidates in boxes])
-        tight = np.where(overlap >= RIGHT, TIGHT * np.log(np.maximum(overlap, RIGHT)), -np.inf)
+        tight = np.where(overlap >= RIGHT, np.log(np.maximum(overlap, RIGHT)), -np.inf)
         right = np.logaddexp.reduce(logits + tight, axis=1)
         likely: Array = right - np.logaddexp(0, np.logaddexp.reduce(logits, axis=1))
         return likely

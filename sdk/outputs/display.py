@@ -5,6 +5,7 @@ OpenCV's Qt build does not raise without a display: it aborts the whole process,
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -59,8 +60,5 @@ def _load_x11_xcb() -> None:
 
 def _gui_toolkit() -> str:
     """What OpenCV was built with: "QT5", "GTK3", "COCOA", "WIN32UI", ..., "NONE", "" if unsaid."""
-    for line in cv2.getBuildInformation().splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "GUI":
-            return value.strip()
-    return ""
+    found = re.search(r"^ *GUI: *(\S+)", cv2.getBuildInformation(), re.MULTILINE)
+    return found[1] if found else ""

@@ -9,24 +9,16 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdk._internal.extras import missing
 from sdk.errors import GroundingError
-from sdk.results import Box, Grounding
+from sdk.results import Box, Grounding, Place
 
 if TYPE_CHECKING:
     from supervision import Detections
-
-
-class _Row(NamedTuple):
-    phrase: int
-    text: str
-    box: Box
-    score: float
-    track_id: int
 
 
 def to_supervision(
@@ -56,12 +48,12 @@ def to_supervision(
     except ImportError as error:
         raise missing("supervision", error) from error
     rows = list(_rows(results, found_only))
-    ids = np.array([row.track_id for row in rows], np.int64)
+    ids = np.array([place.track_id for _, _, place in rows], np.int64)
     return Detections(
-        xyxy=np.array([row.box for row in rows], np.float32).reshape(-1, 4),
-        confidence=np.array([row.score for row in rows], np.float32),
-        class_id=np.array([row.phrase for row in rows], np.int64),
-        data={"class_name": np.array([row.text for row in rows], np.str_)},
+        xyxy=np.array([place.box for _, _, place in rows], np.float32).reshape(-1, 4),
+        confidence=np.array([place.score for _, _, place in rows], np.float32),
+        class_id=np.array([index for index, _, _ in rows], np.int64),
+        data={"class_name": np.array([text for _, text, _ in rows], np.str_)},
         tracker_id=ids if ids.any() else None,
     )
 
@@ -93,11 +85,11 @@ def to_coco(
     return [
         {
             "image_id": image_id,
-            "category_id": categories[row.phrase],
-            "bbox": _xywh(row.box),
-            "score": row.score,
+            "category_id": categories[index],
+            "bbox": _xywh(place.box),
+            "score": place.score,
         }
-        for row in _rows(results, found_only)
+        for index, _, place in _rows(results, found_only)
     ]
 
 
@@ -124,10 +116,13 @@ def to_json_line(results: Grounding | Sequence[Grounding], **fields: Any) -> str
         ) from error
 
 
-def _rows(results: Grounding | Sequence[Grounding], found_only: bool) -> Iterator[_Row]:
+def _rows(
+    results: Grounding | Sequence[Grounding], found_only: bool
+) -> Iterator[tuple[int, str, Place]]:
+    """Of each place the index and the text of its phrase."""
     for index, result in enumerate(_as_list(results)):
         for place in result.instances if found_only else result.places():
-            yield _Row(index, result.text, place.box, place.score, place.track_id)
+            yield index, result.text, place
 
 
 def _as_list(results: Grounding | Sequence[Grounding]) -> Sequence[Grounding]:

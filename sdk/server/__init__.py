@@ -1,6 +1,7 @@
 """`grounder serve`: grounding over HTTP. Needs the packages of the extra `serve`.
 
     POST /v1/ground    picture and phrases in, boxes out
+    POST /v1/teach     a picture, a name and a box in: the name means the thing (`--teach`)
     GET  /healthz      is it alive, and what is loaded
     GET  /metrics      for Prometheus
     GET  /docs         the interface, to read and to try

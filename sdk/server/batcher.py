@@ -87,7 +87,7 @@ class Batcher:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="grounder-worker", daemon=True)
         self._decoders = ThreadPoolExecutor(limits.decoders, "grounder-decoder")
-        metrics.watch_queue(lambda: self.waiting)
+        metrics.waiting.set_function(lambda: self.waiting)
 
     def start(self) -> None:
         self._thread.start()

@@ -5,9 +5,8 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-from sdk._internal.opencv import cv2
 from sdk.errors import FrameError
-from sdk.inputs.frames import as_bgr, check_sides
+from sdk.inputs.frames import as_bgr, check_sides, decoded
 from sdk.server.errors import TooLargeError
 from sdk.server.limits import Limits
 from sdk.server.packages import PIL
@@ -69,13 +68,10 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     Raises:
         FrameError: it does not decode, or has a size that cannot be used.
     """
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
+    image = decoded(np.frombuffer(data, np.uint8))
     if image is None:
         raise _unreadable(data)
-    return as_bgr(image.astype(np.uint8, copy=False))
+    return as_bgr(image)
 
 
 def _unreadable(data: bytes) -> FrameError:

@@ -1,7 +1,7 @@
 """What Prometheus is told."""
 
 import time
-from collections.abc import Callable
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,39 +17,23 @@ class Metrics:
     content_type = prometheus_client.CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self._registry = registry = prometheus_client.CollectorRegistry()
-        self.requests = prometheus_client.Counter(
-            "grounder_requests", "Requests to ground, by HTTP status", ["status"], registry=registry
+        self._registry = prometheus_client.CollectorRegistry()
+        counter = partial(prometheus_client.Counter, registry=self._registry)
+        histogram = partial(prometheus_client.Histogram, registry=self._registry)
+        self.requests = counter(
+            "grounder_requests", "Requests to ground, by HTTP status", ["status"]
         )
-        self.seconds = prometheus_client.Histogram(
-            "grounder_request_seconds",
-            "From a request's head to its answer",
-            buckets=_SECONDS,
-            registry=registry,
+        self.seconds = histogram(
+            "grounder_request_seconds", "From a request's head to its answer", buckets=_SECONDS
         )
-        self.encoded = prometheus_client.Counter(
-            "grounder_frames_encoded", "Vision passes", registry=registry
+        self.encoded = counter("grounder_frames_encoded", "Vision passes")
+        self.batch = histogram(
+            "grounder_batch_requests", "Requests that were answered together", buckets=_REQUESTS
         )
-        self.batch = prometheus_client.Histogram(
-            "grounder_batch_requests",
-            "Requests that were answered together",
-            buckets=_REQUESTS,
-            registry=registry,
+        self.phrases = counter("grounder_phrases", "Phrases that were fused with a frame")
+        self.waiting = prometheus_client.Gauge(
+            "grounder_requests_waiting", "Requests in the queue", registry=self._registry
         )
-        self.phrases = prometheus_client.Counter(
-            "grounder_phrases", "Phrases that were fused with a frame", registry=registry
-        )
-        self._waiting = prometheus_client.Gauge(
-            "grounder_requests_waiting", "Requests in the queue", registry=registry
-        )
-
-    def watch_queue(self, waiting: Callable[[], int]) -> None:
-        """Tell the length of the queue.
-
-        Args:
-            waiting: asked for it when the metrics are read.
-        """
-        self._waiting.set_function(waiting)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""The one place that imports what only the server needs, so that a lack is explained once."""
+"""Imported before the rest of the server, so that a missing package is explained once."""
 
 from sdk._internal.extras import missing
 

@@ -25,13 +25,23 @@ STOP_SECONDS = 5
 TOKEN_VARIABLE = "GROUNDER_TOKEN"
 TOKEN_CHARACTERS = 16
 """The shortest token: a shorter one can be guessed."""
+LIMITS = {
+    "--connections-per-client": (
+        *("connections_per_client", int, 1, "N", "of one address, such as a proxy's"),
+    ),
+    "--max-mib": ("body_bytes", float, 2**20, "MIB", "largest body of a request"),
+    "--max-megapixels": ("pixels", float, 10**6, "MP", "largest picture"),
+    "--max-phrases": ("phrases", int, 1, "N", "phrases of a request"),
+    "--queue": ("queue", int, 1, "N", "requests that may wait, others get a 503"),
+    "--timeout": ("seconds", float, 1, "S", "seconds for a request's head, body and answer, each"),
+}
+"""Option -> the field of `Limits`, its type, its unit, and what `--help` says."""
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of a server, beside those of the bundle."""
-    limits = Limits()
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=DEFAULT_PORT, help="0: any free one (default: %(default)s)")
@@ -52,48 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--tls-cert", metavar="FILE", help="PEM certificate, with its chain: serve HTTPS")
     add("--tls-key", metavar="FILE", help="its key (default: in the certificate's file)")
-    add(
-        "--connections-per-client",
-        type=int,
-        default=limits.connections_per_client,
-        metavar="N",
-        help="of one address, such as a proxy's (default: %(default)s)",
-    )
-    add(
-        "--max-mib",
-        type=float,
-        default=limits.body_bytes / 2**20,
-        metavar="MIB",
-        help="largest body of a request (default: %(default)g)",
-    )
-    add(
-        "--max-megapixels",
-        type=float,
-        default=limits.pixels / 1e6,
-        metavar="MP",
-        help="largest picture (default: %(default)g)",
-    )
-    add(
-        "--max-phrases",
-        type=int,
-        default=limits.phrases,
-        metavar="N",
-        help="phrases of a request (default: %(default)s)",
-    )
-    add(
-        "--queue",
-        type=int,
-        default=limits.queue,
-        metavar="N",
-        help="requests that may wait, others get a 503 (default: %(default)s)",
-    )
-    add(
-        "--timeout",
-        type=float,
-        default=limits.seconds,
-        metavar="S",
-        help="seconds for a request's head, its body and its answer, each (default: %(default)g)",
-    )
+    limits = Limits()
+    for flag, (field, kind, unit, metavar, what) in LIMITS.items():
+        add(
+            flag,
+            type=kind,
+            default=kind(getattr(limits, field) / unit),
+            metavar=metavar,
+            help=f"{what} (default: %(default)g)",
+        )
     add(
         "--teach",
         action=argparse.BooleanOptionalAction,
@@ -111,16 +88,12 @@ def make_app(args: argparse.Namespace) -> "FastAPI":
     """
     from sdk.server import create_app  # first: a missing package is told before the model loads
 
-    for name in ("max_mib", "max_megapixels"):
-        number(f"--{name.replace('_', '-')}", getattr(args, name), 0.001, 1e6)
-    limits = Limits(
-        connections_per_client=args.connections_per_client,
-        body_bytes=int(args.max_mib * 2**20),
-        pixels=int(args.max_megapixels * 1e6),
-        phrases=args.max_phrases,
-        queue=args.queue,
-        seconds=args.timeout,
-    )
+    given = {}
+    for flag, (field, _, unit, *_) in LIMITS.items():
+        given[field] = value = getattr(args, flag[2:].replace("-", "_"))
+        if unit != 1:
+            given[field] = int(number(flag, value, 0.001, 1e6) * unit)
+    limits = Limits(**given)
     hosts = [*_LOOPBACK_HOSTS, *args.allow_host]
     if not args.allow_host and not is_loopback(args.host):
         hosts = ["*"]

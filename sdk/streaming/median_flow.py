@@ -18,18 +18,21 @@ Grey = NDArray[np.uint8]
 Box = NDArray[np.float64]
 
 
-def carry(
-    previous: Grey, current: Grey, boxes: Box, *, points: int, window: int, return_error: float
-) -> tuple[Box, NDArray[np.bool_]]:
+POINTS = 7
+"""Along a box's side. With many boxes it is fewer: at most some 300 in all, 4 a side."""
+WINDOW = 11
+"""Side of the patch that is followed, in pixels."""
+RETURN_ERROR = 1.0
+"""Pixels by which a point may miss its start on the way back."""
+
+
+def carry(previous: Grey, current: Grey, boxes: Box) -> tuple[Box, NDArray[np.bool_]]:
     """Move boxes along with the picture, from `previous` to `current`.
 
     Args:
         previous: (H, W).
         current: (H, W).
         boxes: (N, 4) xyxy, in pixels of the pictures.
-        points: as in `sdk.Tracking`.
-        window: as in `sdk.Tracking`.
-        return_error: as in `sdk.Tracking`.
 
     Returns:
         The boxes, and (N,) whether each could be followed; one that could not stays in place.
@@ -37,16 +40,16 @@ def carry(
     followed = np.zeros(len(boxes), bool)
     if not len(boxes) or previous.shape != current.shape:
         return boxes, followed
-    grids = _grids(boxes, previous.shape, points)  # (N, P, 2)
+    grids = _grids(boxes, previous.shape)  # (N, P, 2)
     start = grids.reshape(-1, 1, 2)
-    there, kept = _follow(previous, current, start, window)
-    back, returned = _follow(current, previous, there, window)
+    there, kept = _follow(previous, current, start)
+    back, returned = _follow(current, previous, there)
     miss = np.linalg.norm(back - start, axis=2).ravel()
     height, width = current.shape
     good = (
         (kept.ravel() == 1)
         & (returned.ravel() == 1)
-        & (miss <= return_error)
+        & (miss <= RETURN_ERROR)
         & ((there >= 0) & (there < (width, height))).all(axis=(1, 2))
     ).reshape(grids.shape[:2])
     moved = boxes.copy()
@@ -58,9 +61,9 @@ def carry(
     return moved, followed
 
 
-def _grids(boxes: Box, shape: tuple[int, ...], points: int) -> NDArray[np.float32]:
+def _grids(boxes: Box, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """(N, P, 2): points in the visible part of each box, away from its edges, which are not it."""
-    side = min(points, max(4, math.isqrt(300 // len(boxes))))
+    side = min(POINTS, max(4, math.isqrt(300 // len(boxes))))
     corners = clip_xyxy(boxes, (shape[1], shape[0])).reshape(-1, 2, 1, 2)
     steps = np.linspace(0.1, 0.9, side)
     grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
@@ -69,14 +72,14 @@ def _grids(boxes: Box, shape: tuple[int, ...], points: int) -> NDArray[np.float3
 
 
 def _follow(
-    previous: Grey, current: Grey, points: NDArray[np.float32], window: int
+    previous: Grey, current: Grey, points: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     ends, kept, _ = cv2.calcOpticalFlowPyrLK(
         previous,
         current,
         points,
         np.empty_like(points),
-        winSize=(window, window),
+        winSize=(WINDOW, WINDOW),
         maxLevel=3,
     )
     return np.asarray(ends, np.float32), np.asarray(kept, np.uint8)

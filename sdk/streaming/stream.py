@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,11 @@ from sdk.errors import ArgumentError, StreamEnded
 from sdk.inputs.sources import FrameSource
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, SourceLike
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
-from sdk.streaming.worker import Found, Grounds, Worker, asked_of
+from sdk.streaming.tracking import Tracking
+from sdk.streaming.worker import Found, Worker, asked_of
+
+if TYPE_CHECKING:
+    from sdk.grounder import Grounder
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,11 @@ class Stream(Closing, Iterator[StreamResult]):
 
     def __init__(
         self,
-        grounder: Grounds,
+        grounder: "Grounder",
         source: SourceLike,
         phrases: str | Sequence[str],
         *,
-        tracking: Tracking | None,
+        tracking: Tracking | Literal["auto"] | None,
         every: int,
         policy: str,
         backlog: int,
@@ -83,12 +87,13 @@ class Stream(Closing, Iterator[StreamResult]):
         every = whole("every", every, 1)
         self.detail = whole("detail", detail, 1, MOST_DETAIL)
         """See `Grounder.ground`."""
-        _check_tracking(tracking)
+        _check_tracking(tracking, "auto")
         # Encoded now: a phrase that cannot be understood should not end the stream.
         asked = asked_of(grounder, phrases)
         capture = Capture(source, policy, backlog, reconnect_seconds)
-        if tracking is DEFAULT_TRACKING and capture.source and capture.source.stills:
-            tracking = None  # nobody asked for it, and between pictures there is nothing to follow
+        if isinstance(tracking, str):  # between separate pictures there is nothing to follow
+            stills = capture.source is not None and capture.source.stills
+            tracking = None if stills else Tracking()
         self._worker = Worker(asked, capture, tracking, every, self.detail)
         self._asking = threading.Lock()  # phrases and grounder may be assigned by two threads
         # The threads know the worker only: a stream that is dropped unclosed stops them too.
@@ -113,7 +118,7 @@ class Stream(Closing, Iterator[StreamResult]):
             self._worker.asked = asked_of(grounder, phrases)
 
     @property
-    def grounder(self) -> Grounds:
+    def grounder(self) -> "Grounder":
         """What grounds; assign another, as one of another precision, while it runs.
 
         It encodes the phrases now and takes effect at the next grounding.
@@ -125,7 +130,7 @@ class Stream(Closing, Iterator[StreamResult]):
         return self._worker.asked.grounder
 
     @grounder.setter
-    def grounder(self, grounder: Grounds) -> None:
+    def grounder(self, grounder: "Grounder") -> None:
         if not isinstance(getattr(grounder, "manifest", None), Manifest):
             raise ArgumentError(f"grounder: expected sdk.Grounder, got {short(grounder)}")
         with self._asking:
@@ -207,6 +212,9 @@ def _result(found: Found) -> StreamResult:
     )
 
 
-def _check_tracking(tracking: object) -> None:
-    if tracking is not None and not isinstance(tracking, Tracking):
-        raise ArgumentError(f"tracking: expected sdk.Tracking or None, got {short(tracking)}")
+def _check_tracking(tracking: object, *names: str) -> None:
+    """`names`: that may be given too."""
+    known = tracking is None or isinstance(tracking, Tracking)
+    if not known and not (isinstance(tracking, str) and tracking in names):
+        expected = ", ".join(["sdk.Tracking", *map(repr, names)])
+        raise ArgumentError(f"tracking: expected {expected} or None, got {short(tracking)}")

@@ -20,6 +20,13 @@ from sdk.geometry.boxes import clip_xyxy, iou_xyxy
 from sdk.results import Grounding, Place
 from sdk.streaming.median_flow import Box, Grey, carry, reduced
 
+VISIBLE = 0.25
+"""An object is lost when less than this part of its box is in the frame."""
+SIDE = 320
+"""Frames are reduced by a whole number, so that the long side is about this many pixels."""
+WAYPOINTS = 8
+"""Steps in which a late grounding is moved to the present, at most."""
+
 
 @dataclass(frozen=True)
 class Tracking:
@@ -38,42 +45,18 @@ class Tracking:
     """How far a grounding pulls the carried box, in (0, 1]; 1 takes the grounding as it is."""
     match_iou: float = 0.3
     """IoU with the carried box from which on a grounding means the same object."""
-    visible: float = 0.25
-    """An object is lost when less than this part of its box is in the frame."""
-    side: int = 320
-    """Frames are reduced by a whole number, so that the long side is about this many pixels."""
-    points: int = 7
-    """Points along a box's side. With many boxes it is fewer: at most some 300 in all, 4 a side."""
-    window: int = 11
-    """Side of the patch that is followed, in reduced pixels."""
-    return_error: float = 1.0
-    """Reduced pixels by which a point may miss its start on the way back."""
-    waypoints: int = 8
-    """Steps in which a late grounding is moved to the present, at most."""
 
     def __post_init__(self) -> None:
-        for name in ("weight", "match_iou", "visible"):
-            number(f"Tracking.{name}", getattr(self, name), 0, 1, above=True)
+        number("Tracking.weight", self.weight, 0, 1, above=True)
+        number("Tracking.match_iou", self.match_iou, 0, 1, above=True)
         number("Tracking.hysteresis", self.hysteresis, 0, 20)
-        number("Tracking.return_error", self.return_error, 0)
-        limits = {
-            "max_misses": (0, 1_000_000),
-            "side": (32, 4096),
-            "points": (4, 300),
-            "window": (3, 255),
-            "waypoints": (1, 1000),
-        }
-        for name, (low, high) in limits.items():
-            whole(f"Tracking.{name}", getattr(self, name), low, high)
+        whole("Tracking.max_misses", self.max_misses, 0, 1_000_000)
 
     def thresholds(self, threshold: float) -> tuple[float, float]:
         """Scores from which on a phrase appears, and stays, around a bundle's `threshold`."""
         up = math.exp(self.hysteresis)
         appear, stay = (threshold * f / (1 - threshold + threshold * f) for f in (up, 1 / up))
         return appear, stay
-
-
-DEFAULT_TRACKING = Tracking()
 
 
 @dataclass
@@ -116,7 +99,7 @@ class Tracker:
     then or some frames later, `update`.
     """
 
-    def __init__(self, threshold: float, settings: Tracking = DEFAULT_TRACKING) -> None:
+    def __init__(self, threshold: float, settings: Tracking) -> None:
         """A tracker that follows nothing yet.
 
         Args:
@@ -172,19 +155,19 @@ class Tracker:
         """Carry the boxes of what is found to the next frame, (H, W, 3) uint8 BGR."""
         previous = self._grey
         # Of a strip the narrow side decides.
-        self._factor = max(1, min(round(max(frame.shape) / self._settings.side), *frame.shape[:2]))
+        self._factor = max(1, min(round(max(frame.shape) / SIDE), *frame.shape[:2]))
         self._size_wh = (frame.shape[1], frame.shape[0])
         self._grey = reduced(frame, self._factor)
         if self._path:
             self._age += 1
             if self._age % self._stride == 0:
                 self._path.append(self._grey)
-            if len(self._path) > self._settings.waypoints:
+            if len(self._path) > WAYPOINTS:
                 del self._path[1::2]
                 self._stride *= 2
         moving = [thing for track in self._tracks for thing in track.objects]
         boxes = np.array([thing.box for thing in moving]).reshape(-1, 4)
-        boxes, followed = self._carry(previous, self._grey, boxes)
+        boxes, followed = carry(previous, self._grey, boxes)
         for thing, box, sure in zip(moving, boxes, followed, strict=True):
             thing.box, thing.followed = box, thing.followed and bool(sure)
         for track in self._tracks:
@@ -204,7 +187,7 @@ class Tracker:
         if self._path and self._path[-1] is not self._grey:
             self._path.append(self._grey)
         for earlier, later in pairwise(self._path):
-            boxes, _ = self._carry(earlier, later, boxes)
+            boxes, _ = carry(earlier, later, boxes)
         self._path = []
         moved = iter(boxes[len(groundings) :])
         old, self._tracks = self._tracks, []
@@ -258,11 +241,6 @@ class Tracker:
             thing.misses += 1
         return seen + [thing for thing in old if thing.misses <= self._settings.max_misses]
 
-    def _carry(self, earlier: Grey, later: Grey, boxes: Box) -> tuple[Box, NDArray[np.bool_]]:
-        points, window = self._settings.points, self._settings.window
-        miss = self._settings.return_error
-        return carry(earlier, later, boxes, points=points, window=window, return_error=miss)
-
     def _new_id(self) -> int:
         self._last_id += 1
         return self._last_id
@@ -280,4 +258,4 @@ class Tracker:
         left, top, right, bottom = self._visible(thing.box)
         area = float(np.prod(thing.box[2:] - thing.box[:2])) * self._factor**2
         part = (right - left) * (bottom - top) / area if area > 0 else 0.0
-        return part >= self._settings.visible
+        return part >= VISIBLE

@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdk._internal.mailbox import Mailbox
-from sdk.bundle.manifest import Manifest
 from sdk.errors import PhraseError
 from sdk.inputs.phrases import EncodedPhrase
 from sdk.lessons.lesson import Lesson
@@ -21,42 +20,25 @@ from sdk.results import Grounding
 from sdk.streaming.capture import Capture, Shot
 from sdk.streaming.tracking import Tracker, Tracking
 
+if TYPE_CHECKING:
+    from sdk.grounder import Grounder
+
 DROPS_LOGGED_SECONDS = 60.0
 """From one line about frames that were left out to the next."""
 
 logger = logging.getLogger("grounder.stream")
 
 
-class Answers(Protocol):
-    """What a stream needs of a `FrameView`."""
-
-    def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]: ...
-
-
-class Grounds(Protocol):
-    """What a stream needs of a `Grounder`."""
-
-    @property
-    def manifest(self) -> Manifest: ...
-
-    @property
-    def lessons(self) -> tuple[Lesson, ...]: ...
-
-    def encode_phrases(self, text: str | Sequence[str]) -> list[EncodedPhrase]: ...
-
-    def encode(self, frame: NDArray[np.uint8], *, detail: int) -> Answers: ...
-
-
 class Asked(NamedTuple):
     """Phrases, with what they are encoded for: the one is never used with another's."""
 
-    grounder: Grounds
+    grounder: "Grounder"
     phrases: list[EncodedPhrase]
     lessons: tuple[Lesson, ...]
     """That the phrases were read with."""
 
 
-def asked_of(grounder: Grounds, phrases: str | Sequence[str]) -> Asked:
+def asked_of(grounder: "Grounder", phrases: str | Sequence[str]) -> Asked:
     """The phrases, encoded now. Raises as `Grounder.encode_phrases`."""
     lessons = grounder.lessons  # first: what is taught in between is noticed later
     return Asked(grounder, grounder.encode_phrases(phrases), lessons)

@@ -7,12 +7,12 @@ from apps.webcam.controls import (
     ENTER,
     ESCAPE,
     PHRASES,
-    TAB,
     TOOLBAR,
     Controls,
 )
 from apps.webcam.window import ascii_key
 from sdk.outputs.drawing import PALETTE
+from tests.windows import TAB
 
 
 def press(controls: Controls, *keys: int | str) -> Controls:

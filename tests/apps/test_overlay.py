@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from apps.webcam.canvas import BACKGROUND, Canvas, Target, target_at
-from apps.webcam.controls import TAB, TOOLBAR, Controls
+from apps.webcam.controls import TOOLBAR, Controls
 from apps.webcam.meter import Sample
 from apps.webcam.overlay import (
     LEAST_WH,
@@ -231,7 +231,7 @@ def test_what_is_under_the_mouse_lights_up() -> None:
 
 
 def test_a_long_text_shows_the_end_that_is_typed() -> None:
-    long = controls(chr(TAB), "a dog and " * 30)
+    long = controls("\t", "a dog and " * 30)
     before, targets = compose((800, 500), full_scene(), long)
     long.press(ord("x"))
     after, _ = compose((800, 500), full_scene(), long)

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from apps.video_demo import main
-from apps.video_file import VideoFile, frame_count
+from apps.video_demo import frames_to_come, main
+from apps.video_file import VideoFile
 from sdk import Grounder
+from sdk.inputs.sources import open_source
 from tests.paths import ROOT
 from tests.streams import write_video
 from tests.videos import read_video
@@ -230,11 +231,16 @@ def test_a_wrong_command_line(option: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_how_many_frames_there_are(walk: Path, tmp_path: Path) -> None:
-    for name in ("a.jpg", "b.JPG", "c.txt"):
-        (tmp_path / name).touch()
-    assert frame_count(str(walk)) == 10
-    assert frame_count(str(tmp_path)) == 2
-    assert frame_count(str(tmp_path / "*.jpg")) == 1
-    assert frame_count(str(tmp_path / "a.jpg")) == 1
-    assert frame_count(str(tmp_path / "c.txt")) is None
-    assert frame_count("rtsp://camera/1") is None
+    shutil.copy(ASSETS / "astronaut.jpg", tmp_path / "a.jpg")
+    shutil.copy(ASSETS / "astronaut.jpg", tmp_path / "b.JPG")
+    (tmp_path / "c.txt").touch()
+    for path, count in (
+        (walk, 10),
+        (tmp_path, 2),
+        (tmp_path / "*.jpg", 1),
+        (tmp_path / "a.jpg", 1),
+    ):
+        with open_source(path) as source:
+            assert source.announced == count
+    assert frames_to_come(10, 3, None) == 4 and frames_to_come(10, 1, 5) == 5
+    assert frames_to_come(0, 1, 5) == 5 and frames_to_come(0, 1, None) is None

@@ -15,7 +15,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from sdk import Grounder, Grounding
-from sdk.grounder import DEFAULT_BUNDLE
+from sdk.bundle import DEFAULT_BUNDLE
 from tests.pupils import CUP, CUP_BOX
 from tests.web_page import FRAME_WH, Page, demo, frames_encoded
 

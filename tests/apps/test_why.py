@@ -6,9 +6,9 @@ import pytest
 
 from apps.webcam.why import Wording, place, reasons
 from sdk import Grounding
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.spelling import Speller
-from sdk.grounder import DEFAULT_BUNDLE
 from sdk.streaming.tracking import Tracking
 
 

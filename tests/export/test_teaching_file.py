@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from export.teaching import LEAST_USES, common_nouns, most_useful_first
-from sdk.grounder import DEFAULT_BUNDLE
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.lessons.background import FILE_NAME, Background
 from train.data.coco import COCO_CLASSES
 from train.data.samples import Expression, Photo

@@ -17,10 +17,7 @@ VALUES: tuple[Any, ...] = (
     *(float("nan"), float("inf"), float("-inf"), np.float64("nan"), np.int64(3), np.bool_(True)),
     *([], [1], (1, 2), {}, {"a": 1}, set(), np.array([1, 2]), np.zeros(0), range(3)),
 )
-TRACKING = (
-    *("hysteresis", "max_misses", "weight", "match_iou", "visible", "side", "points", "window"),
-    *("return_error", "waypoints"),
-)
+TRACKING = ("hysteresis", "max_misses", "weight", "match_iou")
 
 
 def values(rng: Random, folder: Path) -> Iterator[Case]:

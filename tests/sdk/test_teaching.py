@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk import ArgumentError, ClosedError, FrameError, Grounder, Lesson, LessonError, PhraseError
-from sdk.grounder import DEFAULT_BUNDLE
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.lessons.teacher import Example
 from sdk.results import Grounding
 from sdk.teaching import MOST_SHOWN, Shown, latest

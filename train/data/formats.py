@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sdk.geometry.boxes import union_xyxy
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from train.data.own import OTHER
 from train.data.samples import REFERRING, Box, DataError, as_box
 
@@ -35,6 +37,18 @@ def corners(xywh: Iterable[float]) -> Box:
 def around(boxes: Sequence[Box]) -> Box:
     """The box around several, all xyxy."""
     return as_box(union_xyxy(boxes))
+
+
+def union_xyxy(boxes: ArrayLike) -> NDArray[np.floating[Any]]:
+    """The smallest box around all of them: (N, 4) -> (4,).
+
+    Raises:
+        ValueError: N is 0.
+    """
+    edges = np.asarray(boxes).reshape(-1, 4)
+    if not len(edges):
+        raise ValueError("expected at least one box, got none")
+    return np.concatenate([edges[:, :2].min(axis=0), edges[:, 2:].max(axis=0)])
 
 
 def from_mdetr(path: Path) -> Iterator[Line]:

@@ -48,9 +48,11 @@ NOT_A_PEAK = 1e-3
 where an offset would round small differences away."""
 EVIDENCE, EVIDENCE_HIDDEN = 5, 16
 """What detector and colours say of a candidate: see `CandidatesFusion.weigh`."""
-ENOUGH_COLOUR, NO_COLOUR, RIVAL = 8.0, 2.5, 1.0
-"""At the start: an eighth of a candidate is enough of a colour that is asked for; the logits that
-it loses without, and for being surely something else."""
+ENOUGH_COLOUR, NO_COLOUR = 8.0, 2.0
+"""An eighth of a candidate is enough of a colour that is asked for; the logits that it loses
+without. Not trained: training weakens the rule to half of what colours tell of photos."""
+RIVAL = 1.0
+"""At the start: the logits that a candidate loses for being surely something else."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ class CandidatesFusion(Fusion):
         facts = [shares, painted.asked, hits, rivals, named.known]
         facts = [fact.expand_as(shares) for fact in facts]
         more, weighed = self.evidence(torch.stack(facts, -1)).split([self.dim, 1], dim=-1)
-        return more, weighed.squeeze(-1)
+        lacking = F.relu(painted.asked - ENOUGH_COLOUR * shares)
+        return more, weighed.squeeze(-1) - NO_COLOUR * lacking
 
     def compared(
         self, things: Tensor, boxes: Tensor, says: Tensor, text: Tensor, text_mask: Tensor
@@ -248,14 +251,14 @@ class CandidatesFusion(Fusion):
 
 
 def start_evidence(dim: int) -> nn.Sequential:
-    """Starts with two rules: a candidate has some of a colour that is asked for, and is not rather
-    something else that the detector knows. Training alone finds them slowly."""
+    """Starts with a rule: a candidate is not rather something else that the detector knows.
+    Training alone finds it slowly."""
     layers = starting_at_zero(EVIDENCE, EVIDENCE_HIDDEN, dim + 1)
     first, last = (layers[i].get_parameter("weight") for i in (0, -1))
     with torch.no_grad():
-        layers[0].get_parameter("bias")[:2] = torch.tensor([0.0, -1.0])
-        first[:2] = torch.tensor([[-ENOUGH_COLOUR, 1.0, 0, 0, 0], [0, 0, -1.0, 1.0, 1.0]])
-        last[-1, :2] = torch.tensor([-NO_COLOUR, -RIVAL])
+        layers[0].get_parameter("bias")[0] = -1.0
+        first[0] = torch.tensor([0, 0, -1.0, 1.0, 1.0])
+        last[-1, 0] = -RIVAL
     return layers
 
 

@@ -1,4 +1,4 @@
-"""Which TensorRT there is. All that differs between its kinds and versions stands in this file.
+"""Which TensorRT there is, and what the code must know of its kinds and versions.
 
 |                      | TensorRT 10.3 and later   | TensorRT 11  | TensorRT-RTX 1.x           |
 |----------------------|---------------------------|--------------|----------------------------|

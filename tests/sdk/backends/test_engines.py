@@ -14,13 +14,13 @@ import pytest
 
 from sdk.backends.tensorrt.builder import build_engine
 from sdk.backends.tensorrt.library import Library
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.errors import (
     BundleNotFoundError,
     EngineBuildError,
     EngineFolderError,
     EngineUnsupportedError,
 )
-from sdk.grounder import DEFAULT_BUNDLE
 from tests.compiling import RELU, SIZES, graph_file
 from tests.paths import ROOT
 from tests.waiting import run_process

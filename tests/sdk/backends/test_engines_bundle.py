@@ -9,6 +9,7 @@ from sdk._internal.hashing import sha256_file
 from sdk.backends.tensorrt.compile import compile_bundle, engine_for, profiles_for
 from sdk.backends.tensorrt.engine import Engine, Refusal
 from sdk.backends.tensorrt.library import Library
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.bundle.manifest import GraphFile, Manifest
 from sdk.errors import (
@@ -21,7 +22,6 @@ from sdk.errors import (
     EngineNotFoundError,
     PrecisionError,
 )
-from sdk.grounder import DEFAULT_BUNDLE
 from tests.compiling import compiled, graph_file
 
 pytest_plugins = ["tests.compiling"]

@@ -18,10 +18,10 @@ from sdk.backends.tensorrt.engine import Engine
 from sdk.backends.tensorrt.gpu import GRAPHS_KEPT
 from sdk.backends.tensorrt.library import Library, cuda_device, load_library
 from sdk.backends.tensorrt.session import TensorRTSession, open_engines
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.bundle.manifest import GraphFile, Manifest
 from sdk.errors import BackendError, DependencyError, DeviceError, EngineUnsupportedError
-from sdk.grounder import DEFAULT_BUNDLE
 from tests.compiling import RTX_3060, compiled, graph_file
 
 pytest_plugins = ["tests.compiling"]

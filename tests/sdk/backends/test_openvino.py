@@ -10,9 +10,9 @@ import pytest
 
 from sdk import Grounder
 from sdk.backends.select import open_session
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS, GraphSpec, check_graphs
 from sdk.errors import BackendError, BundleCorruptError, BundleNotFoundError, DeviceError
-from sdk.grounder import DEFAULT_BUNDLE
 from tests.paths import ROOT
 from tests.waiting import run_process
 

@@ -10,7 +10,7 @@ import pytest
 
 from sdk import GroundingError, PhraseError, SourceError
 from sdk.batch import plan
-from sdk.batch.folder import BatchMismatchError, WorkFolder
+from sdk.batch.folder import WorkFolder
 from sdk.batch.video import Sampling, VideoReader
 from sdk.batch.worker import Job, give_up, ground_part
 from tests.batches import ASSETS, MODEL, PHRASES, rows_of, save_video
@@ -203,7 +203,7 @@ def test_other_settings_are_noticed(tmp_path: Path) -> None:
     settings = {"bundle": "f00", "phrases": ["a dog"], "fps": None}
     WorkFolder(tmp_path / "a.jsonl").open(settings)
     WorkFolder(tmp_path / "a.jsonl").open(settings)
-    with pytest.raises(BatchMismatchError, match=r"fps None -> 2.0\. .* rm -r .*a\.jsonl\.work"):
+    with pytest.raises(GroundingError, match=r"fps None -> 2.0\. .* rm -r .*a\.jsonl\.work"):
         WorkFolder(tmp_path / "a.jsonl").open({**settings, "fps": 2.0})
 
 

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk import Grounder
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.known_words import KnownWords, Unknown, head_noun
 from sdk.errors import BundleCorruptError
-from sdk.grounder import DEFAULT_BUNDLE
 from train.data.coco import COCO_CLASSES
 from train.data.nouns import SYNONYMS
 

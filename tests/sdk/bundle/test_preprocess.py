@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from sdk.bundle.preprocess import Preprocess
+from sdk.bundle.schema import decode
 
 PREPROCESS = Preprocess(48, 32, (10.0, 20.0, 30.0), (2.0, 4.0, 5.0))
 IDENTITY = Preprocess(48, 32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -91,7 +93,7 @@ def test_boxes_are_clipped_to_the_frame() -> None:
 
 
 def test_json_round_trip() -> None:
-    assert Preprocess.from_dict(json.loads(json.dumps(PREPROCESS.to_dict()))) == PREPROCESS
+    assert decode(Preprocess, json.loads(json.dumps(asdict(PREPROCESS)))) == PREPROCESS
 
 
 @pytest.mark.parametrize(
@@ -107,4 +109,4 @@ def test_json_round_trip() -> None:
 )
 def test_bad_dictionaries(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Preprocess.from_dict({**PREPROCESS.to_dict(), **change})
+        decode(Preprocess, {**asdict(PREPROCESS), **change})

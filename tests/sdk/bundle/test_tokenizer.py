@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.tokenizer import WordPieceTokenizer
 from sdk.errors import BundleCorruptError, BundleNotFoundError, PhraseError
-from sdk.grounder import DEFAULT_BUNDLE
 
 VOCAB = DEFAULT_BUNDLE / "vocab.txt"
 UNLIMITED = sys.maxsize

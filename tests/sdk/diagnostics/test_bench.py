@@ -15,10 +15,10 @@ import pytest
 from sdk import Grounder, GroundingError
 from sdk._internal.hashing import sha256_file
 from sdk.backends.ort import PROVIDERS, OrtSession
+from sdk.bundle import DEFAULT_BUNDLE
 from sdk.cli import main
 from sdk.diagnostics import benchmark
 from sdk.diagnostics import record as records
-from sdk.grounder import DEFAULT_BUNDLE
 from tests.paths import ROOT
 from tests.waiting import run_process
 

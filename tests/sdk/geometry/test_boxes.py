@@ -6,7 +6,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from sdk.geometry.boxes import clip_xyxy, cxcywh_to_xyxy, iou_xyxy, union_xyxy, xyxy_to_cxcywh
+from sdk.geometry.boxes import clip_xyxy, cxcywh_to_xyxy, iou_xyxy, xyxy_to_cxcywh
+from train.data.formats import union_xyxy
 
 coordinates = st.floats(-100, 100, width=32)
 any_boxes = array_shapes(max_dims=2).flatmap(

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk import ArgumentError, Grounder, GroundingError, PhraseError, SourceError, StreamEnded
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.tracking import Tracking
 from tests.cameras import address, network_camera, numbered
 from tests.paths import ROOT
 from tests.streams import PHRASES, number_of, streaming_threads, write_video
@@ -88,8 +88,10 @@ def test_pictures_are_not_tracked_unless_it_is_asked_for(
         assert [s.results == grounder.ground(s.frame, PHRASES) for s in stream] == [True] * 3
     with grounder.stream(f"{tmp_path}/*.png", PHRASES, tracking=Tracking()) as stream:
         assert stream.tracking == Tracking()
-    with grounder.stream(video, PHRASES) as stream:
-        assert stream.tracking == DEFAULT_TRACKING
+    with grounder.stream(video, PHRASES, tracking="auto") as stream:
+        assert stream.tracking == Tracking()
+    with pytest.raises(ArgumentError, match=r"tracking: expected sdk\.Tracking, 'auto' or None"):
+        grounder.stream(video, PHRASES, tracking="always")  # type: ignore[arg-type]
 
 
 def test_what_was_opened(grounder: Grounder, video: Path) -> None:

@@ -16,7 +16,7 @@ from sdk import ArgumentError, Grounder, GroundingError, PhraseError
 from sdk._internal.hashing import sha256_file
 from sdk.backends.session import Session
 from sdk.bundle.manifest import Manifest
-from sdk.streaming.tracking import DEFAULT_TRACKING, Tracking
+from sdk.streaming.tracking import Tracking
 from tests.cameras import numbered
 from tests.streams import PHRASES
 
@@ -112,7 +112,7 @@ def test_tracking_switched_while_it_runs(grounder: Grounder, policy: str) -> Non
     frames = (numbered(n % 200) for n in count())
     with grounder.stream(frames, PHRASES, every=3, policy=policy) as stream:
         before = list(islice(stream, 20))
-        assert stream.tracking == DEFAULT_TRACKING
+        assert stream.tracking == Tracking()
         assert not all(all(seen.fresh) for seen in before), "some are carried"
         stream.tracking = None
         assert stream.tracking is None
@@ -136,7 +136,7 @@ def test_switching_at_the_end_of_a_file_ends_all_the_same(grounder: Grounder, vi
     with grounder.stream(video, PHRASES) as stream:
         for seen in stream:
             numbers.append(seen.number)
-            stream.tracking = None if stream.tracking else DEFAULT_TRACKING
+            stream.tracking = None if stream.tracking else Tracking()
     assert numbers == list(range(20))
 
 

@@ -109,8 +109,7 @@ def test_knows_what_it_cannot_follow() -> None:
     greys += [cv2.cvtColor(texture(HEIGHT, WIDTH, seed), cv2.COLOR_BGR2GRAY) for seed in range(5)]
     greys += [np.asarray(cv2.add(greys[0], 60), np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)]
     boxes = np.array([[200.0, 150.0, 320.0, 270.0]])
-    settings = {"points": 7, "window": 11, "return_error": 1.0}
-    outcomes = [bool(carry(greys[0], grey, boxes, **settings)[1][0]) for grey in greys]
+    outcomes = [bool(carry(greys[0], grey, boxes)[1][0]) for grey in greys]
     assert outcomes == [True] + [False] * 7
 
 
@@ -286,8 +285,7 @@ def test_frames_of_another_size() -> None:
         {"weight": 1.5},
         {"hysteresis": -1},
         {"max_misses": -1},
-        {"side": 0},
-        {"points": 1},
+        {"match_iou": 0},
     ],
 )
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:

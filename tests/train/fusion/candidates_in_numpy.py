@@ -185,7 +185,9 @@ def answered(w: Weights, visual: Array, text: Array, *, detecting: bool) -> dict
             for cell, box in zip(chosen, placed, strict=True)
         ]
         more = w.mlp(np.array(facts), "evidence", 0, 2)
-        things, weighed = things + more[:, :-1], more[:, -1]
+        shares, asked = np.array(facts).T[:2]
+        lacking = relu(asked - 8 * shares)  # of an eighth of the box in the colour
+        things, weighed = things + more[:, :-1], more[:, -1] - 2 * lacking
     told = np.stack([named[chosen], context[chosen], hits[chosen]], -1)
     about = [placed, np.log(np.maximum(placed[:, 2:], 1e-3)), told]
     things = things + w.mlp(np.concatenate(about, -1), "place", 0, 2)
