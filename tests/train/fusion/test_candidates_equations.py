@@ -55,7 +55,8 @@ def seen_things(seed: int = 3) -> tuple[Tensor, Tensor]:
     seen[..., CLASSES:] = objects[which] + 0.01 * seen[..., CLASSES:]
     seen[..., CLASSES + 2 :][which < TINY] = 5e-4
     painted = torch.rand(1, CELLS, COLOURS, generator=generator, dtype=torch.float64)
-    return seen.flatten(2), painted / painted.sum(-1, keepdim=True)
+    # So little of each that some candidates have enough of a colour that is asked for, some not.
+    return seen.flatten(2), 0.25 * painted / painted.sum(-1, keepdim=True)
 
 
 def built(*, detecting: bool) -> CandidatesFusion:

@@ -66,13 +66,12 @@ def test_what_detector_and_colours_say_starts_at_nothing(fusion: CandidatesFusio
     assert fusion.colours.tell[0].weight.shape == (16, 2)
 
 
-def test_two_rules_are_there_from_the_start() -> None:
-    """Too little of a colour that is asked for, and being rather something else that is known."""
+def test_a_rule_is_there_from_the_start() -> None:
+    """Being rather something else that is known."""
     evidence = start_evidence(DIM)
     first = evidence[0]
     assert first.weight.shape == (16, 5)
-    assert first.weight[:2].tolist() == [[-8, 1, 0, 0, 0], [0, 0, -1, 1, 1]]
-    assert first.bias[:2].tolist() == [0, -1]
+    assert first.weight[0].tolist() == [0, 0, -1, 1, 1] and first.bias[0] == -1
     weight, bias = last(evidence)
-    assert weight[-1] == [-2.5, -1.0, *14 * [0.0]] and len(weight) == DIM + 1
+    assert weight[-1] == [-1.0, *15 * [0.0]] and len(weight) == DIM + 1
     assert not any(map(any, weight[:-1])) and not any(bias)
