@@ -55,8 +55,9 @@ def seen_things(seed: int = 3) -> tuple[Tensor, Tensor]:
     seen[..., CLASSES:] = objects[which] + 0.01 * seen[..., CLASSES:]
     seen[..., CLASSES + 2 :][which < TINY] = 5e-4
     painted = torch.rand(1, CELLS, COLOURS, generator=generator, dtype=torch.float64)
-    # So little of each that some candidates have enough of a colour that is asked for, some not.
-    return seen.flatten(2), 0.25 * painted / painted.sum(-1, keepdim=True)
+    # More further down: some candidates have enough of a colour that is asked for, some not.
+    painted *= torch.linspace(0, 0.3, CELLS)[:, None] / painted.sum(-1, keepdim=True)
+    return seen.flatten(2), painted
 
 
 def built(*, detecting: bool) -> CandidatesFusion:
