@@ -21,10 +21,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import save
+from benchmarks.record import ROOT, save
 from benchmarks.server import load_average
 from benchmarks.soak.beside import run_beside
-from benchmarks.soak.figures import ROOT, figures, flaws, line, plot
+from benchmarks.soak.figures import figures, flaws, line, plot
 from benchmarks.soak.stream import Changes, Run
 from sdk.bundle import DEFAULT_BUNDLE
 from tests.tiny_bundle import write_tiny_bundle

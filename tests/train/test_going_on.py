@@ -26,7 +26,7 @@ def test_a_run_goes_on_after_its_end_with_more_passes(tmp_path: Path) -> None:
         assert torch.equal(more.params[name], value)
     more.fit()
     assert more.step == 18
-    assert [step for step in more.log.values(ACCURACY, "step")] == [6, 12, 18]
+    assert more.log.columns(ACCURACY)["step"] == [6, 12, 18]
     with pytest.raises(CheckpointError, match="has 18 steps, more than the 12 asked for"):
         trainer(tmp_path, "run", epochs=2)
     with pytest.raises(CheckpointError, match="other settings"):
@@ -79,7 +79,7 @@ def test_another_number_of_processes_goes_on_where_as_many_photos_were_seen(
 def test_the_weights_that_validated_best_are_kept_beside_the_last(tmp_path: Path) -> None:
     run = trainer(tmp_path, "run", epochs=3, lr=3e-3)
     run.fit()
-    reached = run.log.values(ACCURACY, "accuracy")
+    reached = run.log.columns(ACCURACY)["accuracy"]
     assert len(reached) == 3
     groups, config, state = load_checkpoint(run.out / BEST)
     assert list(groups) == ["average"] and config == run.config
@@ -104,7 +104,7 @@ def test_curves_go_to_tensorboard(tmp_path: Path) -> None:
     assert set(events.Tags()["scalars"]) >= {"loss/total", "validation/accuracy"}
     accuracy = [(e.step, e.value) for e in events.Scalars("validation/accuracy")]
     assert [step for step, _ in accuracy] == [6, 12, 18, 24]
-    assert [value for _, value in accuracy] == pytest.approx(run.log.values(ACCURACY, "accuracy"))
+    assert [value for _, value in accuracy] == pytest.approx(run.log.columns(ACCURACY)["accuracy"])
     assert load_checkpoint(run.checkpoint)[1].track == ""  # says how a run is watched, not what
 
 
