@@ -27,7 +27,11 @@ TOKEN_CHARACTERS = 16
 """The shortest token: a shorter one can be guessed."""
 LIMITS = {
     "--connections-per-client": (
-        *("connections_per_client", int, 1, "N", "of one address, such as a proxy's"),
+        "connections_per_client",
+        int,
+        1,
+        "N",
+        "of one address, such as a proxy's",
     ),
     "--max-mib": ("body_bytes", float, 2**20, "MIB", "largest body of a request"),
     "--max-megapixels": ("pixels", float, 10**6, "MP", "largest picture"),
