@@ -8,10 +8,13 @@ Examples:
 What needs NumPy, OpenCV or ONNX Runtime is imported when it is first asked for, so that `grounder
 doctor` can say what is wrong with them.
 
+ONNX Runtime's telemetry is off, unless it was imported before or the environment says otherwise.
+
 What is logged goes to the logger "grounder" and its children, and nowhere unless a program says so.
 """
 
 import logging
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -53,6 +56,10 @@ if TYPE_CHECKING:
     from sdk.view import FrameView
 
 logging.getLogger("grounder").addHandler(logging.NullHandler())
+
+# ONNX Runtime 1.32 sends what it runs, and an identifier of the machine, to its makers over HTTPS
+# unless this is set before it is imported. Whoever wants that sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

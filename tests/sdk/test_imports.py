@@ -1,5 +1,6 @@
 """What importing the runtime costs and exposes. Each import runs in a fresh interpreter."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,13 @@ def test_public_names() -> None:
     assert sdk.Grounder is sdk.grounder.Grounder and sdk.draw is sdk.outputs.drawing.draw
     with pytest.raises(AttributeError, match="no attribute 'Grouder'"):
         _ = sdk.Grouder
+
+
+@pytest.mark.parametrize("package", ["sdk.backends.ort", "train.provenance", "export.quantize"])
+def test_onnx_runtime_reports_nothing_and_leaves_no_identifier(
+    package: str, tmp_path: Path
+) -> None:
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}  # without CI, where it keeps quiet
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {package}"
+    run_process([sys.executable, "-c", code], env=home).check_returncode()
+    assert not list(tmp_path.rglob("*onnxruntime*"))
