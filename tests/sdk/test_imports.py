@@ -137,9 +137,7 @@ def test_public_names() -> None:
 
 
 @pytest.mark.parametrize("package", ["sdk.backends.ort", "train.provenance", "export.quantize"])
-def test_onnx_runtime_reports_nothing_and_leaves_no_identifier(
-    package: str, tmp_path: Path
-) -> None:
+def test_onnx_runtime_keeps_no_identifier_to_report_by(package: str, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}  # without CI, where it keeps quiet
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {package}"
     run_process([sys.executable, "-c", code], env=home).check_returncode()
