@@ -23,7 +23,6 @@ def add_lora(encoder: CompactVision | TransformerVision | TransformersText) -> N
     else:
         names = list(ATTENTION)
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=names)
-    encoder.requires_grad_(False)
     inject_adapter_in_model(config, encoder.net)
 
 

@@ -51,13 +51,15 @@ def test_only_low_rank_weights_train_and_lora_starts_as_the_identity(
     kind: str, tmp_path: Path
 ) -> None:
     model = encoder(kind, tmp_path)
-    model.requires_grad_(True)  # add_lora freezes
+    model.requires_grad_(True)  # peft freezes
     before = answers(model)
     add_lora(model)
     names = trained(model)
     assert names and all(".lora_A." in name or ".lora_B." in name for name in names)
     assert len(names) == 2 * len(adapted(model))
     assert {p.shape[0] for name, p in names.items() if ".lora_A." in name} == {8}
+    scales = {m.scaling["default"] for m in model.modules() if isinstance(m, BaseTunerLayer)}
+    assert scales == {2.0}
     assert torch.equal(answers(model), before)
 
 

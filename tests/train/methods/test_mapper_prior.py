@@ -12,7 +12,7 @@ from tests.tiny import tiny_model
 from tests.tiny_clip import POSITIONS, WIDTH, tiny_clip
 from train.encoders.text import TransformersText
 from train.methods.mapper import guide_text
-from train.methods.mapper.prior import ClipPrior
+from train.methods.mapper.prior import ClipPrior, SelfPrior, prior_tokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, CLS, SEP = 0, 2, 3
@@ -141,6 +141,7 @@ def test_the_loaded_weights_are_those_of_the_file(folder: Path, prior: ClipPrior
 def test_neither_the_prior_nor_the_text_encoder_trains(
     folder: Path, text: TransformersText
 ) -> None:
+    text.requires_grad_(True)  # guide_text freezes it
     guided = guide_text(text, ClipPrior.load(folder, VOCAB))
     guided.dypa.requires_grad_(True)
     out, prior = guided.taps(*encode("red", "app", "##le"))
@@ -148,6 +149,16 @@ def test_neither_the_prior_nor_the_text_encoder_trains(
     assert not prior.requires_grad and out.requires_grad is True
     trained = {name.split(".")[0] for name, p in guided.named_parameters() if p.requires_grad}
     assert trained == {"dypa"}
+
+
+def test_a_prior_of_its_own_is_the_text_encoders_last_tap_and_has_no_tokenizer(
+    prior: ClipPrior, text: TransformersText
+) -> None:
+    ids, mask = encode("red", "app", "##le")
+    own = SelfPrior(16)
+    assert torch.equal(own(text, ids, mask), text.taps(ids, mask)[-1])
+    assert prior_tokenizer(guide_text(text, own)) is None
+    assert prior_tokenizer(guide_text(text, prior)) is prior.tokenizer
 
 
 def test_a_run_with_a_clip_folder_trains_no_part_of_it(folder: Path, tmp_path: Path) -> None:
