@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from benchmarks.record import ROOT, percentiles, save
 from sdk import Grounder, Grounding, GroundingError, draw
 from sdk.application import report_errors
+from sdk.frame_view import FrameView
 from sdk.geometry.boxes import iou_xyxy
 from sdk.inputs.frames import FrameLike, as_bgr
 from sdk.streaming.tracking import Tracker, Tracking
-from sdk.view import FrameView
 from train.provenance import describe
 
 Frame = NDArray[np.uint8]

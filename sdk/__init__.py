@@ -47,13 +47,13 @@ from sdk.errors import (
 from sdk.results import Grounding, Place
 
 if TYPE_CHECKING:
+    from sdk.frame_view import FrameView
     from sdk.grounder import Grounder
     from sdk.inputs.frames import RGB
     from sdk.lessons.lesson import Lesson
     from sdk.outputs.drawing import draw
     from sdk.streaming.stream import Stream, StreamResult
     from sdk.streaming.tracking import Tracking
-    from sdk.view import FrameView
 
 logging.getLogger("grounder").addHandler(logging.NullHandler())
 
@@ -102,7 +102,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FrameView": "sdk.view",
+    "FrameView": "sdk.frame_view",
     "Grounder": "sdk.grounder",
     "Lesson": "sdk.lessons.lesson",
     "RGB": "sdk.inputs.frames",

@@ -14,7 +14,7 @@ from sdk.inputs.phrases import EncodedPhrase
 from sdk.results import Grounding
 
 if TYPE_CHECKING:
-    from sdk.view import FrameView
+    from sdk.frame_view import FrameView
 
 MOST_DETAIL = 8
 SURER = 2.0

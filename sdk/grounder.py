@@ -4,7 +4,7 @@
                                              ├── fusion graph ── box, score
     phrase ── text graph ──── text tokens ───┘
 
-The vision graph runs once per frame (a `sdk.view.FrameView` keeps its tokens), the text graph once
+The vision graph runs once per frame (a `sdk.frame_view.FrameView` keeps its tokens), the text graph once
 per phrase (a bounded cache keeps its tokens), the fusion graph once per question.
 """
 
@@ -20,6 +20,7 @@ from sdk.bundle.contract import IMAGE, VISION, VISUAL_TOKENS
 from sdk.bundle.manifest import Manifest
 from sdk.detail import MOST_DETAIL, cut_up
 from sdk.errors import ArgumentError, BundleNotFoundError, ClosedError
+from sdk.frame_view import FrameView
 from sdk.info import describe
 from sdk.inputs.frames import FrameLike, Region, as_bgr, crop
 from sdk.inputs.phrases import EncodedPhrase, as_phrases
@@ -33,7 +34,6 @@ from sdk.streaming.tracking import Tracking
 from sdk.teachable import Teachable
 from sdk.teaching import Teaching
 from sdk.text import PhraseReader
-from sdk.view import FrameView
 
 
 class Grounder(Teachable, Closing):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from sdk._internal.arguments import short
 from sdk.errors import ArgumentError
+from sdk.frame_view import FrameView
 from sdk.inputs.frames import FrameLike
 from sdk.lessons.lesson import Lesson
 from sdk.teaching import Teaching
-from sdk.view import FrameView
 
 
 class Teachable:

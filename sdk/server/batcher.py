@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sdk.bundle.contract import PHRASES_PER_CALL
 from sdk.errors import PhraseError
+from sdk.frame_view import FrameView
 from sdk.grounder import Grounder
 from sdk.inputs.frames import Region, crop
 from sdk.results import Grounding
@@ -26,7 +27,6 @@ from sdk.server.errors import BusyError
 from sdk.server.images import decode, pixels_of
 from sdk.server.limits import Limits
 from sdk.server.metrics import Metrics
-from sdk.view import FrameView
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 import sdk.backends.select
+import sdk.frame_view
 import sdk.loading
 import sdk.text
-import sdk.view
 from sdk import FrameError, Grounder, Grounding, PhraseError
 from sdk.backends.select import open_session
 from sdk.backends.session import Session
@@ -111,7 +111,7 @@ def test_more_phrases_than_one_fusion_call_takes(
     monkeypatch: pytest.MonkeyPatch, grounder: Grounder, frame: NDArray[np.uint8]
 ) -> None:
     together = grounder.ground(frame, PHRASES)
-    monkeypatch.setattr(sdk.view, "PHRASES_PER_CALL", 3)
+    monkeypatch.setattr(sdk.frame_view, "PHRASES_PER_CALL", 3)
     split = grounder.ground(frame, PHRASES)
     assert_allclose([r.box for r in split], [r.box for r in together], rtol=1e-5)
     assert [r.text for r in split] == PHRASES

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk import Grounder
+from sdk.frame_view import STATED_SHARE
 from sdk.inputs.phrases import stated_number
-from sdk.view import STATED_SHARE
 from tests.paths import ROOT
 
 CAT = ROOT / "apps" / "assets" / "cat.jpg"

@@ -19,13 +19,13 @@ from sdk.bundle.preprocess import Preprocess
 from sdk.geometry.boxes import xyxy_to_cxcywh
 from sdk.inputs.frames import as_bgr
 from train.data import augment, mosaic
+from train.data.caption_relations import RELATION
 from train.data.coco import class_of
 from train.data.colours import colours_named
 from train.data.degrade import degrade
 from train.data.expressions import expressions_for
 from train.data.negatives import ForeignPhrases, absent_phrases
 from train.data.nouns import last_word
-from train.data.relations import RELATION
 from train.data.samples import Box, Expression, Photo
 from train.data.wording import vary
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from train.data.caption_relations import read_captions, relations
 from train.data.own import has_own
 from train.data.pseudo_labels import PseudoLabels
 from train.data.readers import read_detection, read_expressions
-from train.data.relations import read_captions, relations
 from train.data.samples import Photo, spread
 
 

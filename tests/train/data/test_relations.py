@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.data.relations import RELATION, joins, relations, spans
+from train.data.caption_relations import RELATION, joins, relations, spans
 from train.data.samples import Box, Expression
 
 BOY, SHORTS, BOAT = (0.1, 0.1, 0.5, 0.9), (0.2, 0.5, 0.4, 0.7), (0.0, 0.6, 1.0, 1.0)
