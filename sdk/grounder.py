@@ -4,8 +4,8 @@
                                              ├── fusion graph ── box, score
     phrase ── text graph ──── text tokens ───┘
 
-The vision graph runs once per frame (a `sdk.frame_view.FrameView` keeps its tokens), the text graph once
-per phrase (a bounded cache keeps its tokens), the fusion graph once per question.
+The vision graph runs once per frame (a `FrameView` keeps its tokens), the text graph once per
+phrase (a bounded cache keeps its tokens), the fusion graph once per question.
 """
 
 import os
