@@ -179,6 +179,24 @@ def test_a_coarse_place_counts_once_although_it_stands_in_several_cells() -> Non
     assert named.hits[0, 0] > 0.89 and named.hits[0, 1:].max() < 0.1
 
 
+@torch.no_grad()
+def test_boxes_of_one_thing_are_the_last_choice_the_likeliest_first() -> None:
+    box, text, mask = (0.3, 0.5, 0.2, 0.4), torch.eye(DIM)[[3]][None], torch.ones(1, 1) > 0
+    same = [(cell, 0, 3, 0.5 + 0.1 * cell, box) for cell in range(COUNT)]
+    named = named_detections()(detected(*same), text, mask, cell_centers(GRID))
+    assert named.cells[0].tolist() == list(range(COUNT))[::-1]
+
+
+@torch.no_grad()
+def test_the_best_boxes_are_looked_for_among_the_likeliest_places() -> None:
+    text, mask, centers = torch.eye(DIM)[[3]][None], torch.ones(1, 1) > 0, cell_centers(GRID)
+    many = [(n // 4, n % 4, 3, 0.9, (0.3, 0.5, 0.2, 0.4)) for n in range(48)]
+    for others, second in ((many[1:], 0.8), (many, 0.9)):
+        other = (GRID**2 - 1, 0, 3, 0.8, (0.8, 0.5, 0.2, 0.4))
+        named = named_detections()(detected(*others, other), text, mask, centers)
+        torch.testing.assert_close(named.hits[0, 1].item(), second, atol=1e-2, rtol=0)
+
+
 def test_at_the_start_nothing_is_told() -> None:
     module = NamedDetections(DIM, DIM, GRID, COUNT)
     text, mask = torch.randn(2, 3, DIM), torch.ones(2, 3, dtype=torch.bool)

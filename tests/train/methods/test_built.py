@@ -99,7 +99,9 @@ def test_m2ist_on_transformers_is_the_published_form() -> None:
 
 def test_the_class_token_is_no_reason_for_another_output() -> None:
     vision = frozen(ViT(tiny_net("dinov2"), keep_cls=True))
-    assert build_method("head_only", vision, bert(), 24, 8, "released").vision.in_features == 16
+    for name in ("head_only", "mapper"):
+        text = adapt(name, vision, bert(), 8, SelfPrior(16))
+        assert build_method(name, vision, text, 24, 8, "released").vision.in_features == 16
 
 
 def test_the_joint_form_projects_words_to_the_width_of_the_pixels() -> None:
