@@ -89,14 +89,15 @@ def points_lost(answers: Answered, reference: Answered) -> float:
     """Points of Acc@0.5 lost on captions' phrases or on contrastive expressions, the more of both;
     nan where neither were asked.
 
-    A form may keep what is found and lose which of several is meant.
+    A form may keep what is found and lose which of several is meant. What one question is worth is
+    not counted: of a few dozen it is more than a form may lose, and chance.
     """
-    lost = (
-        accuracy(reference.single(contrastive=kind)) - accuracy(answers.single(contrastive=kind))
+    lost = [
+        accuracy(wanted) - accuracy(answers.single(contrastive=kind)) - 100 / len(wanted)
         for kind in (False, True)
-        if reference.single(contrastive=kind)
-    )
-    return max(lost, default=math.nan)
+        if (wanted := reference.single(contrastive=kind))
+    ]
+    return max(0.0, *lost) if lost else math.nan
 
 
 def median_box_iou(answers: Recorder, reference: Recorder) -> float:

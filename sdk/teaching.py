@@ -92,7 +92,7 @@ class Teaching:
                     f"{name!r} stays as it is: of {figures.examples} examples it finds "
                     f"{figures.right_before} untaught, and lessons of the others find "
                     f"{figures.right_left_out}; give more examples, or use it all the same "
-                    "(even_if_worse)"
+                    "(even_if_worse, --even-if-worse)"
                 )
             self._keep(lesson, shown)
         return lesson
@@ -115,7 +115,9 @@ class Teaching:
     def apply(self, lesson: Lesson) -> None:
         """See `Grounder.apply`."""
         if not isinstance(lesson, Lesson):
-            raise ArgumentError(f"expected an sdk.Lesson, got {type(lesson).__name__}")
+            raise ArgumentError(
+                f"expected an sdk.Lesson, got {type(lesson).__name__}; read a file by Lesson.load"
+            )
         self._check(lesson)
         with self._learning:
             if self._find(lesson.name):

@@ -10,8 +10,14 @@ from train.config import TrainConfig
 from train.data.dataset import batch_items, batches_per_pass
 from train.data.samples import Photo, is_described
 
-LEAST_STEPS = 200
-"""Fewer steps teach a side network little."""
+LEAST_STEPS, LEAST_ON = 200, 40
+"""Fewer steps teach a side network little, and one that goes on from weights. Of a few photos, more
+make that one forget the rest."""
+
+
+def least_steps(config: TrainConfig) -> int:
+    """What a run should have."""
+    return LEAST_ON if config.side_weights else LEAST_STEPS
 
 
 def steps_of(config: TrainConfig, photos: Sequence[Photo], processes: int) -> int:
@@ -26,14 +32,14 @@ def fitted(
 ) -> TrainConfig:
     """The settings with defaults that suit few photos, where `given` does not name them.
 
-    No batch is larger than what there is, and there are so many passes that a run has LEAST_STEPS.
+    No batch is larger than what there is, and there are passes enough for `least_steps`.
     """
     items = len(batch_items(photos, pairs=config.pairs))
     if "batch_photos" not in given and 0 < items < config.batch_photos * processes:
         config = dataclasses.replace(config, batch_photos=max(1, items // processes))
-    steps = steps_of(config, photos, processes)
-    if 0 < steps < LEAST_STEPS and not {"epochs", "steps"} & set(given):
-        passes = math.ceil(config.epochs * LEAST_STEPS / steps)
+    steps, least = steps_of(config, photos, processes), least_steps(config)
+    if 0 < steps < least and not {"epochs", "steps"} & set(given):
+        passes = math.ceil(config.epochs * least / steps)
         config = dataclasses.replace(config, epochs=passes)
     return config
 
@@ -43,10 +49,11 @@ def notes(config: TrainConfig, photos: Sequence[Photo], processes: int) -> list[
     steps = steps_of(config, photos, processes)
     length = f"{steps:,} steps" if config.steps else f"{config.epochs} passes, {steps:,} steps"
     lines = [f"{len(photos):,} photos, batches of {config.batch_photos}: {length} in all"]
-    if steps < LEAST_STEPS:
+    least = least_steps(config)
+    if steps < least:
         lines.append(
-            f"warning: fewer than {LEAST_STEPS} steps teach little; leave out --epochs and --steps "
-            "for more of them"
+            f"warning: fewer than {least} steps teach little; leave out --epochs and --steps for "
+            "more of them"
         )
     absent = any(not e.boxes for photo in photos for e in photo.expressions)
     knows = any(is_described(photo) or photo.known_labels for photo in photos)

@@ -13,7 +13,7 @@ from sdk.application import (
     printable,
     refuse_overwriting,
 )
-from sdk.errors import LessonError, PhraseError
+from sdk.errors import ArgumentError, FrameError, LessonError, PhraseError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,14 +38,19 @@ def run(args: argparse.Namespace) -> None:
     """Learn, write, print. Raises GroundingError."""
     from sdk.lessons.lesson import SUFFIX
 
-    name, examples = read_examples(Path(args.examples), args.name)
+    name, lines = read_examples(Path(args.examples), args.name)
     out = args.out or re.sub(r"[^\w#+-]+", "_", name) + SUFFIX
     if not Path(out).parent.is_dir():
         raise LessonError(f"--out: expected a file in a folder that exists, got {out}")
-    for source in (args.examples, *(str(picture) for picture, _ in examples)):
+    for source in (args.examples, *(str(picture) for _, picture, _ in lines)):
         refuse_overwriting(source, out)
     grounder = load_grounder(args)
-    lesson = grounder.teach(name, examples, even_if_worse=args.even_if_worse)
+    examples = [(picture, box) for _, picture, box in lines]
+    try:
+        lesson = grounder.teach(name, examples, even_if_worse=args.even_if_worse)
+    except (ArgumentError, FrameError) as error:
+        where = lambda found: f"{args.examples}:{lines[int(found[1])][0]}"  # noqa: E731
+        raise type(error)(re.sub(r"^examples\[(\d+)\]", where, str(error))) from error
     lesson.save(out)
     figures = lesson.figures
     print(f"{printable(name)}: pictures with it: {figures.examples}, without it: {figures.absent}")
@@ -57,10 +62,12 @@ def run(args: argparse.Namespace) -> None:
     print(f"saved {printable(out)}; use it as in: grounder ground PICTURE {words}")
 
 
-def read_examples(
-    path: Path, name: str | None
-) -> tuple[str, list[tuple[Path, list[float] | None]]]:
-    """The name, and of each of its lines, in any case, the picture and the box.
+Line = tuple[int, Path, list[float] | None]
+"""Its number from 1 on, the picture, the box."""
+
+
+def read_examples(path: Path, name: str | None) -> tuple[str, list[Line]]:
+    """The name, and each of its lines, in any case.
 
     Args:
         name: of several in the file; lines of what is no name are then passed over.
@@ -71,7 +78,7 @@ def read_examples(
     from sdk.lessons.lesson import bare
 
     names: dict[str, str] = {}
-    examples: dict[str, list[tuple[Path, list[float] | None]]] = {}
+    examples: dict[str, list[Line]] = {}
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
             if not line.strip():
@@ -81,7 +88,7 @@ def read_examples(
                 image, phrase, box = record["image"], record["phrase"], record["box"]
                 given = bare(phrase)
                 key = names.setdefault(given.lower(), given)
-                examples.setdefault(key, []).append((path.parent / image, box))
+                examples.setdefault(key, []).append((number, path.parent / image, box))
             except PhraseError as error:
                 if name is None:
                     raise LessonError(f"{path}:{number}: {error}") from error

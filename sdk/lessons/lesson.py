@@ -10,7 +10,7 @@ import json
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -67,7 +67,7 @@ class Lesson:
     name: str
     noun: str
     """What the name is read as."""
-    weights: NDArray[np.float32]
+    weights: NDArray[np.float32] = field(repr=False)
     """(F,) of what is in a box, see `sdk.lessons.looks`."""
     bias: float
     model: str
@@ -127,6 +127,8 @@ class Lesson:
                 raise ValueError("its name has an article, or spaces around it")
             if weights.dtype != np.float32 or weights.ndim != 1 or not np.isfinite(weights).all():
                 raise ValueError("expected finite float32 weights (F,)")
+        except FileNotFoundError as error:
+            raise LessonError(f"expected a lesson of `grounder teach`, found no {path}") from error
         except DAMAGED as error:
             raise LessonError(
                 f"expected {path} to be a lesson of `grounder teach`, got: {error}; copy it again "

@@ -144,11 +144,12 @@ def answers(captions: list[bool], contrastive: list[bool]) -> Answered:
 
 def test_a_form_loses_what_it_loses_on_its_worse_questions() -> None:
     reference = answers([True] * 4, [True, True, False, False])
-    assert points_lost(answers([True] * 4, [True, False, False, False]), reference) == 25
-    assert points_lost(answers([False] * 2 + [True] * 2, [True] * 4), reference) == 50
+    assert points_lost(answers([True] * 4, [False] * 4), reference) == 25
+    assert points_lost(answers([False] * 3 + [True], [True] * 4), reference) == 50
+    assert points_lost(answers([True] * 4, [True, False, False, False]), reference) == 0  # one
     assert points_lost(reference, reference) == 0
     alone = answers([True] * 4, [])  # data of one's own, without labelled photos
-    assert points_lost(answers([True, True, True, False], []), alone) == 25
+    assert points_lost(answers([True, True, False, False], []), alone) == 25
     assert np.isnan(points_lost(answers([], []), answers([], [])))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from train.config import TrainConfig
 from train.data.samples import REFERRING, Expression, Photo
-from train.length import LEAST_STEPS, fitted, notes, steps_of
+from train.length import LEAST_ON, LEAST_STEPS, fitted, notes, steps_of
 
 BOX = ((0.1, 0.1, 0.5, 0.5),)
 
@@ -22,6 +22,15 @@ def test_forty_photos_get_enough_passes() -> None:
     assert config.batch_photos == plain.batch_photos
     assert "100 passes, 200 steps in all" in notes(config, photos(40), 1)[0]
     assert not [line for line in notes(config, photos(40), 1) if "warning" in line]
+
+
+def test_a_run_that_goes_on_from_weights_is_shorter() -> None:
+    given = TrainConfig(side_weights="default_checkpoint.safetensors")
+    config = fitted(given, {"side_weights"}, photos(30), 1)
+    assert config.epochs == steps_of(config, photos(30), 1) == LEAST_ON == 40
+    assert not [line for line in notes(config, photos(30), 1) if "warning" in line]
+    short = TrainConfig(side_weights="default_checkpoint.safetensors", epochs=3)
+    assert any("fewer than 40 steps" in line for line in notes(short, photos(30), 1))
 
 
 def test_what_is_asked_for_is_left_as_it_is_and_warned_of() -> None:
