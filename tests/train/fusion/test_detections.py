@@ -96,6 +96,8 @@ def test_a_cell_has_the_places_that_lie_in_it(
     grid = side // 16
     assert seen.shape == (1, grid * grid, PLACES, CLASSES + 4)
     levels = head.predict_levels(maps)
+    coarsest = head.levels[3](head.down_in(maps[3]) + head.down_out(maps[2]))
+    assert torch.equal(levels[3].logits, coarsest[:, :CLASSES])
     for row in range(grid):
         for column in range(grid):
             cell = seen[0, row * grid + column]
