@@ -18,7 +18,7 @@ from train.encoders.picodet import (
     from_picodet,
     neck_maps,
 )
-from train.fusion.detections import DetectionHead, NamedDetections
+from train.fusion.detections import BINS, DetectionHead, NamedDetections
 from train.fusion.layers import cell_centers
 from train.losses.boxes import naming_loss
 
@@ -113,6 +113,13 @@ def test_a_cell_has_the_places_that_lie_in_it(
                 center, size = place[CLASSES : CLASSES + 2], place[CLASSES + 2 :]
                 found = torch.cat([center - size / 2, center + size / 2])
                 torch.testing.assert_close(found, torch.tensor(edges))
+
+
+def test_a_distance_is_the_mean_of_its_bins() -> None:
+    logits = torch.randn(2, 4, BINS, 3, 3)
+    steps = torch.arange(BINS).float()[:, None, None]
+    want = (logits.softmax(2) * steps).sum(2)
+    torch.testing.assert_close(DetectionHead().mean_steps(logits), want)
 
 
 def named_detections() -> NamedDetections:
