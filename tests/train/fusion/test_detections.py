@@ -116,7 +116,7 @@ def test_a_cell_has_the_places_that_lie_in_it(
 
 
 def test_a_distance_is_the_mean_of_its_bins() -> None:
-    logits = torch.randn(2, 4, BINS, 3, 3)
+    logits = 300 * torch.randn(2, 4, BINS, 3, 3)  # whose powers are no numbers
     steps = torch.arange(BINS).float()[:, None, None]
     want = (logits.softmax(2) * steps).sum(2)
     torch.testing.assert_close(DetectionHead().mean_steps(logits), want)
@@ -166,14 +166,14 @@ def detected(*found: tuple[int, int, int, float, tuple[float, ...]]) -> Tensor:
 def test_the_best_boxes_are_of_one_thing_each() -> None:
     left, right, near = (0.2, 0.5, 0.2, 0.4), (0.8, 0.5, 0.2, 0.4), (0.21, 0.5, 0.2, 0.4)
     seen = detected(
-        (0, 4, 3, 0.9, left), (1, 4, 3, 0.8, near), (2, 0, 3, 0.7, right), (3, 4, 5, 0.95, right)
+        (0, 4, 3, 0.9, left), (1, 4, 3, 0.8, near), (2, 0, 3, 0.3, right), (3, 4, 5, 0.95, right)
     )
     text, mask = torch.eye(DIM)[[3]][None], torch.ones(1, 1, dtype=torch.bool)
     module, centers = named_detections(), cell_centers(GRID)
     named = module(seen, text, mask, centers)
     assert named.cells.shape == (1, COUNT) and named.cells[0, :2].tolist() == [0, 2]
     torch.testing.assert_close(named.boxes[0, :2], torch.tensor([left, right]))
-    torch.testing.assert_close(named.hits[0, :2], torch.tensor([0.9, 0.7]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(named.hits[0, :2], torch.tensor([0.9, 0.3]), atol=1e-3, rtol=0)
     cells = torch.tensor([[0, 3]])
     rivals = module.rivals(seen, named, cells)
     torch.testing.assert_close(rivals, torch.tensor([[0.0, 0.95]]), atol=1e-2, rtol=0)
@@ -186,6 +186,23 @@ def test_a_coarse_place_counts_once_although_it_stands_in_several_cells() -> Non
     text, mask = torch.eye(DIM)[[3]][None], torch.ones(1, 1, dtype=torch.bool)
     named = named_detections()(detected(*copies), text, mask, cell_centers(GRID))
     assert named.hits[0, 0] > 0.89 and named.hits[0, 1:].max() < 0.1
+
+
+@torch.no_grad()
+def test_each_place_counts_in_the_cells_where_it_begins() -> None:
+    grid = 8
+    module = NamedDetections(DIM, DIM, grid, COUNT)
+    steps = (1, 1, 1, 1, 1, 2, 4)  # four places of stride 8, one each of 16, 32 and 64
+    want = torch.tensor(
+        [[cell // grid % s == cell % grid % s == 0 for s in steps] for cell in range(grid**2)]
+    )
+    assert torch.equal(module.once.unflatten(0, (-1, PLACES)) > 0, want)
+
+
+def test_no_gradient_goes_through_the_choice_of_boxes() -> None:
+    text, mask = torch.eye(DIM)[[3]][None], torch.ones(1, 1) > 0
+    named = named_detections()(detected((0, 4, 3, 0.9, (0.2,) * 4)), text, mask, cell_centers(GRID))
+    assert named.seen.requires_grad and not named.hits.requires_grad
 
 
 @torch.no_grad()
