@@ -1,8 +1,9 @@
 """How fast batches are made, and what memory a long run holds: `python -m benchmarks.feeding`.
 
 Images a second with batches made in the training process and by workers ahead of it, photos read,
-joined, mirrored and degraded as `--augment` does; then the resident memory of a real run of 3,000
-steps, two photos each. Figures go to benchmarks/results/feeding.json.
+joined, mirrored and degraded as `--augment` does; then the resident memory of real runs of 3,000
+steps, two photos each: one that keeps phrases, up to 2 GB of them, and one that keeps nothing.
+Figures go to benchmarks/results/feeding.json.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import psutil
 
@@ -50,12 +52,12 @@ def images_per_second(maker: BatchMaker, workers: int) -> float:
     return images / (time.perf_counter() - start)
 
 
-def resident_mib(root: Path) -> list[int]:
+def resident_mib(root: Path, *flags: str) -> dict[str, Any]:
     """Of a training run, looked at every EVERY_S seconds from its first step to its last."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "train", "--data", str(root), "--augment"]
         command += ["--steps", str(STEPS), "--batch-photos", str(STEP_PHOTOS)]
-        command += ["--detection-photos", "99999", "--out", f"{folder}/run"]
+        command += ["--detection-photos", "99999", "--out", f"{folder}/run", *flags]
         found: list[int] = []
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
             watched = psutil.Process(process.pid)
@@ -66,7 +68,11 @@ def resident_mib(root: Path) -> list[int]:
                     found.append(watched.memory_info().rss >> 20)
         if process.returncode:
             raise RuntimeError(f"the run ended with exit code {process.returncode}")
-        return found
+    quarter = len(found) // 4
+    growth = round(median(found[-quarter:]) - median(found[quarter : 2 * quarter]))
+    print(f"resident MiB {flags}: {found}; from the second quarter to the last {growth:+}")
+    run = {"steps": STEPS, "photos": STEP_PHOTOS, "every_s": EVERY_S, "mib": found}
+    return run | {"growth_mib": growth}
 
 
 def main() -> int:
@@ -79,13 +85,11 @@ def main() -> int:
     maker = batch_maker(root)
     speeds = {str(workers): round(images_per_second(maker, workers), 1) for workers in WORKERS}
     print(f"images a second by workers: {speeds}", flush=True)
-    memory = resident_mib(root)
-    quarter = len(memory) // 4
-    growth = round(median(memory[-quarter:]) - median(memory[quarter : 2 * quarter]))
-    print(f"resident MiB: {memory}; from the second quarter to the last {growth:+}")
-    run = {"steps": STEPS, "photos": STEP_PHOTOS, "every_s": EVERY_S, "mib": memory}
-    figures = {"images_per_second": speeds, "run": run | {"growth_mib": growth}}
-    save(args.json, {"machine": describe(), **figures})
+    runs = {
+        "run": resident_mib(root),
+        "run_keeping_nothing": resident_mib(root, "--no-cache-features"),
+    }
+    save(args.json, {"machine": describe(), "images_per_second": speeds, **runs})
     return 0
 
 
