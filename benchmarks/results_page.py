@@ -35,7 +35,11 @@ def breakdown(what: str, rows: dict[str, Any]) -> str:
 def overview(accuracy: dict[str, Any]) -> str:
     """The head lines: sections, absent things, calibration."""
     rows = [
-        [title, figure(accuracy[name]["accuracy"]), f"{accuracy[name]['phrases']:,}"]
+        [
+            title.format(split="validation"),
+            figure(accuracy[name]["accuracy"]),
+            f"{accuracy[name]['phrases']:,}",
+        ]
         for name, title in SECTIONS.items()
     ]
     absent = accuracy["absent"]
