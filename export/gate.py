@@ -14,14 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from export.measure import Answered, interleaved_ms, median_box_iou, points_lost, sure_gain
+from export.measure import (
+    MOST_POINTS_LOST,
+    Answered,
+    interleaved_ms,
+    median_box_iou,
+    points_lost,
+    sure_gain,
+)
 from export.parity import Case, deviations
 from sdk.backends.select import open_session
 from sdk.bundle.contract import ATTENTION_MASK, FUSION
 from sdk.errors import GroundingError
 
-MOST_POINTS_LOST = 0.5
-"""Points of Acc@0.5 that a reduced form may cost."""
 LEAST_BOX_IOU = 0.9
 """Least median IoU between its boxes and those of FP32."""
 LEAST_GAIN = 0.05

@@ -20,6 +20,8 @@ from sdk.geometry.boxes import iou_xyxy
 from train.data.samples import Asked, Photo
 from train.evaluator import Answer, Outcome, Predict, accuracy, bundle_predict, evaluate
 
+MOST_POINTS_LOST = 0.5
+"""Points of Acc@0.5 that a reduced form may cost."""
 ROUNDS = 60
 
 
@@ -89,15 +91,16 @@ def points_lost(answers: Answered, reference: Answered) -> float:
     """Points of Acc@0.5 lost on captions' phrases or on contrastive expressions, the more of both;
     nan where neither were asked.
 
-    A form may keep what is found and lose which of several is meant. What one question is worth is
-    not counted: of a few dozen it is more than a form may lose, and chance.
+    A form may keep what is found and lose which of several is meant. Of so few questions that one
+    is worth more than MOST_POINTS_LOST, one that is lost is chance and not counted.
     """
-    lost = [
-        accuracy(wanted) - accuracy(answers.single(contrastive=kind)) - 100 / len(wanted)
-        for kind in (False, True)
-        if (wanted := reference.single(contrastive=kind))
-    ]
-    return max(0.0, *lost) if lost else math.nan
+    found = []
+    for kind in (False, True):
+        if wanted := reference.single(contrastive=kind):
+            lost = accuracy(wanted) - accuracy(answers.single(contrastive=kind))
+            one = 100 / len(wanted)
+            found.append(max(0.0, lost - one) if one > MOST_POINTS_LOST else lost)
+    return max(found, default=math.nan)
 
 
 def median_box_iou(answers: Recorder, reference: Recorder) -> float:

@@ -148,6 +148,8 @@ def test_a_form_loses_what_it_loses_on_its_worse_questions() -> None:
     assert points_lost(answers([False] * 3 + [True], [True] * 4), reference) == 50
     assert points_lost(answers([True] * 4, [True, False, False, False]), reference) == 0  # one
     assert points_lost(reference, reference) == 0
+    many = answers([True] * 1000, [])
+    assert points_lost(answers([True] * 999 + [False], []), many) == pytest.approx(0.1)
     alone = answers([True] * 4, [])  # data of one's own, without labelled photos
     assert points_lost(answers([True, True, False, False], []), alone) == 25
     assert np.isnan(points_lost(answers([], []), answers([], [])))
