@@ -49,6 +49,16 @@ _GPU_BUILD = (
 )
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
+# ONNX Runtime's own exceptions have no common base but Exception. Its Python layer adds two more.
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(
+        kind
+        for kind in vars(ort_state).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ),
+)
 _DAMAGED_FILE = (ort_state.InvalidProtobuf, ort_state.InvalidGraph, ort_state.NoModel)
 
 
@@ -76,7 +86,7 @@ class OrtSession:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=providers, enable_fallback=0
             )
-        except Exception as error:  # its own have no other base in common
+        except _ORT_ERRORS as error:
             raise _load_error(error, path) from error
         self.device = _device_in_use(self._session.get_providers(), providers, device)
         self.inputs = tuple(map(_spec, self._session.get_inputs()))
@@ -96,7 +106,7 @@ class OrtSession:
                 values = self._session.run(self._output_names, dict(inputs))
             else:
                 values = self._first_run(dict(inputs))
-        except Exception as error:  # as above
+        except _ORT_ERRORS as error:
             shapes = {name: f"{value.dtype} {value.shape}" for name, value in inputs.items()}
             raise BackendError(
                 f"ONNX Runtime failed on {self._path} with inputs {shapes}: {error}"

@@ -39,11 +39,12 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.json:
         print(json.dumps({"bundle": manifest.name, "lessons": rows}))
-    for row in [] if args.json else rows:
-        fits = "fits" if row["fits"] else "is of another model than"
-        print(
-            f"{row['file']}: {row['name']!r}, read as {row['read_as']!r}; {row['examples']} "
-            f"examples, {row['absent']} pictures without; {fits} {manifest.name}"
-        )
+    else:
+        for row in rows:
+            fits = "fits" if row["fits"] else "is of another model than"
+            print(
+                f"{row['file']}: {row['name']!r}, read as {row['read_as']!r}; {row['examples']} "
+                f"examples, {row['absent']} pictures without; {fits} {manifest.name}"
+            )
     if faults:
         raise LessonError("; ".join(faults))

@@ -241,22 +241,21 @@ def _read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         why = getattr(error, "strerror", None) or error
         raise FrameError(f"expected the path of a picture, cannot read {shown}: {why}") from None
     _check_header(data)
-    image = decoded(data)
+    return decoded(data, shown)
+
+
+def decoded(data: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 BGR of a picture's bytes. Raises FrameError, which tells `name`."""
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error as error:  # a header that claims more pixels than OpenCV will allocate
+        raise FrameError(f"OpenCV refuses to decode {name}: {error}") from error
     if image is None:
         raise FrameError(
             f"expected a picture OpenCV can decode (JPEG, PNG, WebP, BMP, TIFF), got {data.size} "
-            f"bytes it cannot in {shown}"
+            f"bytes it cannot in {name}"
         )
-    return image
-
-
-def decoded(data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """(H, W, 3) uint8 BGR of a picture's bytes; None where OpenCV cannot."""
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error:  # a header that claims more pixels than it will allocate
-        return None
-    return None if image is None else image.astype(np.uint8, copy=False)
+    return image.astype(np.uint8, copy=False)
 
 
 def _check_header(data: NDArray[np.uint8]) -> None:

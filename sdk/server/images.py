@@ -68,9 +68,10 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     Raises:
         FrameError: it does not decode, or has a size that cannot be used.
     """
-    image = decoded(np.frombuffer(data, np.uint8))
-    if image is None:
-        raise _unreadable(data)
+    try:
+        image = decoded(np.frombuffer(data, np.uint8), "the picture")
+    except FrameError:
+        raise _unreadable(data) from None
     return as_bgr(image)
 
 
