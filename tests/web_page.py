@@ -94,6 +94,7 @@ class Page:
         return min(self.driver.execute_script(SIDES, result.box, colour, FRAME_WH[0])) > 0.6
 
     def type(self, text: str, row: int = 0) -> None:
+        self.wait(lambda: len(self.rows("input")) > row)  # the page's script makes them
         field = self.rows("input")[row]
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(text)
