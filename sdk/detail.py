@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,8 @@ from numpy.typing import NDArray
 from sdk.bundle.calibration import IDENTITY
 from sdk.geometry.tiles import Tile, cut_by, tiles
 from sdk.inputs.phrases import EncodedPhrase
+from sdk.protocols import Answers
 from sdk.results import Grounding
-
-if TYPE_CHECKING:
-    from sdk.frame_view import FrameView
 
 MOST_DETAIL = 8
 SURER = 2.0
@@ -29,10 +26,10 @@ class Part:
 
     frame_bgr: NDArray[np.uint8]
     tile: Tile
-    encode: Callable[[NDArray[np.uint8]], "FrameView"]
+    encode: Callable[[NDArray[np.uint8]], Answers]
 
     @cached_property
-    def _view(self) -> "FrameView":
+    def _view(self) -> Answers:
         left, top, right, bottom = self.tile
         return self.encode(self.frame_bgr[top:bottom, left:right])
 
@@ -46,7 +43,7 @@ class Part:
 
 
 def cut_up(
-    frame_bgr: NDArray[np.uint8], detail: int, encode: Callable[[NDArray[np.uint8]], "FrameView"]
+    frame_bgr: NDArray[np.uint8], detail: int, encode: Callable[[NDArray[np.uint8]], Answers]
 ) -> list[Part]:
     """The parts that `detail` asks for, of a copy of the frame: its owner may draw on it."""
     if detail == 1:

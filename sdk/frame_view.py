@@ -1,7 +1,7 @@
 """A frame that was encoded once, and what the fusion graph answers about it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,8 @@ from sdk.detail import Part, look_closer
 from sdk.errors import BackendError, FrameError
 from sdk.geometry.decode import best_boxes, instances, next_best
 from sdk.inputs.phrases import EncodedPhrase, fusion_inputs
+from sdk.protocols import Grounds
 from sdk.results import Grounding, Place
-
-if TYPE_CHECKING:
-    from sdk.grounder import Grounder
 
 STATED_SHARE = 0.4
 """Of the threshold for further instances, where the phrase says how many there are: as many are
@@ -45,7 +43,7 @@ class FrameView(Closing):
 
     def __init__(
         self,
-        grounder: "Grounder",
+        grounder: Grounds,
         visual_tokens: NDArray[np.float32],
         size_wh: tuple[int, int],
         parts: Sequence[Part] = (),

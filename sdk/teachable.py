@@ -51,7 +51,7 @@ class Teachable:
             BackendError: the runtime failed.
             ClosedError: the grounder has been closed.
         """
-        return self._teaching.teach(self, name, examples, even_if_worse=even_if_worse)
+        return self._teaching.teach(self.encode, name, examples, even_if_worse=even_if_worse)
 
     def remember(self, name: str, frame: FrameLike, box: Sequence[float] | None) -> Lesson:
         """As `teach`, of one example, at once. Called again with the name it learns of all.
@@ -70,7 +70,7 @@ class Teachable:
             BackendError: the runtime failed.
             ClosedError: the grounder has been closed.
         """
-        return self._teaching.remember(self, name, frame, box)
+        return self._teaching.remember(self.encode, name, frame, box)
 
     def apply(self, lesson: Lesson) -> None:
         """Use a lesson that was taught before, see `sdk.Lesson.load`.

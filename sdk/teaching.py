@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from sdk._internal.arguments import four_numbers, short
 from sdk.backends.session import Session
 from sdk.bundle.contract import BOXES, LOGITS, PHRASES_PER_CALL, VISUAL_TOKENS
 from sdk.errors import ArgumentError, FrameError, LessonError, PhraseError
+from sdk.frame_view import FrameView
 from sdk.geometry.boxes import iou_xyxy
 from sdk.inputs.frames import FrameLike
 from sdk.inputs.phrases import EncodedPhrase, as_phrases, fusion_inputs
@@ -19,9 +20,7 @@ from sdk.lessons.lesson import Lesson, Reading, bare
 from sdk.lessons.teacher import FIRST_NOUNS, RIGHT, Array, Ask, Example, Teacher
 from sdk.text import Encode
 
-if TYPE_CHECKING:
-    from sdk.teachable import Teachable
-
+EncodeFrame = Callable[[FrameLike], FrameView]
 FrameBox = Sequence[float]
 """left, top, right, bottom in pixels of the frame."""
 
@@ -60,7 +59,7 @@ class Teaching:
 
     def teach(
         self,
-        grounder: "Teachable",
+        encode_frame: EncodeFrame,
         name: str,
         examples: Sequence[tuple[FrameLike, FrameBox | None]],
         *,
@@ -78,7 +77,7 @@ class Teaching:
         shown = []
         for number, (frame, box) in enumerate(pairs):
             try:
-                shown.append(self._show(grounder, untaught, frame, box))
+                shown.append(self._show(encode_frame, untaught, frame, box))
             except (ArgumentError, FrameError) as error:
                 raise type(error)(f"examples[{number}]: {error}") from error
         _check_boxes(shown)
@@ -98,12 +97,12 @@ class Teaching:
         return lesson
 
     def remember(
-        self, grounder: "Teachable", name: str, frame: FrameLike, box: FrameBox | None
+        self, encode_frame: EncodeFrame, name: str, frame: FrameLike, box: FrameBox | None
     ) -> Lesson:
         """See `Grounder.remember`."""
         teacher, name = self._ready(name)
         untaught = self._untaught(name)
-        more = self._show(grounder, untaught, frame, box)
+        more = self._show(encode_frame, untaught, frame, box)
         with self._learning:
             shown = [*self._shown.get(name.lower(), []), more]
             _check_boxes(shown)
@@ -169,13 +168,13 @@ class Teaching:
 
     def _show(
         self,
-        grounder: "Teachable",
+        encode_frame: EncodeFrame,
         untaught: EncodedPhrase | None,
         frame: FrameLike,
         box: FrameBox | None,
     ) -> Shown:
         """The frame as an example. Raises FrameError, ArgumentError."""
-        with grounder.encode(frame) as view:
+        with encode_frame(frame) as view:
             tokens = view.visual_tokens.astype(np.float16)
             if box is None:
                 return Shown(Example(tokens, None), right=False)

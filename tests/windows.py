@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from apps.webcam.canvas import ACCENT
 from apps.webcam.controls import Controls
-from apps.webcam.overlay import Scene, canvas_wh, compose
+from apps.webcam.overlay import canvas_wh, compose
+from apps.webcam.scene import Scene
 from sdk.outputs.drawing import Colour, Rect
 from tests.paths import ROOT
 from tests.waiting import WAIT, run_process

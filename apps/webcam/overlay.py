@@ -12,50 +12,20 @@ Everything is drawn at the window's own size, whatever the frame's: text is shar
 the pixel that is under it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 import numpy as np
-from numpy.typing import NDArray
 
 from apps.webcam import panel
 from apps.webcam.canvas import ACCENT, BACKGROUND, RED, Canvas, Target
 from apps.webcam.controls import PHRASES, TOOLBAR, Controls
-from apps.webcam.meter import Sample
+from apps.webcam.scene import Image, Scene
 from sdk._internal.opencv import cv2
 from sdk.outputs.drawing import MUTED, WHITE, Rect, draw, draw_dashed, to_ascii
-from sdk.results import Grounding
-
-Image = NDArray[np.uint8]
 
 LEAST_WH, MOST_WH = (800, 500), (1920, 1200)
 """Of what is drawn: windows that are smaller or larger show it reduced or enlarged."""
 
 LABELS = {"pause": "Pause", "step": "Step", "snapshot": "Snapshot", "record": "Record"}
 LABELS |= {"tracking": "Tracking", "teach": "Teach", "why": "Why?", "help": "Help", "quit": "Quit"}
-
-
-@dataclass
-class Scene:
-    """What there is to show."""
-
-    frame: Image | None = None
-    """(H, W, 3) uint8 BGR; None before the first one."""
-    results: Sequence[Grounding] = ()
-    """Of the frame, in its pixels."""
-    rates: Sequence[str] = ()
-    samples: Sequence[Sample] = ()
-    reasons: dict[str, list[str]] = field(default_factory=dict)
-    """Of each phrase that is not found, why."""
-    precision: str = ""
-    loading: bool = False
-    """Whether another precision is being loaded."""
-    recorded: float | None = None
-    """Seconds of video so far; None when none is recorded."""
-    notice: str = ""
-    """State of the source, as "the source has ended"."""
-    dragged: Rect | None = None
-    """A box that is being drawn, in pixels of the frame."""
 
 
 def compose(

@@ -1,18 +1,15 @@
 """The panel beside the picture: rates, the phrases in their colours, why, a graph of times."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from apps.webcam.canvas import ACCENT, BUTTON, LIT, Canvas, Target
 from apps.webcam.controls import Controls
 from apps.webcam.meter import KEPT, Sample
+from apps.webcam.scene import Scene
 from sdk.outputs.drawing import BLACK, MUTED, WHITE, Colour, Rect
 from sdk.results import Grounding
-
-if TYPE_CHECKING:
-    from apps.webcam.overlay import Scene
 
 LATENCY: Colour = (220, 200, 120)
 GRAPH_HEIGHT = 110
@@ -20,7 +17,7 @@ LEAST_REASONS = 6
 """Rows that the phrases leave to them."""
 
 
-def draw_panel(canvas: Canvas, area: Rect, scene: "Scene", controls: Controls) -> None:
+def draw_panel(canvas: Canvas, area: Rect, scene: Scene, controls: Controls) -> None:
     """What does not fit is left out from below: the graph, then reasons; phrases are counted."""
     pad = 2 * canvas.pen.pad
     left, y, right, bottom = area[0] + pad, area[1] + pad // 2, area[2] - pad, area[3]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from apps.webcam.canvas import Target, target_at
 from apps.webcam.controls import Controls
 from apps.webcam.meter import Meter
-from apps.webcam.overlay import Scene, canvas_wh, compose, dragged_box
+from apps.webcam.overlay import canvas_wh, compose, dragged_box
 from apps.webcam.precision import PrecisionSwitch
 from apps.webcam.recorder import Recorder, free_path
+from apps.webcam.scene import Scene
 from apps.webcam.why import Wording, reasons
 from apps.webcam.window import Drag, Window
 from sdk.errors import GroundingError, PhraseError, StreamEnded

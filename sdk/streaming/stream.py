@@ -15,7 +15,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,11 @@ from sdk.bundle.manifest import Manifest
 from sdk.detail import MOST_DETAIL
 from sdk.errors import ArgumentError, StreamEnded
 from sdk.inputs.sources import FrameSource
+from sdk.protocols import Grounds
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, SourceLike
 from sdk.streaming.tracking import Tracking
 from sdk.streaming.worker import Found, Worker, asked_of
-
-if TYPE_CHECKING:
-    from sdk.grounder import Grounder
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Stream(Closing, Iterator[StreamResult]):
 
     def __init__(
         self,
-        grounder: "Grounder",
+        grounder: Grounds,
         source: SourceLike,
         phrases: str | Sequence[str],
         *,
@@ -118,7 +116,7 @@ class Stream(Closing, Iterator[StreamResult]):
             self._worker.asked = asked_of(grounder, phrases)
 
     @property
-    def grounder(self) -> "Grounder":
+    def grounder(self) -> Grounds:
         """What grounds; assign another, as one of another precision, while it runs.
 
         It encodes the phrases now and takes effect at the next grounding.
@@ -130,7 +128,7 @@ class Stream(Closing, Iterator[StreamResult]):
         return self._worker.asked.grounder
 
     @grounder.setter
-    def grounder(self, grounder: "Grounder") -> None:
+    def grounder(self, grounder: Grounds) -> None:
         if not isinstance(getattr(grounder, "manifest", None), Manifest):
             raise ArgumentError(f"grounder: expected sdk.Grounder, got {short(grounder)}")
         with self._asking:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,10 @@ from sdk._internal.mailbox import Mailbox
 from sdk.errors import PhraseError
 from sdk.inputs.phrases import EncodedPhrase
 from sdk.lessons.lesson import Lesson
+from sdk.protocols import Grounds
 from sdk.results import Grounding
 from sdk.streaming.capture import Capture, Shot
 from sdk.streaming.tracking import Tracker, Tracking
-
-if TYPE_CHECKING:
-    from sdk.grounder import Grounder
 
 DROPS_LOGGED_SECONDS = 60.0
 """From one line about frames that were left out to the next."""
@@ -32,13 +30,13 @@ logger = logging.getLogger("grounder.stream")
 class Asked(NamedTuple):
     """Phrases, with what they are encoded for: the one is never used with another's."""
 
-    grounder: "Grounder"
+    grounder: Grounds
     phrases: list[EncodedPhrase]
     lessons: tuple[Lesson, ...]
     """That the phrases were read with."""
 
 
-def asked_of(grounder: "Grounder", phrases: str | Sequence[str]) -> Asked:
+def asked_of(grounder: Grounds, phrases: str | Sequence[str]) -> Asked:
     """The phrases, encoded now. Raises as `Grounder.encode_phrases`."""
     lessons = grounder.lessons  # first: what is taught in between is noticed later
     return Asked(grounder, grounder.encode_phrases(phrases), lessons)

@@ -14,7 +14,6 @@ from apps.webcam.meter import Sample
 from apps.webcam.overlay import (
     LEAST_WH,
     MOST_WH,
-    Scene,
     canvas_wh,
     compose,
     dragged_box,
@@ -24,6 +23,7 @@ from apps.webcam.overlay import (
     toolbar_height,
     window_wh,
 )
+from apps.webcam.scene import Scene
 from sdk import Grounding
 from sdk.outputs.drawing import PALETTE, Rect
 

@@ -14,7 +14,6 @@ from apps.video_file import VideoFile
 from apps.webcam.canvas import RED
 from apps.webcam.controls import Controls
 from apps.webcam.overlay import (
-    Scene,
     canvas_wh,
     compose,
     dragged_box,
@@ -22,6 +21,7 @@ from apps.webcam.overlay import (
     panel_width,
     picture_area,
 )
+from apps.webcam.scene import Scene
 from sdk import Grounder
 from tests.paths import ROOT
 from tests.pupils import CUP, CUP_BOX
