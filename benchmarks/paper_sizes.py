@@ -3,6 +3,9 @@
     full, m2ist, unipt, head_only, lora, adapter    DETR's encoder on ResNet-50 at 640 px, BERT-base
     m2ist recompute                                 the fusion is computed again for backward
     m2ist kept, m2ist recompute kept, ...           encoder outputs are computed before
+    full fused, m2ist fused, unipt fused            no dropout inside the fusion's attention. Fused
+                                                    attention on a GPU draws it and keeps a seed; on
+                                                    a CPU it cannot, and all weights are kept
     mapper and its full                             DINOv2-B/14 at 518 px, BERT-base, CLIP's text
 
 Fusion and head are TransVG's. Each case takes a few training steps on random images
@@ -32,6 +35,8 @@ from train.provenance import describe, write_json
 RESULTS = ROOT / "benchmarks" / "results" / "paper_sizes.json"
 KEPT = " kept"
 """Ends the name of a case whose encoder outputs are computed before the steps that are measured."""
+FUSED = " fused"
+"""Ends the name of a case whose attention has no dropout inside."""
 TOKENS = 20
 """Word pieces of a phrase, as the papers pad to."""
 
@@ -39,7 +44,11 @@ TOKENS = 20
 def cost_of(case: str, photos: int) -> dict[str, Any]:
     """The costs of one case on batches of `photos` images with a phrase each."""
     kept, case = case.endswith(KEPT), case.removesuffix(KEPT)
+    fused, case = case.endswith(FUSED), case.removesuffix(FUSED)
     config, model = paper_config(case), paper_model(case)
+    for module in model.fusion.modules():
+        if fused and isinstance(module, torch.nn.MultiheadAttention):
+            module.dropout = 0.0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).train()
     optimizer = torch.optim.AdamW(list(model.adapter_params().values()), lr=1e-4)
@@ -73,7 +82,8 @@ def cost_of(case: str, photos: int) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     """Exit code 0."""
     kept = [case + KEPT for case in ("m2ist", "m2ist recompute")]
-    known = [*DETR_CASES, *kept, *DINOV2_CASES]
+    fused = [case + FUSED for case in ("full", "m2ist", "unipt")]
+    known = [*DETR_CASES, *kept, *fused, *DINOV2_CASES]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="+", choices=known, default=known)
     parser.add_argument("--photos", type=int, default=2, help="images in a batch")
@@ -82,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     rows: dict[str, dict[str, Any]] = {}
     for case in tqdm(args.cases, desc="paper sizes", unit="case"):
         row = rows[case] = in_own_process(cost_of, case, args.photos)
-        full = CASES[case.removesuffix(KEPT)]
+        full = f"full{FUSED}" if case.endswith(FUSED) else CASES[case.removesuffix(KEPT)]
         if full in rows:
             row["to_full"] = ratios_to(row, rows[full])
         line = f"{case:20s} trained {row['trained']:>11,}  kept {row['saved_bytes'] / 1e6:8.1f} MB"
