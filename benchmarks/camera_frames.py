@@ -82,8 +82,9 @@ def walls(root: Path, count: int) -> Iterator[Wall]:
         photos[at] = photo
         absent = frozenset.intersection(*(p.known_labels - _labels(p) for p in photos))
         if absent:
-            frame, shown = _joined(photos, size_wh, across, at)
-            scale, offset = np.tile(shown[2:], 2), np.tile(shown[:2], 2)
+            frame, places = joined([p.path for p in photos], size_wh, (side, side))
+            left, top, width, height = places[at]
+            scale, offset = np.array(2 * [width, height]), np.array(2 * [left, top])
             box: Box = tuple(np.array(expression.boxes[0]) * scale + offset)
             made += 1
             yield Wall(frame, expression.text, box, f"the {rng.choice(sorted(absent))}")
@@ -93,23 +94,23 @@ def _labels(photo: Photo) -> frozenset[str]:
     return frozenset(instance.label for instance in photo.instances)
 
 
-def _joined(
-    photos: Sequence[Photo], size_wh: tuple[int, int], across: int, at: int
-) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
-    """The frame, and left, top, width and height of photo `at` in it."""
-    side = size_wh[0] // across
+def joined(
+    photos: Sequence[Path], size_wh: tuple[int, int], cell_wh: tuple[int, int]
+) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
+    """A wall of photos, each in the middle of a cell, and left, top, width and height of each."""
+    across = size_wh[0] // cell_wh[0]
     frame = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
-    shown = (0, 0, 0, 0)
+    places = []
     for number, photo in enumerate(photos):
-        image = cv2.imread(str(photo.path))
-        height, width = (round(s * side / max(image.shape[:2])) for s in image.shape[:2])
-        left = number % across * side + (side - width) // 2
-        top = number // across * side + (side - height) // 2
+        image = cv2.imread(str(photo))
+        scale = min(cell_wh[0] / image.shape[1], cell_wh[1] / image.shape[0])
+        height, width = (round(s * scale) for s in image.shape[:2])
+        left = number % across * cell_wh[0] + (cell_wh[0] - width) // 2
+        top = number // across * cell_wh[1] + (cell_wh[1] - height) // 2
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         frame[top : top + height, left : left + width] = image
-        if number == at:
-            shown = (left, top, width, height)
-    return frame, shown
+        places.append((left, top, width, height))
+    return frame, places
 
 
 @dataclass(frozen=True)

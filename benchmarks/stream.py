@@ -1,7 +1,7 @@
 """A stream with and without tracking, on a video of known motion: `python -m benchmarks.stream`.
 
 A photo of the demo, or with GROUNDER_DATA one of Flickr30k Entities' validation photos and a phrase
-of it, is panned and zoomed at 640x480 and comes at a camera's pace; the consumer draws every
+of it, is panned and zoomed at `--size` and comes at a camera's pace; the consumer draws every
 result. To benchmarks/results/stream.json go, per mode:
 
     display FPS, groundings per second, latency from the frame's reading to the consumer
@@ -37,7 +37,7 @@ from sdk.streaming.tracking import Tracker, Tracking
 from train.provenance import describe
 
 Frame = NDArray[np.uint8]
-WIDTH, HEIGHT, LOOP = 640, 480, 180
+LOOP = 180
 MODES: dict[str, Tracking | None] = {"without tracking": None, "with tracking": Tracking()}
 
 
@@ -54,17 +54,16 @@ class CountingGrounder(Grounder):
 class Video:
     """A photo under a camera that pans and zooms and is back after LOOP frames."""
 
-    def __init__(self, photo: Frame) -> None:
+    def __init__(self, photo: Frame, size_wh: tuple[int, int]) -> None:
         height, width = photo.shape[:2]
-        fit = max(WIDTH / width, HEIGHT / height)
+        fit = max(size_wh[0] / width, size_wh[1] / height)
         turns = np.arange(LOOP) * 2 * np.pi / LOOP
         self.scales = fit * (1.25 + 0.1 * np.sin(turns))
-        spare = np.stack([self.scales * width - WIDTH, self.scales * height - HEIGHT], axis=1)
+        self.size_wh = size_wh
+        spare = self.scales[:, None] * (width, height) - np.array(size_wh)
         self.corners = spare * (0.5 + 0.4 * np.stack([np.sin(turns), np.cos(2 * turns)], axis=1))
         self.frames = [
-            cv2.warpAffine(
-                photo, np.array([[s, 0, -x], [0, s, -y]]), (WIDTH, HEIGHT), flags=cv2.INTER_AREA
-            )
+            cv2.warpAffine(photo, np.array([[s, 0, -x], [0, s, -y]]), size_wh, flags=cv2.INTER_AREA)
             for s, (x, y) in zip(self.scales, self.corners, strict=True)
         ]
 
@@ -89,6 +88,8 @@ def main() -> int:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--frames", type=int, default=20_000, help="of the camera, per mode")
+    parser.add_argument("--size", type=int, nargs=2, default=(640, 480), help="width and height")
+    parser.add_argument("--detail", type=int, default=1, help="as of `Grounder.ground`")
     parser.add_argument("--fps", type=float, default=75.0, help="of the camera")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks/results/stream.json")
     args = parser.parse_args()
@@ -101,13 +102,15 @@ def run(args: argparse.Namespace) -> None:
         args.bundle, device=args.device, precision=args.precision, threads=args.threads
     )
     photo, phrase = subject()
-    video = Video(photo)
-    every_frame = [grounder.ground(frame, phrase) for frame in video.frames]
+    video = Video(photo, (args.size[0], args.size[1]))
+    every_frame = [grounder.ground(frame, phrase, detail=args.detail) for frame in video.frames]
     record = {
         "machine": describe(),
         "settings": {
             "frames": args.frames,
             "camera_fps": args.fps,
+            "size_wh": args.size,
+            "detail": args.detail,
             "threads": args.threads,
             "phrase": phrase,
             "bundle": grounder.info.name,
@@ -154,7 +157,9 @@ def measure(
     boxes, found = np.full((settings.frames, 4), np.nan), np.full(settings.frames, -1)
     frames = video.play(settings.frames, settings.fps)
     grounder.groundings = 0
-    with grounder.stream(frames, phrase, policy="newest", tracking=tracking) as stream:
+    with grounder.stream(
+        frames, phrase, policy="newest", tracking=tracking, detail=settings.detail
+    ) as stream:
         started = time.perf_counter()
         for got in stream:
             (result,) = got.results
@@ -205,14 +210,15 @@ def tracker_ms(video: Video, boxes: int) -> float:
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
     tracker, times = Tracker(0.5, Tracking()), []
+    side = np.array(video.size_wh) / 4
     for index, frame in enumerate(video.frames):
         if index % 10 == 0:  # boxes drift out of the frame
             tracker.advance(frame)
             tracker.mark()
-            lefts = rng.uniform((80, 60), (400, 300), (boxes, 2))
+            lefts = rng.uniform(side / 2, 2.5 * side, (boxes, 2))
             tracker.update(
                 [
-                    Grounding(str(n), (x, y, x + WIDTH / 4, y + HEIGHT / 4), 1.0, True)
+                    Grounding(str(n), (x, y, x + side[0], y + side[1]), 1.0, True)
                     for n, (x, y) in enumerate(lefts.tolist())
                 ]
             )
