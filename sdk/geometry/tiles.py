@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 OVERLAP = 0.25
 """Least share of a tile's side that it has in common with the next one."""
-EDGE = 3.0
-"""Pixels from an edge at which a box ends that is cut there."""
+LEAST_SIDE = 16.0
+"""Pixels of a box that a window is made around: in a smaller window there is nothing to see."""
 
 Tile = tuple[int, int, int, int]
 
@@ -29,12 +29,19 @@ def _starts(length: int, part: int) -> list[int]:
     return [round(i * (length - part) / gaps) for i in range(gaps + 1)]
 
 
-def cut_by(box: Sequence[float], tile: Tile, size_wh: tuple[int, int]) -> bool:
-    """Whether a box ends where its tile does, and the frame goes on there.
+def window(box: Sequence[float], factor: float, size_wh: tuple[int, int]) -> Tile:
+    """A square around a box, moved and cut to the frame.
 
     Args:
         box: left, top, right, bottom in pixels of the frame.
+        factor: its side in longer sides of the box.
+        size_wh: of the frame.
     """
-    near = (abs(edge - end) <= EDGE for edge, end in zip(box, tile, strict=True))
-    inner = (tile[0] > 0, tile[1] > 0, tile[2] < size_wh[0], tile[3] < size_wh[1])
-    return any(n and i for n, i in zip(near, inner, strict=True))
+    side = factor * max(box[2] - box[0], box[3] - box[1], LEAST_SIDE)
+    starts, ends = [], []
+    for low, high, length in zip(box[:2], box[2:], size_wh, strict=True):
+        part = min(math.ceil(side), length)
+        start = min(max(0, round((low + high - part) / 2)), length - part)
+        starts.append(start)
+        ends.append(start + part)
+    return starts[0], starts[1], ends[0], ends[1]

@@ -1,17 +1,22 @@
 """What is too small in the whole frame is found in a part of it."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sdk import ArgumentError, Grounder
+from sdk import ArgumentError, Grounder, Grounding
 from sdk.backends.session import Session
 from sdk.bundle.contract import VISION
+from sdk.detail import agreed
 from sdk.geometry.boxes import iou_xyxy
+from sdk.results import Place
 from tests.paths import ROOT
 
 CAT_BOX = (1500, 700, 1700, 833)
+FAR = (500, 500, 530, 530)
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +77,34 @@ def test_a_part_is_encoded_once_for_all_phrases(
     grounder: Grounder, wide: NDArray[np.uint8], passes: Passes
 ) -> None:
     frame = wide.copy()
-    view = grounder.encode(frame, detail=2)
+    view = grounder.encode(frame, detail=4)
     assert passes.count == 1, "parts are encoded when they are needed"
     frame[:] = 0  # its owner goes on using it
     first = view.ground("the cat")
-    assert passes.count == 1 + 6
+    assert passes.count == 1 + 15 + 1, "what a part finds is looked at again"
     again, _ = view.ground(["the cat", "a zebra"])
     assert again.found == first.found and again.box == pytest.approx(first.box, abs=0.01)
     assert again.score == pytest.approx(first.score, abs=1e-5)
-    assert passes.count == 1 + 6
-    assert first == grounder.ground(wide, "the cat", detail=2)
+    assert passes.count == 1 + 15 + 1 + 1, "parts are kept, second looks are not"
+    assert first == grounder.ground(wide, "the cat", detail=4)
+
+
+def test_both_looks_must_agree() -> None:
+    first = Grounding("the cat", (10, 10, 30, 30), 0.6, True, alternatives=(Place(FAR, 0.1),))
+    closer = Grounding("the cat", (10, 10, 32, 30), 0.9, True)
+    both = agreed(first, closer)
+    assert 0.6 < both.score < 0.9 and both.found
+    assert both.box == closer.box == both.instances[0].box
+    assert both.alternatives == first.alternatives
+    assert agreed(first, replace(closer, box=FAR, instances=())).score == 0.0
+    assert agreed(first, replace(closer, score=0.01)).score < 0.3
+
+
+def test_others_that_a_part_shows_stay_with_the_one_looked_at_again() -> None:
+    cats = (Place((10, 10, 30, 30), 0.8), Place(FAR, 0.7))
+    first = Grounding("the cats", cats[0].box, 0.8, True, cats)
+    both = agreed(first, Grounding("the cats", (11, 10, 30, 30), 0.8, True))
+    assert [place.box for place in both.instances] == [(11, 10, 30, 30), FAR]
 
 
 def test_within_a_region_parts_are_of_the_region(

@@ -1,11 +1,13 @@
 """Tiles: together they are the frame, and what is small is whole in one of them."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdk.geometry.tiles import OVERLAP, cut_by, tiles
+from sdk.geometry.tiles import LEAST_SIDE, OVERLAP, tiles, window
 
 SIDES = st.integers(16, 4000)
 PARTS = st.integers(1, 8)
@@ -40,9 +42,19 @@ def test_a_box_of_an_overlap_s_size_is_whole_in_one(
     )
 
 
-def test_a_box_is_cut_where_its_tile_ends_within_the_frame() -> None:
-    tile, size_wh = (0, 100, 300, 400), (1000, 400)
-    assert not cut_by((0, 150, 200, 399), tile, size_wh), "the frame ends there, too"
-    assert cut_by((50, 101, 200, 300), tile, size_wh)
-    assert cut_by((50, 150, 299, 300), tile, size_wh)
-    assert not cut_by((50, 150, 250, 300), tile, size_wh)
+@given(st.data())
+def test_a_window_holds_its_box_within_the_frame(data: st.DataObject) -> None:
+    width, height = data.draw(st.integers(1, 3000)), data.draw(st.integers(1, 3000))
+    left, right = sorted(data.draw(st.tuples(*2 * [st.floats(0, width)])))
+    top, bottom = sorted(data.draw(st.tuples(*2 * [st.floats(0, height)])))
+    factor = data.draw(st.floats(1.5, 4))
+    x0, y0, x1, y1 = window((left, top, right, bottom), factor, (width, height))
+    assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+    assert x0 <= left + 1 and y0 <= top + 1 and right - 1 <= x1 and bottom - 1 <= y1
+    side = factor * max(right - left, bottom - top, LEAST_SIDE)
+    assert x1 - x0 == min(math.ceil(side), width) and y1 - y0 == min(math.ceil(side), height)
+
+
+def test_a_window_has_the_box_in_its_middle() -> None:
+    assert window((100, 200, 140, 220), 2.0, (1000, 1000)) == (80, 170, 160, 250)
+    assert window((0, 0, 40, 20), 2.0, (1000, 1000)) == (0, 0, 80, 80), "moved into the frame"
