@@ -55,11 +55,13 @@ class Grounder(Teachable, Closing):
         sessions: Mapping[str, Session],
         precision: str,
         background: Background | None = None,
+        reason: str = "asked for",
     ) -> None:
         """A grounder of what `load` has opened.
 
         Args:
             sessions: one per graph of the contract, by its name, at the named `precision`.
+            reason: why it is this precision.
 
         Raises:
             BundleMismatchError: their tensors are not the contract's.
@@ -67,7 +69,7 @@ class Grounder(Teachable, Closing):
         self.manifest = manifest
         self._reader = reader
         self._loaded: Held | None = hold(manifest, reader, sessions, background)
-        self.info = describe(manifest, sessions, precision)
+        self.info = describe(manifest, sessions, precision, reason)
         """What is loaded."""
 
     @classmethod
@@ -88,8 +90,9 @@ class Grounder(Teachable, Closing):
             bundle: the folder, None for the packaged one.
             device: "auto" (CUDA if the runtime has it, else CPU), "cpu", "cuda", "openvino",
                 "tensorrt" (after `grounder compile`) or another of `sdk.backends.select.DEVICES`.
-            precision: "auto" (the bundle's own choice, "fp16" on an NVIDIA GPU that was asked for)
-                or a name the bundle carries, as "fp32".
+            precision: "auto" (on a CPU the fastest of the bundle's, measured at first use, see
+                `sdk.backends.fastest`; "fp16" on an NVIDIA GPU that was asked for; else the
+                bundle's own choice) or a name the bundle carries, as "fp32".
             threads: CPU threads, None for one per physical core.
             spelling: read "teh dog" as "the dog", where the bundle has a word list.
             engines: folder that `grounder compile --engines` wrote, None for the bundle's own.

@@ -32,14 +32,18 @@ class Info:
     """What runs the vision graph, as "cpu"."""
     precision: str
     """As asked for, or chosen by "auto"."""
+    reason: str
+    """Why it is this one: for "auto" on a CPU with the times that it was chosen by."""
     bytes: int
     """Of all graphs' files."""
     graphs: dict[str, GraphInfo]
     """By the graph's name."""
 
 
-def describe(manifest: Manifest, sessions: Mapping[str, Session], precision: str) -> Info:
-    """What runs at `precision` in the sessions, one per graph by its name."""
+def describe(
+    manifest: Manifest, sessions: Mapping[str, Session], precision: str, reason: str
+) -> Info:
+    """What runs at `precision`, for a reason, in the sessions: one per graph by its name."""
     graphs = {
         graph: GraphInfo(sessions[graph].device, manifest.precisions[precision][graph], file.bytes)
         for graph, file in manifest.graph_files(precision).items()
@@ -51,6 +55,7 @@ def describe(manifest: Manifest, sessions: Mapping[str, Session], precision: str
         input_size_wh=(manifest.preprocess.width, manifest.preprocess.height),
         device=sessions[VISION.name].device,
         precision=precision,
+        reason=reason,
         bytes=sum(graph.bytes for graph in graphs.values()),
         graphs=graphs,
     )

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sdk._internal.arguments import choice
+from sdk.backends.fastest import fastest
+from sdk.backends.ort import chosen_device
 from sdk.backends.select import DEVICES, open_bundle
 from sdk.backends.session import Session
+from sdk.backends.tensorrt.cache import ENGINES_FOLDER
 from sdk.bundle.contract import FUSION, TEXT, GraphSpec, check_graphs
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.replacement import unreplaced
@@ -27,12 +30,17 @@ def open_files(
     engines: Path | None,
     *,
     spelling: bool,
-) -> tuple[Manifest, PhraseReader, dict[str, Session], str, Background | None]:
+) -> tuple[Manifest, PhraseReader, dict[str, Session], str, Background | None, str]:
     """What `Grounder` takes, from the files of a bundle; see `Grounder.load`."""
     choice("device", device, DEVICES, error=DeviceError)
     with unreplaced(folder):
         manifest = Manifest.load(folder)
-        name = manifest.resolve_precision(precision, device)
+        name, reason = manifest.resolve_precision(precision, device), "asked for"
+        if precision == "auto":
+            reason = "the bundle's choice"
+            if chosen_device(device) == "cpu":
+                kept_in = engines or folder / ENGINES_FOLDER
+                name, reason = fastest(folder, manifest, threads, kept_in)
         files = manifest.graph_files(name)
         beside = manifest.files_beside_graphs
         manifest.verify(folder, [*beside, *(file.file for file in files.values())])
@@ -41,7 +49,7 @@ def open_files(
             background = Background.load(folder / manifest.teaching_file)
         reader = PhraseReader.of_bundle(folder, manifest.tokenizer, spelling=spelling)
         sessions = open_bundle(folder, manifest, name, device, threads, engines)
-    return manifest, reader, sessions, name, background
+    return manifest, reader, sessions, name, background, reason
 
 
 class Held(NamedTuple):

@@ -42,6 +42,7 @@ PROVIDERS = {
     "ort-openvino": "OpenVINOExecutionProvider",
 }
 """Device -> the provider that ONNX Runtime has for it, in builds that have it."""
+RUNTIME = f"onnxruntime {onnxruntime.__version__}"
 _BUILDS = {"directml": "onnxruntime-directml", "ort-openvino": "onnxruntime-openvino"}
 _GPU_BUILD = (
     "onnxruntime-gpu, with the CUDA and cuDNN it names (on a Jetson: NVIDIA's wheel for your "
@@ -160,11 +161,17 @@ def is_made_for_ort(path: Path) -> bool:
     return holds(path, b"MatMulInteger", b"com.microsoft")
 
 
+def chosen_device(device: str) -> str:
+    """A device, with what "auto" stands for: CUDA where the runtime has it, else the CPU."""
+    if device != "auto":
+        return device
+    return "cuda" if PROVIDERS["cuda"] in onnxruntime.get_available_providers() else "cpu"
+
+
 def _providers(device: str) -> list[str]:
     """Providers to ask for, the wanted one first."""
     available = onnxruntime.get_available_providers()
-    if device == "auto":
-        device = "cuda" if PROVIDERS["cuda"] in available else "cpu"
+    device = chosen_device(device)
     if device not in PROVIDERS:
         raise DeviceError(f"expected a device in {['auto', *PROVIDERS]}, got {device!r}")
     if PROVIDERS[device] not in available:
