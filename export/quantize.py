@@ -40,6 +40,10 @@ STATIC = ("static", "symmetric", "mixed")
 """Recipes with ranges from real data, which `Calibrated` makes; `quantize` makes the others."""
 LAYERS = ["Conv", *PRODUCTS]
 """What they quantise."""
+BOUNDED = ("Relu", "Clip")
+"""Activations that a convolution in unsigned INT8 does in its rounding. Between others, as
+hard-swish and squeeze-and-excite, each convolution costs two conversions and gains nothing: they
+stay float in `static`."""
 SYMMETRIC = {
     "ActivationSymmetric": True,
     "WeightSymmetric": True,
@@ -103,7 +107,7 @@ class Calibrated:
         with _prepared(source) as prepared:
             calibrator = create_calibrator(
                 prepared,
-                LAYERS,
+                [*LAYERS, *BOUNDED],
                 augmented_model_path=str(prepared.with_name("augmented.onnx")),
                 providers=["CPUExecutionProvider"],
             )
@@ -113,6 +117,7 @@ class Calibrated:
         self._floats = _float_nodes(self._model)
         quantised = (node for node in self._model.graph.node if node.op_type in LAYERS)
         self.layers = [node.name for node in quantised if node.name not in self._floats]
+        self._activations, self._unbounded = activations(self._model)
         self._worst_first: dict[str, list[str]] = {}
 
     def write(self, recipe: str, target: Path, floats: Collection[str] = ()) -> None:
@@ -151,8 +156,9 @@ class Calibrated:
         """
         form = "static" if recipe == "static" else "symmetric"
         if form not in self._worst_first:
-            losses = {}
-            for name in tqdm(self.layers, desc=f"one layer {form}", unit="layer"):
+            losses = dict.fromkeys(self.layers, 0.0)
+            tried = [n for n in self.layers if recipe != "static" or n not in self._unbounded]
+            for name in tqdm(tried, desc=f"one layer {form}", unit="layer"):
                 losses[name] = self.error(form, [other for other in self.layers if other != name])
             self._worst_first[form] = sorted(self.layers, key=lambda name: -losses[name])
         return self._worst_first[form]
@@ -166,6 +172,12 @@ class Calibrated:
 
     def _quantized(self, recipe: str, floats: Collection[str]) -> onnx.ModelProto:
         unsigned = recipe == "static"
+        left, kinds = {*self._floats, *floats}, LAYERS
+        if unsigned:
+            kinds = [*LAYERS, *BOUNDED]
+            left |= self._unbounded
+            # An activation is rounded with its convolution or not at all.
+            left |= {name for name, layer in self._activations.items() if layer in {"", *left}}
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         with _quiet():
@@ -177,8 +189,8 @@ class Calibrated:
                 activation_qType=QuantType.QUInt8 if unsigned else QuantType.QInt8,
                 tensors_range=self._ranges,
                 nodes_to_quantize=[],  # all
-                nodes_to_exclude=[*self._floats, *floats],
-                op_types_to_quantize=LAYERS,
+                nodes_to_exclude=sorted(left),
+                op_types_to_quantize=kinds,
                 extra_options={"MatMulConstBOnly": True} | ({} if unsigned else SYMMETRIC),
             )
             quantizer.quantize_model()
@@ -210,6 +222,25 @@ def output_error(actual: Outputs, expected: Outputs) -> float:
 def _outputs(path: Path, feeds: Sequence[Feed]) -> Outputs:
     session = open_session(path, "cpu")
     return [session.run(feed) for feed in feeds]
+
+
+def activations(model: onnx.ModelProto) -> tuple[dict[str, str], set[str]]:
+    """Where `BOUNDED` activations are.
+
+    Returns:
+        the name of each with the convolution it follows, "" where that is none; and the names of
+        the convolutions that neither lead to one nor follow one.
+    """
+    maker = {output: node for node in model.graph.node for output in node.output}
+    bounded = [node for node in model.graph.node if node.op_type in BOUNDED]
+    behind = {}
+    for node in bounded:
+        source = maker.get(node.input[0])
+        behind[node.name] = source.name if source is not None and source.op_type == "Conv" else ""
+    given = {output for node in bounded for output in node.output}
+    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    touched = {*behind.values(), *(c.name for c in convs if c.input[0] in given)}
+    return behind, {conv.name for conv in convs} - touched
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """INT8: every form runs and stays near, one calibration serves all, and runtimes take them."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +196,43 @@ def test_nothing_stays_float_without_need(uneven: Calibrated, tmp_path: Path) ->
     target = tmp_path / "int8.onnx"
     assert uneven.write_within("static", target, 10.0) == []
     assert {"loud_quantized", "calm_quantized"} <= weight_types(target).keys()
+
+
+ACTIVATIONS = """<ir_version: 8, opset_import: ["": 20]>
+g (float[1,8,6,6] image) => (float[1,8,6,6] y) <float zero = {0}, float six = {6}> {
+    start = Clip (image, zero, six)
+    a = Conv (start, w)
+    b = Clip (a, zero, six)
+    c = Conv (b, w)
+    d = HardSwish (c)
+    e = Conv (d, w)
+    f = HardSwish (e)
+    h = Conv (f, w)
+    y = Relu (h)
+}"""
+
+
+def test_convolutions_are_rounded_together_with_what_bounds_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    model = onnx.parser.parse_model(ACTIVATIONS)
+    for node in model.graph.node:
+        node.name = node.output[0]
+    weight = rng.normal(size=(8, 8, 1, 1)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    onnx.save(model, tmp_path / "fp32.onnx")
+    images = ({"image": rng.normal(size=(1, 8, 6, 6)).astype(np.float32)} for _ in range(12))
+    calibrated = Calibrated(tmp_path / "fp32.onnx", images)
+
+    def rounded(recipe: str, floats: Sequence[str] = ()) -> set[str]:
+        """What is rounded to 8 bits."""
+        calibrated.write(recipe, tmp_path / "int8.onnx", floats)
+        nodes = onnx.load(tmp_path / "int8.onnx").graph.node
+        return {n.input[0] for n in nodes if n.op_type == "QuantizeLinear"} & set("abcdefhy")
+
+    assert rounded("static") == {"b", "c", "f"}, "a is bounded by b, h reads f; nothing bounds e"
+    assert rounded("static", ["a", "c"]) == {"f"}, "b stays as float as a"
+    assert calibrated.error("static") < 0.05
+    assert {"d", "f"} <= rounded("symmetric"), "TensorRT rounds all of them"
 
 
 def test_what_cannot_be_made_is_refused(tiny: TinyGraphs, tmp_path: Path) -> None:
