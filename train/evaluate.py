@@ -111,25 +111,31 @@ SECTIONS = {
 
 
 def print_report(figures: dict[str, Any], split: str = VAL) -> None:
-    """A table for people."""
+    """A table for people, of what was asked."""
     for name, form in SECTIONS.items():
+        if not figures[name]["phrases"]:
+            continue
         rows, title = figures[name], form.format(split="validation" if split == VAL else split)
         print(f"{title:60s} Acc@0.5 {rows['accuracy']:5.1f}  ({rows['phrases']} phrases)")
         for kind, row in rows["by_kind"].items():
             print(f"    {kind:56s}         {row['accuracy']:5.1f}  ({row['phrases']})")
-    print("contrastive, two or three instances, by the share of the photo that the box covers")
-    for share, row in figures["contrastive_by_area"].items():
+    sizes = {s: row for s, row in figures["contrastive_by_area"].items() if row["phrases"]}
+    if sizes:
+        print("contrastive, two or three instances, by the share of the photo that the box covers")
+    for share, row in sizes.items():
         print(f"    {share:56s}         {row['accuracy']:5.1f}  ({row['phrases']})")
     absent = figures["absent"]
-    print(
-        f"absent things: {absent['n_acc']:.1f}% called absent, "
-        f"{absent['right_boxes_lost']:.1f}% of right boxes lost, AUROC "
-        f"{absent['auroc']:.1f}  ({absent['phrases']} phrases)"
-    )
-    print(
-        f"expected calibration error {figures['calibration_error']:.1f} points, with absent things "
-        f"{figures['calibration_error_with_absent']:.1f}"
-    )
+    if absent["phrases"]:
+        print(
+            f"absent things: {absent['n_acc']:.1f}% called absent, "
+            f"{absent['right_boxes_lost']:.1f}% of right boxes lost, AUROC "
+            f"{absent['auroc']:.1f}  ({absent['phrases']} phrases)"
+        )
+    if figures["val_single_box"]["phrases"]:
+        print(
+            f"expected calibration error {figures['calibration_error']:.1f} points, with absent "
+            f"things {figures['calibration_error_with_absent']:.1f}"
+        )
 
 
 def asked_model(args: argparse.Namespace) -> tuple[Predict, float]:

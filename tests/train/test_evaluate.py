@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from train.data.samples import Expression, Photo
-from train.evaluate import by_area
+from train.evaluate import SECTIONS, by_area, print_report, section
 from train.evaluator import Answer, Outcome, accuracy, accuracy_by_kind, evaluate
 from train.metrics import (
     auroc,
@@ -124,3 +124,16 @@ def test_prominent_is_what_refcocog_would_ask_for(
 ) -> None:
     box = (0.1, 0.1, 0.1 + side, 0.1 + side)
     assert is_prominent(Expression("the left dog", (box,), num_instances=num_instances)) is asked
+
+
+def test_what_was_not_asked_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = {name: section([]) for name in SECTIONS}
+    absent = {"phrases": 0, "n_acc": math.nan, "right_boxes_lost": math.nan, "auroc": math.nan}
+    errors = {"calibration_error": math.nan, "calibration_error_with_absent": math.nan}
+    figures = {**nothing, "contrastive_by_area": by_area([]), "absent": absent, **errors}
+    print_report(figures)
+    assert capsys.readouterr().out == ""
+    asked = [outcome(0.9, 0.8)]
+    print_report({**figures, "val_single_box": section(asked), "calibration_error": 1.0})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3 and "Acc@0.5 100.0  (1 phrases)" in printed[0]
