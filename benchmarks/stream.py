@@ -133,7 +133,7 @@ def subject() -> tuple[Frame, str]:
     """A photo and a phrase for something in it."""
     root = os.environ.get("GROUNDER_DATA")
     if not root:
-        return as_bgr(ROOT / "apps/assets/moose.jpg"), "the moose"
+        return as_bgr(ROOT / "apps/assets/coffee.jpg"), "the cup"
     folder = Path(root) / "flickr30k_entities"
     with (folder / "val.jsonl").open(encoding="utf-8") as lines:
         for record in map(json.loads, lines):

@@ -92,8 +92,8 @@ def crop_keeping(
 
 
 def jitter(image: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
-    """Random brightness and contrast; hue is left alone, since phrases name colours."""
-    gain, offset = rng.uniform(0.7, 1.3), rng.uniform(-25, 25)
+    """Random brightness and contrast, so little that colours keep their names."""
+    gain, offset = rng.uniform(0.8, 1.2), rng.uniform(-10, 10)
     return np.clip(image.astype(np.float32) * gain + offset, 0, 255).astype(np.uint8)
 
 

@@ -24,11 +24,12 @@ from torch.nn import functional as F
 
 from sdk.bundle.contract import COLOURS, DETECTIONS
 from train.fusion.base import Answers, Fusion, Tensors
-from train.fusion.colours import ColourHits, NamedColours, no_colour_named, shares_in
+from train.fusion.colours import ColourHits, NamedColours, no_colour_named
 from train.fusion.detections import NamedDetections, NamedHits, nothing_named
 from train.fusion.layers import (
     SceneLayer,
     cell_centers,
+    cells_within,
     starting_at_zero,
     taken,
     taken_of_frame,
@@ -110,6 +111,9 @@ class CandidatesFusion(Fusion):
         self.norm = nn.LayerNorm(half)
         self.match_head = nn.Sequential(nn.Linear(half, half), nn.ReLU(), nn.Linear(half, 6))
         self.gather = nn.Linear(half + dim, dim)
+        self.pool = nn.Linear(dim, dim)
+        nn.init.zeros_(self.pool.weight)
+        nn.init.zeros_(self.pool.bias)
         self.place = nn.Sequential(nn.Linear(9, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.roles = nn.Parameter(torch.empty(3, dim).normal_(std=0.02))
         self.pairs = nn.Sequential(
@@ -153,9 +157,11 @@ class CandidatesFusion(Fusion):
         says = taken(torch.stack([matches.named, matches.context, named.seen], -1), chosen)
         own = taken_of_frame(scene, chosen)[..., : self.dim]
         things = self.gather(torch.cat([taken(cells, chosen), own], dim=-1))
+        middle = cells_within(boxes, self.centers[: self.grid, 0])
+        things = things + self.pool(middle @ scene[..., : self.dim])
         weighed = torch.zeros_like(says[..., 0])
         if others:
-            more, weighed = self.weigh(named, painted, others[0], chosen, boxes)
+            more, weighed = self.weigh(named, painted, others[0], chosen, middle)
             things = things + more
         things = self.compared(things, boxes, says, text, text_mask)
         one, member = self.head(things).split([1, 1], dim=-1)
@@ -207,15 +213,16 @@ class CandidatesFusion(Fusion):
         return best, beside
 
     def weigh(
-        self, named: NamedHits, painted: ColourHits, seen: Tensor, chosen: Tensor, boxes: Tensor
+        self, named: NamedHits, painted: ColourHits, seen: Tensor, chosen: Tensor, middle: Tensor
     ) -> tuple[Tensor, Tensor]:
         """What detector and colours add to candidates (P, K): features (P, K, D), logits (P, K).
 
         Args:
             seen: the detections. chosen: cells of the candidates.
+            middle: (P, K, N), see `cells_within`.
         """
         assert self.detections is not None and self.evidence is not None
-        shares = shares_in(boxes, painted.shares, self.centers[: self.grid, 0])
+        shares = (middle @ painted.shares[..., None]).squeeze(-1)
         hits = named.seen.gather(1, chosen)
         rivals = self.detections.rivals(seen, named, chosen)
         facts = [shares, painted.asked, hits, rivals, named.known]

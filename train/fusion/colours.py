@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from sdk.bundle.contract import COLOURS
-from sdk.lessons.looks import MIDDLE
 from train.fusion.layers import highest_of_words, starting_at_zero
 
 HIDDEN = 16
@@ -67,18 +66,3 @@ class NamedColours(nn.Module):
         asked = named.amax(1, keepdim=True)
         told = self.tell(torch.stack([shares, asked.expand_as(shares)], -1))
         return ColourHits(told, names, asked, shares)
-
-
-def shares_in(boxes: Tensor, shares: Tensor, ticks: Tensor) -> Tensor:
-    """Mean (P, K) of the cells' shares (P, G * G) over the middle of boxes (P, K, 4), cxcywh.
-
-    Args:
-        ticks: (G,) centres of the grid's rows and columns, fractions of the network input.
-    """
-    grid = len(ticks)
-    reach = MIDDLE * boxes[..., 2:] + 0.5 / grid
-    across, down = (
-        (-((ticks - boxes[..., i, None]) / reach[..., i, None]).square()).exp() for i in (0, 1)
-    )  # (P, K, G)
-    summed = (down @ shares.unflatten(1, (grid, grid)) * across).sum(-1)
-    return summed / (down.sum(-1) * across.sum(-1))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdk.lessons.looks import MIDDLE
+
 
 class WordAttention(nn.Module):
     """Cells (P, N, D) attend to words (P, L, D); what they read is added and multiplied in.
@@ -153,6 +155,21 @@ def taken_of_frame(values: Tensor, index: Tensor) -> Tensor:
 def highest_of_words(logits: Tensor, text_mask: Tensor) -> Tensor:
     """(P, L, C) and the words' mask (P, L) -> (P, C): each logit of the word that says it most."""
     return logits.masked_fill(~text_mask[..., None], -1e4).amax(1)
+
+
+def cells_within(boxes: Tensor, ticks: Tensor) -> Tensor:
+    """How much each cell of a grid counts in the middle of boxes (P, K, 4), cxcywh: (P, K, G * G),
+    which sum to one for a box.
+
+    Args:
+        ticks: (G,) centres of the grid's rows and columns, fractions of the network input.
+    """
+    reach = MIDDLE * boxes[..., 2:] + 0.5 / len(ticks)
+    across, down = (
+        (-((ticks - boxes[..., i, None]) / reach[..., i, None]).square()).exp() for i in (0, 1)
+    )  # (P, K, G)
+    across, down = (side / side.sum(-1, keepdim=True) for side in (across, down))
+    return (down[..., None] * across[..., None, :]).flatten(2)
 
 
 def starting_at_zero(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

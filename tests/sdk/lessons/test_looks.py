@@ -9,7 +9,7 @@ from sdk.bundle.contract import CLASSES, COLOURS, DETECTIONS, PLACES
 from sdk.lessons.looks import looks, middle_weights, weighed_looks
 from train.data.coco import COCO_CLASSES
 from train.data.colours import NAMES
-from train.fusion.colours import shares_in
+from train.fusion.layers import cells_within
 
 DIM, GRID = 8, 6
 sides = st.floats(0.02, 1)
@@ -29,10 +29,9 @@ def test_training_and_runtime_mean_the_same_classes_and_colours() -> None:
 def test_the_middle_of_a_box_is_what_training_means_by_it(box: tuple[float, ...]) -> None:
     weights = middle_weights(np.array([box]), GRID)
     assert np.isclose(weights.sum(), 1)
-    shares = torch.rand(1, GRID**2, dtype=torch.float64)
     ticks = (torch.arange(GRID, dtype=torch.float64) + 0.5) / GRID
-    wanted = shares_in(torch.tensor([[box]], dtype=torch.float64), shares, ticks)
-    np.testing.assert_allclose(weights @ shares[0].numpy(), wanted[0].numpy())
+    wanted = cells_within(torch.tensor([[box]], dtype=torch.float64), ticks)
+    np.testing.assert_allclose(weights, wanted[0].numpy())
 
 
 def test_a_small_box_looks_like_its_cell() -> None:

@@ -112,10 +112,15 @@ class Painted:
         self.told = w.mlp(facts, "tell", 0, 2)
 
     def share(self, box: Array) -> float:
-        """Mean over a box's middle: weights fall to 1/e at 0.3 of a side and half a cell."""
-        reach = 0.3 * box[2:] + 0.5 / GRID
-        weights = np.exp(-(((centers() - box[:2]) / reach) ** 2).sum(-1))
-        return float((weights * self.shares).sum() / weights.sum())
+        """Mean over a box's middle."""
+        return float(within(box) @ self.shares)
+
+
+def within(box: Array) -> Array:
+    """Weights of the cells in a box's middle: they fall to 1/e at 0.3 of a side and half a cell."""
+    reach = 0.3 * box[2:] + 0.5 / GRID
+    weights = np.exp(-(((centers() - box[:2]) / reach) ** 2).sum(-1))
+    return np.asarray(weights / weights.sum())
 
 
 def word_attention(w: Weights, cells: Array, text: Array) -> Array:
@@ -178,6 +183,7 @@ def answered(w: Weights, visual: Array, text: Array, *, detecting: bool) -> dict
     hits = detected.seen if detected else np.zeros(CELLS)
     known = detected.known if detected else 0.0
     things = w.linear(np.concatenate([cells[chosen], wide[chosen]], -1), "gather")
+    things = things + w.linear(np.stack([within(box) @ wide for box in placed]), "pool")
     weighed = np.zeros(len(chosen))
     if detected and painted:
         facts = [

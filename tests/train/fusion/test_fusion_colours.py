@@ -9,7 +9,8 @@ from train.build import preprocess_for
 from train.config import TrainConfig
 from train.data.colours import NAMES
 from train.encoders.vision import CompactVision
-from train.fusion.colours import NamedColours, shares_in
+from train.fusion.colours import NamedColours
+from train.fusion.layers import cells_within
 
 DIM, GRID = 16, 4
 RED, BLUE = NAMES.index("red"), NAMES.index("blue")
@@ -56,9 +57,11 @@ def test_a_box_has_the_share_of_its_middle() -> None:
     shares[:, 4:16, :10] = 1.0  # rows are y: the left half, neither top nor bottom
     ticks = (torch.arange(20) + 0.5) / 20
     boxes = torch.tensor([[[0.25, 0.5, 0.4, 0.4], [0.75, 0.5, 0.4, 0.4], [0.5, 0.5, 0.6, 0.2]]])
-    left, right, both = shares_in(boxes, shares.flatten(1), ticks)[0].tolist()
+    left, right, both = (cells_within(boxes, ticks) @ shares.flatten(1)[..., None])[
+        0, :, 0
+    ].tolist()
     assert left > 0.95 and right < 0.05 and 0.4 < both < 0.6
     point = torch.tensor([[[0.225, 0.225, 0.0, 0.0]]])
     one = torch.zeros(1, 20, 20)
     one[0, 4, 4] = 1.0
-    assert shares_in(point, one.flatten(1), ticks) > 0.7
+    assert cells_within(point, ticks) @ one.flatten(1)[0] > 0.7
