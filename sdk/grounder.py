@@ -160,7 +160,8 @@ class Grounder(Teachable, Closing):
                 cut at the frame's edges. The boxes are in pixels of the whole frame.
             detail: look for what is not found in the whole also in parts of it, whose sides are
                 this fraction of its longer one: 3 finds things a third as large, in a frame of
-                1920 x 1080 for 8 more vision passes. 1 to 8.
+                1920 x 1080 for 8 more vision passes, and one for each phrase that a part finds. 1
+                to 8.
 
         Returns:
             One result for a phrase that is a string; else a list, in the order of the phrases.
