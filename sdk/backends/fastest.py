@@ -66,6 +66,8 @@ def fastest(
     """
     default = manifest.default_precision
     rivals = precisions_for_cpu(manifest)
+    if default not in rivals:
+        return default, "the bundle's choice"
     if len(rivals) < 2:
         return default, "the only one of the bundle for a CPU"
     key = _key(manifest, rivals, threads)

@@ -71,6 +71,15 @@ def test_one_precision_needs_no_measurement(tmp_path: Path) -> None:
     assert not kept(bundle).exists()
 
 
+def test_a_bundle_for_a_gpu_keeps_its_choice(bundle: Path) -> None:
+    manifest = Manifest.load(bundle)
+    half = {**manifest.precisions, "fp16": manifest.precisions["int8"]}
+    replace(manifest, precisions=half, default_precision="fp16").save(bundle)
+    info = Grounder.load(bundle, device="cpu").info
+    assert (info.precision, info.reason) == ("fp16", "the bundle's choice")
+    assert not kept(bundle).exists()
+
+
 @pytest.mark.parametrize("damage", ["key", "precision", "cut"])
 def test_what_is_no_measurement_of_this_machine_is_made_anew(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, damage: str
