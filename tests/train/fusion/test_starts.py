@@ -57,6 +57,10 @@ def test_boxes_start_at_a_third_of_the_image_and_nothing_is_there(fusion: Candid
     assert fusion.match_weight.item() == fusion.detected_weight.item() == 2.0
 
 
+def test_the_middle_of_a_box_starts_at_nothing(fusion: CandidatesFusion) -> None:
+    assert not any(parameter.any() for parameter in fusion.pool.parameters())
+
+
 def test_what_detector_and_colours_say_starts_at_nothing(fusion: CandidatesFusion) -> None:
     for part in (fusion.detections, fusion.colours):
         assert part is not None
