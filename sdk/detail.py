@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sdk.bundle.calibration import IDENTITY
 from sdk.geometry.boxes import iou_xyxy
+from sdk.geometry.decode import MOST_IOU
 from sdk.geometry.tiles import Tile, tiles, window
 from sdk.inputs.phrases import EncodedPhrase
 from sdk.protocols import Answers
@@ -18,8 +19,8 @@ MOST_DETAIL = 8
 SURER = 1.5
 """Logits above the threshold that the mean of a part's answer and of the second look at it needs:
 with many looks one is wrong more often. Chosen, as the second look is, on walls as those of
-`benchmarks/camera_frames.py` with other photos in them: as many absent things are found as with two
-logits and no second look, and a quarter more of those that are there."""
+`benchmarks/camera_frames.py` with other photos in them: with `detail=3` as many absent things are
+found as with two logits and no second look, and a quarter more of those that are there."""
 AROUND = 2.0
 """Side of the second look's window, in longer sides of the box that is looked at."""
 SAME_THING = 0.3
@@ -75,24 +76,36 @@ def look_closer(
     """
     closer = list(results)
     missing = [i for i, result in enumerate(results) if not result.found]
+    if not parts or not missing:
+        return closer
     asked = [phrases[i] for i in missing]
-    answers = [part.answer(asked, alternatives) for part in parts if asked]
+    answers = [part.answer(asked, alternatives) for part in parts]
     least = IDENTITY.score(IDENTITY.logit(threshold) + SURER)
-    for i, of_parts in zip(missing, zip(*answers, strict=True), strict=bool(parts)):
+    for i, of_parts in zip(missing, zip(*answers, strict=True), strict=True):
         first, part = max(zip(of_parts, parts, strict=True), key=lambda pair: pair[0].score)
         if first.found:
             (second,) = part.around(first.box).answer([phrases[i]], 0)
             both = agreed(first, second)
-            if both.score >= least:
+            if both is not None and both.score >= least:
                 closer[i] = both
     return closer
 
 
-def agreed(first: Grounding, second: Grounding) -> Grounding:
-    """The first look's answer with the second's box and the mean of both logits; a score of 0 where
-    they are of two things."""
-    score = IDENTITY.score((IDENTITY.logit(first.score) + IDENTITY.logit(second.score)) / 2)
+def agreed(first: Grounding, second: Grounding) -> Grounding | None:
+    """The first look's answer with the second's box and the mean of both logits; None where they
+    are of two things. Other places that the new box covers are left out."""
     if iou_xyxy([first.box], [second.box])[0, 0] < SAME_THING:
-        score = 0.0
+        return None
+    score = IDENTITY.score((IDENTITY.logit(first.score) + IDENTITY.logit(second.score)) / 2)
     best = Place(second.box, score)
-    return replace(first, box=best.box, score=best.score, instances=(best, *first.instances[1:]))
+
+    def apart(places: Sequence[Place]) -> list[Place]:
+        return [p for p in places if iou_xyxy([p.box], [best.box])[0, 0] <= MOST_IOU]
+
+    return replace(
+        first,
+        box=best.box,
+        score=best.score,
+        instances=(best, *apart(first.instances[1:])),
+        alternatives=tuple(apart(first.alternatives)),
+    )

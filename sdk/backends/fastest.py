@@ -11,12 +11,12 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import platform
 import re
 import statistics
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,10 @@ FILE_NAME = "precision.json"
 FOR_GPUS = "fp16"
 """A CPU computes in FP32 what it names."""
 ROUNDS, WARM = 15, 3
-FASTER = 0.95
-"""Share of the time of the bundle's own choice that another must stay under: the build knows what
-that one answers, and times have noise."""
+FASTER, ROUNDS_WON = 0.95, 0.8
+"""Another precision than the bundle's own choice is taken where it needs less than this share of
+its time in at least four of five rounds, as the build asks of a form: the build knows what that one
+answers, and times have noise."""
 BYTES_READ = 1 << 16
 
 logger = logging.getLogger("grounder.backend")
@@ -45,7 +46,8 @@ class Measured:
     """What the file holds."""
 
     key: str
-    """Hash of graphs, processor, runtime and threads: for others it is measured again."""
+    """Hash of all that decides about it: for other graphs, processors, runtimes, numbers of threads
+    and rules it is measured again."""
     milliseconds: Mapping[str, float]
     """Precision -> median of its vision graph."""
     precision: str
@@ -72,83 +74,101 @@ def fastest(
         return default, "the only one of the bundle for a CPU"
     key = _key(manifest, rivals, threads)
     path = kept_in / FILE_NAME
-    measured = _kept(path)
-    if measured is None or measured.key != key or measured.precision not in rivals:
+    measured = _kept(path, key, rivals)
+    if measured is None:
         if not _writable(kept_in):
             return default, f"the bundle's choice: no measurement can be kept in {kept_in}"
         manifest.verify(folder, list(rivals.values()))
         sessions = {n: OrtSession(folder / f, "cpu", threads) for n, f in rivals.items()}
-        milliseconds = timed(manifest, sessions)
-        measured = Measured(key, milliseconds, choose(milliseconds, default))
-        _keep(path, measured)
+        measured = measure(manifest, sessions)
+        measured = dataclasses.replace(measured, key=key)
+        # Of several processes that measured at once, the one that was ready first decides.
+        measured = _kept(path, key, rivals) or _keep(path, measured)
     times = ", ".join(f"{name} {ms:.1f} ms" for name, ms in measured.milliseconds.items())
+    if measured.precision == default:
+        return default, f"the bundle's choice, none is clearly faster on this machine: {times}"
     return measured.precision, f"the faster vision graph on this machine: {times}"
 
 
 def precisions_for_cpu(manifest: Manifest) -> dict[str, str]:
-    """Precision -> file of its vision graph, the bundle's choice first; each file once."""
+    """Precision -> file of its vision graph, the bundle's choice first; each graph once."""
     names = sorted(manifest.precisions, key=lambda name: name != manifest.default_precision)
-    files: dict[str, str] = {}
-    for name in names:
-        file = manifest.graph_files(name)[VISION.name].file
-        if name != FOR_GPUS and file not in files.values():
-            files[name] = file
-    return files
+    graphs = {name: manifest.graph_files(name)[VISION.name] for name in names if name != FOR_GPUS}
+    first: dict[str, str] = {}
+    for name, graph in graphs.items():
+        first.setdefault(graph.sha256, name)
+    return {name: graphs[name].file for name in first.values()}
 
 
-def timed(manifest: Manifest, sessions: Mapping[str, Session]) -> dict[str, float]:
-    """Precision -> median milliseconds of its vision graph; they take turns, so that a drift of the
-    machine meets all."""
+def measure(manifest: Manifest, sessions: Mapping[str, Session]) -> Measured:
+    """Medians of the vision graphs, and the choice, without a key; `sessions` by precision, the
+    bundle's choice first."""
+    times = timed(manifest, sessions)
+    medians = {name: round(statistics.median(of), 3) for name, of in times.items()}
+    return Measured("", medians, choose(times, manifest.default_precision))
+
+
+def timed(manifest: Manifest, sessions: Mapping[str, Session]) -> dict[str, list[float]]:
+    """Precision -> milliseconds of its vision graph in each of ROUNDS rounds; they take turns, so
+    that a drift of the machine meets all."""
     size = (1, 3, manifest.preprocess.height, manifest.preprocess.width)
     image = np.random.default_rng(0).normal(size=size).astype(np.float32)
     taken: dict[str, list[float]] = {name: [] for name in sessions}
-    for _ in range(WARM + ROUNDS):
-        for name, session in sessions.items():
+    for number in range(WARM + ROUNDS):
+        for name in sorted(sessions, reverse=bool(number % 2)):
             start = time.perf_counter()
-            session.run({IMAGE: image})
+            sessions[name].run({IMAGE: image})
             taken[name].append(1000 * (time.perf_counter() - start))
-    return {name: round(statistics.median(of[WARM:]), 3) for name, of in taken.items()}
+    return {name: of[WARM:] for name, of in taken.items()}
 
 
-def choose(milliseconds: Mapping[str, float], default: str) -> str:
-    """The fastest, or the default where that is hardly slower."""
-    best = min(milliseconds, key=lambda name: milliseconds[name])
-    return best if milliseconds[best] < FASTER * milliseconds[default] else default
+def choose(times: Mapping[str, Sequence[float]], default: str) -> str:
+    """The fastest of those that are clearly faster than the default, or the default."""
+    shares = {name: np.divide(of, times[default]) for name, of in times.items() if name != default}
+    sure = [n for n, share in shares.items() if np.mean(share < FASTER) >= ROUNDS_WON]
+    return min(sure, key=lambda name: statistics.median(times[name]), default=default)
 
 
 def _key(manifest: Manifest, rivals: Mapping[str, str], threads: int | None) -> str:
     hashes = {name: manifest.graph_files(name)[VISION.name].sha256 for name in rivals}
-    parts = (hashes, _processor(), RUNTIME, thread_count(threads))
+    rule = (ROUNDS, WARM, FASTER, ROUNDS_WON, manifest.default_precision)
+    parts = (hashes, _processor(), RUNTIME, thread_count(threads), rule)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _processor() -> str:
-    """Its name and its instructions."""
+    """Name and instructions of the first one."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            text = file.read(BYTES_READ)
+            first = file.read(BYTES_READ).split("\n\n")[0]
     except OSError:
-        text = ""
-    told = re.findall(r"^(?:model name|flags|Features|CPU part)\s*:.*$", text, re.MULTILINE)
-    return "\n".join(sorted(set(told))) or platform.processor()
+        first = ""
+    told = re.findall(r"^(?:model name|flags|Features|CPU part)\s*:.*$", first, re.MULTILINE)
+    return "\n".join(told) or platform.processor()
 
 
 def _writable(folder: Path) -> bool:
-    there = next((f for f in (folder, *folder.parents) if f.exists()), None)
-    return there is not None and os.access(there, os.W_OK)
-
-
-def _kept(path: Path) -> Measured | None:
-    """None for no file, and for what is none of ours: it is made anew."""
     try:
-        return decode(Measured, json.loads(path.read_text(encoding="utf-8")))
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _kept(path: Path, key: str, rivals: Collection[str]) -> Measured | None:
+    """None for no file, for a measurement of something else, and for what is none of ours."""
+    try:
+        measured = decode(Measured, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):
         return None
+    whole = measured.precision in rivals and set(measured.milliseconds) == set(rivals)
+    return measured if measured.key == key and whole else None
 
 
-def _keep(path: Path, measured: Measured) -> None:
+def _keep(path: Path, measured: Measured) -> Measured:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, f"{json.dumps(dataclasses.asdict(measured), indent=1)}\n".encode())
     except OSError as error:
         logger.warning("the measurement of precisions cannot be kept: %s", error)
+    return measured

@@ -1,6 +1,6 @@
 """What is too small in the whole frame is found in a part of it."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from sdk import ArgumentError, Grounder, Grounding
 from sdk.backends.session import Session
 from sdk.bundle.contract import VISION
-from sdk.detail import agreed
+from sdk.bundle.known_words import Unknown
+from sdk.detail import Part, agreed, look_closer
 from sdk.geometry.boxes import iou_xyxy
-from sdk.results import Place
+from sdk.inputs.phrases import EncodedPhrase
+from sdk.results import Box, Place
 from tests.paths import ROOT
 
 CAT_BOX = (1500, 700, 1700, 833)
-FAR = (500, 500, 530, 530)
+FAR = (500.0, 500.0, 530.0, 530.0)
+PHRASE = EncodedPhrase("the cat", np.zeros((2, 3), np.float32), Unknown((), False))
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +92,70 @@ def test_a_part_is_encoded_once_for_all_phrases(
     assert first == grounder.ground(wide, "the cat", detail=4)
 
 
-def test_both_looks_must_agree() -> None:
-    first = Grounding("the cat", (10, 10, 30, 30), 0.6, True, alternatives=(Place(FAR, 0.1),))
-    closer = Grounding("the cat", (10, 10, 32, 30), 0.9, True)
-    both = agreed(first, closer)
-    assert 0.6 < both.score < 0.9 and both.found
-    assert both.box == closer.box == both.instances[0].box
-    assert both.alternatives == first.alternatives
-    assert agreed(first, replace(closer, box=FAR, instances=())).score == 0.0
-    assert agreed(first, replace(closer, score=0.01)).score < 0.3
+NEAR, FIRST = (10.0, 10.0, 32.0, 30.0), (10.0, 10.0, 30.0, 30.0)
 
 
-def test_others_that_a_part_shows_stay_with_the_one_looked_at_again() -> None:
-    cats = (Place((10, 10, 30, 30), 0.8), Place(FAR, 0.7))
-    first = Grounding("the cats", cats[0].box, 0.8, True, cats)
-    both = agreed(first, Grounding("the cats", (11, 10, 30, 30), 0.8, True))
-    assert [place.box for place in both.instances] == [(11, 10, 30, 30), FAR]
+def seen(
+    score: float, box: tuple[float, float, float, float] = FIRST, least: float = 0.5
+) -> Grounding:
+    return Grounding("the cat", box, score, score >= 0.5)
+
+
+class Scripted(Part):
+    """A part that has been told what it and a closer look at it answer."""
+
+    def __init__(self, first: Grounding, second: Grounding) -> None:
+        super().__init__(np.zeros((9, 9, 3), np.uint8), (0, 0, 9, 9), lambda frame: self)
+        object.__setattr__(self, "told", (first, second))
+
+    def answer(self, phrases: Sequence[EncodedPhrase], alternatives: int) -> list[Grounding]:
+        return len(phrases) * [self.told[0]]  # type: ignore[attr-defined]
+
+    def around(self, box: Box) -> Part:
+        return Scripted(self.told[1], self.told[1])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        (0.8, 0.9, True),
+        (0.95, 0.75, True),
+        (0.8, 0.75, False),  # the mean of the logits is under the threshold's and 1.5
+        (0.95, 0.1, False),
+        (0.45, 0.999, False),  # no part finds it
+    ],
+)
+def test_a_part_and_a_closer_look_must_be_sure(first: float, second: float, found: bool) -> None:
+    part = Scripted(seen(first), seen(second, NEAR))
+    (answer,) = look_closer([part], [PHRASE], [seen(0.1)], 0, 0.5)
+    assert answer.found == found
+    assert answer.box == (NEAR if found else FIRST)
+    if found:
+        assert min(first, second) < answer.score < max(first, second)
+
+
+def test_a_closer_look_at_something_else_is_no_find() -> None:
+    part = Scripted(seen(0.99), seen(0.99, FAR))
+    (answer,) = look_closer([part], [PHRASE], [seen(0.1)], 0, 0.5)
+    assert not answer.found
+
+
+def test_the_surest_part_is_looked_at_and_what_the_whole_shows_stays() -> None:
+    parts = [Scripted(seen(0.9, FAR), seen(0.99, FAR)), Scripted(seen(0.95), seen(0.99, NEAR))]
+    whole = [seen(0.6, FAR), seen(0.1)]
+    kept, closer = look_closer(parts, [PHRASE, PHRASE], whole, 0, 0.5)
+    assert kept is whole[0] and closer.box == NEAR
+
+
+def test_other_places_stay_where_the_new_box_does_not_cover_them() -> None:
+    covered = (11.0, 10.0, 33.0, 30.0)
+    others = (Place(FAR, 0.7), Place(covered, 0.6))
+    instances = (Place(FIRST, 0.8), *others)
+    first = Grounding("the cats", FIRST, 0.8, True, instances, others)
+    both = agreed(first, seen(0.8, NEAR))
+    assert both is not None
+    assert [place.box for place in both.instances] == [NEAR, FAR]
+    assert [place.box for place in both.alternatives] == [FAR]
 
 
 def test_within_a_region_parts_are_of_the_region(

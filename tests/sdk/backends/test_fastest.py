@@ -2,17 +2,21 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sdk import BundleCorruptError, Grounder
 from sdk.backends import fastest
 from sdk.bundle.manifest import Manifest
-from tests.tiny_bundle import write_tiny_bundle
+from tests.tiny_bundle import TOKEN_WIDTH, VISION, save_graph, write_tiny_bundle
 
 
 @pytest.fixture
@@ -21,8 +25,8 @@ def bundle(tmp_path: Path) -> Path:
     folder = write_tiny_bundle(tmp_path / "bundle")
     manifest = Manifest.load(folder)
     plain = manifest.graphs["vision"]["fp32"]
-    shutil.copy(folder / plain.file, folder / "vision.int8.onnx")
-    vision = {"fp32": plain, "int8": replace(plain, file="vision.int8.onnx")}
+    other = save_graph(folder / "vision.int8.onnx", VISION, np.ones((3, TOKEN_WIDTH), np.float32))
+    vision = {"fp32": plain, "int8": other}
     graphs = {**manifest.graphs, "vision": vision}
     precisions = {
         "fp32": manifest.precisions["fp32"],
@@ -38,7 +42,8 @@ def kept(bundle: Path) -> Path:
 
 def times(monkeypatch: pytest.MonkeyPatch, **milliseconds: float) -> None:
     """What the clock says; a machine under load would not say the same twice."""
-    monkeypatch.setattr(fastest, "timed", lambda manifest, sessions: milliseconds)
+    rounds = {name: [ms] * fastest.ROUNDS for name, ms in milliseconds.items()}
+    monkeypatch.setattr(fastest, "timed", lambda manifest, sessions: rounds)
 
 
 def test_it_is_measured_once_and_kept(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +51,7 @@ def test_it_is_measured_once_and_kept(bundle: Path, monkeypatch: pytest.MonkeyPa
     measured = json.loads(kept(bundle).read_text())
     assert set(measured["milliseconds"]) == {"fp32", "int8"}
     assert all(ms > 0 for ms in measured["milliseconds"].values())
+    assert first.reason.startswith("the ")
     assert first.precision == measured["precision"]
     assert f"fp32 {measured['milliseconds']['fp32']:.1f} ms" in first.reason
     monkeypatch.delattr(fastest, "timed")  # would fail
@@ -80,38 +86,91 @@ def test_a_bundle_for_a_gpu_keeps_its_choice(bundle: Path) -> None:
     assert not kept(bundle).exists()
 
 
-@pytest.mark.parametrize("damage", ["key", "precision", "cut"])
+@pytest.mark.parametrize("damage", ["key", "precision", "milliseconds", "cut"])
 def test_what_is_no_measurement_of_this_machine_is_made_anew(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     times(monkeypatch, fp32=10.0, int8=7.0)
     Grounder.load(bundle, device="cpu")
     told = json.loads(kept(bundle).read_text())
-    text = json.dumps({**told, damage: "fp8"}) if damage in told else kept(bundle).read_text()[:-9]
+    other = {"fp8": 1.0} if damage == "milliseconds" else "fp8"
+    text = json.dumps({**told, damage: other}) if damage in told else kept(bundle).read_text()[:-9]
     kept(bundle).write_text(text)
     times(monkeypatch, fp32=10.0, int8=12.0)
     assert Grounder.load(bundle, device="cpu").info.precision == "fp32"
     assert json.loads(kept(bundle).read_text())["milliseconds"]["int8"] == 12.0
 
 
-def test_other_threads_are_another_measurement(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["threads", "processor", "runtime", "rule"])
+def test_another_machine_is_another_measurement(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     times(monkeypatch, fp32=10.0, int8=7.0)
     Grounder.load(bundle, device="cpu", threads=1)
     times(monkeypatch, fp32=10.0, int8=12.0)
-    assert Grounder.load(bundle, device="cpu", threads=2).info.precision == "fp32"
+    if what == "processor":
+        monkeypatch.setattr(fastest, "_processor", lambda: "another")
+    elif what == "runtime":
+        monkeypatch.setattr(fastest, "RUNTIME", "another")
+    elif what == "rule":
+        monkeypatch.setattr(fastest, "FASTER", 0.9)
+    info = Grounder.load(bundle, device="cpu", threads=2 if what == "threads" else 1).info
+    assert info.precision == "fp32"
+    assert info.reason.endswith(
+        "none is clearly faster on this machine: fp32 10.0 ms, int8 12.0 ms"
+    )
 
 
-def test_where_it_cannot_be_kept_grounding_goes_on(
+def test_one_graph_under_two_names_is_no_choice(bundle: Path) -> None:
+    manifest = Manifest.load(bundle)
+    plain = manifest.graphs["vision"]["fp32"]
+    shutil.copy(bundle / plain.file, bundle / "again.onnx")
+    vision = {"fp32": plain, "int8": replace(plain, file="again.onnx")}
+    replace(manifest, graphs={**manifest.graphs, "vision": vision}).save(bundle)
+    assert Grounder.load(bundle, device="cpu").info.reason == "the only one of the bundle for a CPU"
+
+
+def test_the_first_of_several_processes_decides(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times(monkeypatch, fp32=10.0, int8=7.0)
+    Grounder.load(bundle, device="cpu")
+    first = kept(bundle).read_text()
+    kept(bundle).unlink()
+
+    def meanwhile(manifest: Manifest, sessions: object) -> dict[str, list[float]]:
+        kept(bundle).write_text(first)
+        return {"fp32": [10.0], "int8": [12.0]}
+
+    monkeypatch.setattr(fastest, "timed", meanwhile)
+    assert Grounder.load(bundle, device="cpu").info.precision == "int8"
+    assert kept(bundle).read_text() == first
+
+
+def test_it_is_kept_in_the_folder_of_engines_that_is_named(bundle: Path, tmp_path: Path) -> None:
+    Grounder.load(bundle, device="cpu", engines=tmp_path / "mine")
+    assert (tmp_path / "mine" / fastest.FILE_NAME).is_file() and not kept(bundle).exists()
+
+
+def test_where_it_cannot_be_kept_the_bundle_chooses(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(monkeypatch, fp32=10.0, int8=7.0)
     (bundle / "engines").write_text("a file, not a folder")
-    assert Grounder.load(bundle, device="cpu").info.precision == "int8"
-    monkeypatch.setattr(fastest, "_writable", lambda folder: False)  # root may write anywhere
     info = Grounder.load(bundle, device="cpu").info
     assert info.precision == "fp32" and "no measurement can be kept" in info.reason
+
+
+def test_what_is_warming_up_is_not_counted(bundle: Path) -> None:
+    manifest, calls = Manifest.load(bundle), count()
+
+    class Slow:
+        def run(self, inputs: object) -> dict[str, NDArray[np.float32]]:
+            time.sleep(0.05 if next(calls) < fastest.WARM else 0.0)
+            return {}
+
+    (times_taken,) = fastest.timed(manifest, {"fp32": Slow()}).values()  # type: ignore[dict-item]
+    assert len(times_taken) == fastest.ROUNDS and max(times_taken) < 50
 
 
 def test_a_damaged_graph_is_not_run_to_be_timed(bundle: Path) -> None:
@@ -121,12 +180,18 @@ def test_a_damaged_graph_is_not_run_to_be_timed(bundle: Path) -> None:
         Grounder.load(bundle, device="cpu")
 
 
-@given(st.dictionaries(st.sampled_from("abc"), st.floats(0.1, 99), min_size=1), st.data())
+rounds = st.lists(st.floats(1, 99), min_size=5, max_size=5)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), rounds, min_size=1), st.data())
 def test_the_bundles_choice_stays_unless_another_is_clearly_faster(
-    milliseconds: dict[str, float], data: st.DataObject
+    times: dict[str, list[float]], data: st.DataObject
 ) -> None:
-    default = data.draw(st.sampled_from(sorted(milliseconds)))
-    chosen = fastest.choose(milliseconds, default)
-    best = min(milliseconds.values())
-    assert milliseconds[chosen] in (best, milliseconds[default])
-    assert (chosen == default) == (best >= fastest.FASTER * milliseconds[default])
+    default = data.draw(st.sampled_from(sorted(times)))
+    chosen = fastest.choose(times, default)
+    won = {
+        name: sum(own < fastest.FASTER * its for own, its in zip(of, times[default], strict=True))
+        for name, of in times.items()
+    }
+    assert won[chosen] >= 4 or chosen == default
+    assert (chosen == default) == (max(won.values()) < 4)
