@@ -134,7 +134,8 @@ class Calibrated:
         """Write a static form whose `error` is at most `most_error`.
 
         Returns the names of the layers left float for it: as few as will do of those that lose
-        most, and none where the whole graph holds.
+        most, and none where the whole graph holds. What no form of its kind rounds is not among
+        them.
         """
         floats: list[str] = []
         if self.error(recipe) > most_error:
@@ -157,11 +158,13 @@ class Calibrated:
         """
         form = "static" if recipe == "static" else "symmetric"
         if form not in self._worst_first:
-            losses = dict.fromkeys(self.layers, 0.0)
-            tried = [n for n in self.layers if recipe != "static" or n not in self._unbounded]
+            tried = self.layers
+            if form == "static":
+                tried = [name for name in tried if name not in self._unbounded]
+            losses = {}
             for name in tqdm(tried, desc=f"one layer {form}", unit="layer"):
                 losses[name] = self.error(form, [other for other in self.layers if other != name])
-            self._worst_first[form] = sorted(self.layers, key=lambda name: -losses[name])
+            self._worst_first[form] = sorted(tried, key=lambda name: -losses[name])
         return self._worst_first[form]
 
     def error(self, recipe: str, floats: Collection[str] = ()) -> float:
@@ -178,7 +181,9 @@ class Calibrated:
             kinds = [*LAYERS, *BOUNDED]
             left |= self._unbounded
             # An activation is rounded with its convolution or not at all.
-            left |= {name for name, layer in self._activations.items() if layer in {"", *left}}
+            left |= {
+                name for name, layer in self._activations.items() if layer is None or layer in left
+            }
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         with _quiet():
@@ -225,19 +230,20 @@ def _outputs(path: Path, feeds: Sequence[Feed]) -> Outputs:
     return [session.run(feed) for feed in feeds]
 
 
-def activations(model: onnx.ModelProto) -> tuple[dict[str, str], set[str]]:
+def activations(model: onnx.ModelProto) -> tuple[dict[str, str | None], set[str]]:
     """Where `BOUNDED` activations are.
 
     Returns:
-        the name of each with the convolution it follows, "" where that is none; and the names of
+        the name of each with the convolution it follows, None where that is none; and the names of
         the convolutions that neither lead to one nor follow one.
     """
     maker = {output: node for node in model.graph.node for output in node.output}
     bounded = [node for node in model.graph.node if node.op_type in BOUNDED]
-    behind = {}
+    behind: dict[str, str | None] = {}
     for node in bounded:
         source = maker.get(node.input[0])
-        behind[node.name] = source.name if source is not None and source.op_type == "Conv" else ""
+        follows = source is not None and source.op_type == "Conv"
+        behind[node.name] = source.name if source is not None and follows else None
     given = {output for node in bounded for output in node.output}
     convs = [node for node in model.graph.node if node.op_type == "Conv"]
     touched = {*behind.values(), *(c.name for c in convs if c.input[0] in given)}

@@ -132,10 +132,9 @@ def print_report(figures: dict[str, Any], split: str = VAL) -> None:
             f"{absent['auroc']:.1f}  ({absent['phrases']} phrases)"
         )
     if figures["val_single_box"]["phrases"]:
-        print(
-            f"expected calibration error {figures['calibration_error']:.1f} points, with absent "
-            f"things {figures['calibration_error_with_absent']:.1f}"
-        )
+        mixed = figures["calibration_error_with_absent"]
+        beside = f", with absent things {mixed:.1f}" if absent["phrases"] else ""
+        print(f"expected calibration error {figures['calibration_error']:.1f} points{beside}")
 
 
 def asked_model(args: argparse.Namespace) -> tuple[Predict, float]:

@@ -245,6 +245,16 @@ def test_what_cannot_be_made_is_refused(tiny: TinyGraphs, tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+def test_embeddings_have_four_bits_and_products_eight(tiny: TinyGraphs, tmp_path: Path) -> None:
+    quantize("blockwise", tiny.files[TEXT.name], tmp_path / "int8.onnx")
+    bits = {
+        node.op_type: next((a.i for a in node.attribute if a.name == "bits"), 4)  # by default
+        for node in onnx.load(tmp_path / "int8.onnx").graph.node
+        if node.op_type in ("GatherBlockQuantized", "MatMulNBits")
+    }
+    assert bits == {"GatherBlockQuantized": 4, "MatMulNBits": 8}
+
+
 LOGGING = """
 import logging, sys
 sys.path.insert(0, {root!r})

@@ -137,3 +137,4 @@ def test_what_was_not_asked_is_not_printed(capsys: pytest.CaptureFixture[str]) -
     print_report({**figures, "val_single_box": section(asked), "calibration_error": 1.0})
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 3 and "Acc@0.5 100.0  (1 phrases)" in printed[0]
+    assert printed[2] == "expected calibration error 1.0 points"

@@ -158,7 +158,7 @@ class CandidatesFusion(Fusion):
         own = taken_of_frame(scene, chosen)[..., : self.dim]
         things = self.gather(torch.cat([taken(cells, chosen), own], dim=-1))
         middle = cells_within(boxes, self.centers[: self.grid, 0])
-        things = things + self.pool(middle @ scene[..., : self.dim])
+        things = things + self.pool(middle @ scene[..., : self.dim])  # the scene may be one for all
         weighed = torch.zeros_like(says[..., 0])
         if others:
             more, weighed = self.weigh(named, painted, others[0], chosen, middle)
