@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from export.gate import LEAST_GAIN, GraphFigures, best_that_holds, holds, may_pay
 from export.measure import Answered, Recorder, points_lost, sure_gain
-from export.parity import TOLERANCE, ParityError, check_parity
+from export.parity import TOLERANCE, ParityError, by_colour, check_parity, deviation
 from sdk.backends.select import open_session
 from sdk.bundle.contract import (
     ATTENTION_MASK,
@@ -21,6 +21,7 @@ from sdk.bundle.contract import (
     TEXT,
     TEXT_TOKENS,
     VISION,
+    VISUAL_TOKENS,
 )
 from tests.paths import ROOT
 from tests.tiny import IMAGE_SIZE, tiny_checkpoint, tiny_model
@@ -180,3 +181,18 @@ def test_spread_keeps_order_and_count(items: list[int], count: int) -> None:
 def test_text_graph_takes_one_phrase_of_any_length(exported: TinyGraphs) -> None:
     lengths = {case.inputs[ATTENTION_MASK].shape for case in exported.cases_of(TEXT.name)}
     assert lengths == {(1, 3), (1, 6), (1, 32)}
+
+
+def test_a_patch_on_the_border_of_two_colours_is_no_difference() -> None:
+    tokens = np.random.default_rng(0).random((1, 400, 30)).astype(np.float32)
+    other = tokens.copy()
+    other[0, 7, -3:-1] += (1 / 16, -1 / 16)
+    plain, moved = ({VISUAL_TOKENS: array} for array in (tokens, other))
+    assert deviation(other, tokens) > TOLERANCE["vision"]
+    settled, changed = (by_colour(x)[VISUAL_TOKENS] for x in (plain, moved))
+    assert deviation(changed, settled) < TOLERANCE["vision"]
+    other[..., -1] += 0.01
+    assert deviation(by_colour(moved)[VISUAL_TOKENS], settled) > TOLERANCE["vision"]
+    other[..., -1] -= 0.01
+    other[0, 7, 0] += 0.01
+    assert deviation(by_colour(moved)[VISUAL_TOKENS], settled) > TOLERANCE["vision"]
