@@ -16,14 +16,15 @@ import numpy as np
 
 from export.measure import (
     MOST_POINTS_LOST,
+    ROUNDS,
     Answered,
-    interleaved_ms,
     median_box_iou,
     points_lost,
     sure_gain,
 )
 from export.parity import Case, deviations
 from sdk.backends.select import open_session
+from sdk.backends.timing import interleaved_ms
 from sdk.bundle.contract import ATTENTION_MASK, FUSION
 from sdk.errors import GroundingError
 
@@ -105,7 +106,7 @@ def measure_graphs(
     if "fp32" not in timed:
         return figures
     alone = next(c for c in own if graph != FUSION.name or len(c.inputs[ATTENTION_MASK]) == 1)
-    taken = interleaved_ms([sessions[kind] for kind in timed], alone.inputs)
+    taken = interleaved_ms([sessions[kind] for kind in timed], alone.inputs, ROUNDS)
     for kind, own_ms in zip(timed, taken, strict=True):
         figures[kind] = dataclasses.replace(
             figures[kind],

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.calibrate import logit
 from sdk import Grounder
-from sdk.backends.session import Session
 from sdk.bundle.calibration import Calibration
 from sdk.geometry.boxes import iou_xyxy
 from train.data.samples import Asked, Photo
@@ -23,21 +20,6 @@ from train.evaluator import Answer, Outcome, Predict, accuracy, bundle_predict, 
 MOST_POINTS_LOST = 0.5
 """Points of Acc@0.5 that a reduced form may cost."""
 ROUNDS = 60
-
-
-def interleaved_ms(
-    sessions: Sequence[Session], inputs: dict[str, NDArray[Any]]
-) -> NDArray[np.float64]:
-    """(sessions, ROUNDS) ms; sessions take turns, so that a drift of the machine meets all."""
-    taken = np.empty((len(sessions), ROUNDS))
-    for session in sessions:
-        session.run(inputs)
-    for number in range(ROUNDS):
-        for index, session in enumerate(sessions):
-            start = time.perf_counter()
-            session.run(inputs)
-            taken[index, number] = 1000 * (time.perf_counter() - start)
-    return taken
 
 
 def sure_gain(taken: NDArray[np.float64], reference: NDArray[np.float64]) -> float:

@@ -237,15 +237,11 @@ def activations(model: onnx.ModelProto) -> tuple[dict[str, str | None], set[str]
         the name of each with the convolution it follows, None where that is none; and the names of
         the convolutions that neither lead to one nor follow one.
     """
-    maker = {output: node for node in model.graph.node for output in node.output}
     bounded = [node for node in model.graph.node if node.op_type in BOUNDED]
-    behind: dict[str, str | None] = {}
-    for node in bounded:
-        source = maker.get(node.input[0])
-        follows = source is not None and source.op_type == "Conv"
-        behind[node.name] = source.name if source is not None and follows else None
-    given = {output for node in bounded for output in node.output}
     convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    maker = {conv.output[0]: conv.name for conv in convs}
+    behind = {node.name: maker.get(node.input[0]) for node in bounded}
+    given = {node.output[0] for node in bounded}
     touched = {*behind.values(), *(c.name for c in convs if c.input[0] in given)}
     return behind, {conv.name for conv in convs} - touched
 

@@ -15,7 +15,6 @@ import platform
 import re
 import statistics
 import tempfile
-import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import numpy as np
 from sdk._internal.files import replace_file
 from sdk.backends.ort import RUNTIME, OrtSession, thread_count
 from sdk.backends.session import Session
+from sdk.backends.timing import interleaved_ms
 from sdk.bundle.contract import IMAGE, VISION
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.schema import decode
@@ -80,14 +80,15 @@ def fastest(
             return default, f"the bundle's choice: no measurement can be kept in {kept_in}"
         manifest.verify(folder, list(rivals.values()))
         sessions = {n: OrtSession(folder / f, "cpu", threads) for n, f in rivals.items()}
-        measured = measure(manifest, sessions)
-        measured = dataclasses.replace(measured, key=key)
+        times = timed(manifest, sessions)
+        medians = {name: round(statistics.median(of), 3) for name, of in times.items()}
+        measured = Measured(key, medians, choose(times, default))
         # Of several processes that measured at once, the one that was ready first decides.
         measured = _kept(path, key, rivals) or _keep(path, measured)
-    times = ", ".join(f"{name} {ms:.1f} ms" for name, ms in measured.milliseconds.items())
+    told = ", ".join(f"{name} {ms:.1f} ms" for name, ms in measured.milliseconds.items())
     if measured.precision == default:
-        return default, f"the bundle's choice, none is clearly faster on this machine: {times}"
-    return measured.precision, f"the faster vision graph on this machine: {times}"
+        return default, f"the bundle's choice, none is clearly faster on this machine: {told}"
+    return measured.precision, f"the faster vision graph on this machine: {told}"
 
 
 def precisions_for_cpu(manifest: Manifest) -> dict[str, str]:
@@ -100,26 +101,12 @@ def precisions_for_cpu(manifest: Manifest) -> dict[str, str]:
     return {name: graphs[name].file for name in first.values()}
 
 
-def measure(manifest: Manifest, sessions: Mapping[str, Session]) -> Measured:
-    """Medians of the vision graphs, and the choice, without a key; `sessions` by precision, the
-    bundle's choice first."""
-    times = timed(manifest, sessions)
-    medians = {name: round(statistics.median(of), 3) for name, of in times.items()}
-    return Measured("", medians, choose(times, manifest.default_precision))
-
-
 def timed(manifest: Manifest, sessions: Mapping[str, Session]) -> dict[str, list[float]]:
-    """Precision -> milliseconds of its vision graph in each of ROUNDS rounds; they take turns, so
-    that a drift of the machine meets all."""
+    """Precision -> milliseconds of its vision graph in each of ROUNDS rounds."""
     size = (1, 3, manifest.preprocess.height, manifest.preprocess.width)
     image = np.random.default_rng(0).normal(size=size).astype(np.float32)
-    taken: dict[str, list[float]] = {name: [] for name in sessions}
-    for number in range(WARM + ROUNDS):
-        for name in sorted(sessions, reverse=bool(number % 2)):
-            start = time.perf_counter()
-            sessions[name].run({IMAGE: image})
-            taken[name].append(1000 * (time.perf_counter() - start))
-    return {name: of[WARM:] for name, of in taken.items()}
+    taken = interleaved_ms(list(sessions.values()), {IMAGE: image}, WARM + ROUNDS)
+    return dict(zip(sessions, taken[:, WARM:].tolist(), strict=True))
 
 
 def choose(times: Mapping[str, Sequence[float]], default: str) -> str:

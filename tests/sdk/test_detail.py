@@ -95,9 +95,7 @@ def test_a_part_is_encoded_once_for_all_phrases(
 NEAR, FIRST = (10.0, 10.0, 32.0, 30.0), (10.0, 10.0, 30.0, 30.0)
 
 
-def seen(
-    score: float, box: tuple[float, float, float, float] = FIRST, least: float = 0.5
-) -> Grounding:
+def seen(score: float, box: Box = FIRST) -> Grounding:
     return Grounding("the cat", box, score, score >= 0.5)
 
 
