@@ -20,18 +20,15 @@ from export.measure import (
     Answered,
     median_box_iou,
     points_lost,
-    sure_gain,
 )
 from export.parity import Case, deviations
 from sdk.backends.select import open_session
-from sdk.backends.timing import interleaved_ms
+from sdk.backends.timing import LEAST_GAIN, interleaved_ms, sure_gain
 from sdk.bundle.contract import ATTENTION_MASK, FUSION
 from sdk.errors import GroundingError
 
 LEAST_BOX_IOU = 0.9
 """Least median IoU between its boxes and those of FP32."""
-LEAST_GAIN = 0.05
-"""Share of the latency that it must save, see `export.measure.sure_gain`."""
 
 
 class GateError(GroundingError):
@@ -51,7 +48,7 @@ class GraphFigures:
     milliseconds: float | None = None
     """Median for one frame, one phrase, or one phrase on a frame; None on another device."""
     gain: float | None = None
-    """What it saves of FP32's latency, see `export.measure.sure_gain`."""
+    """What it saves of FP32's latency, see `sdk.backends.timing.sure_gain`."""
     points_lost: float | None = None
     """See `export.measure.points_lost`; None where it was not asked, being no faster."""
     box_iou: float | None = None

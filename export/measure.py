@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.calibrate import logit
 from sdk import Grounder
@@ -20,15 +19,6 @@ from train.evaluator import Answer, Outcome, Predict, accuracy, bundle_predict, 
 MOST_POINTS_LOST = 0.5
 """Points of Acc@0.5 that a reduced form may cost."""
 ROUNDS = 60
-
-
-def sure_gain(taken: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
-    """Share of the reference's time that is saved in at least four of five rounds.
-
-    Negative where nothing is. Two quantiles of one noisy machine say less: a round's two timings
-    were taken one after the other.
-    """
-    return 1 - float(np.quantile(taken / reference, 0.8))
 
 
 @dataclass

@@ -13,17 +13,17 @@ import json
 import logging
 import platform
 import re
-import statistics
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sdk._internal.files import replace_file
 from sdk.backends.ort import RUNTIME, OrtSession, thread_count
 from sdk.backends.session import Session
-from sdk.backends.timing import interleaved_ms
+from sdk.backends.timing import LEAST_GAIN, interleaved_ms, sure_gain
 from sdk.bundle.contract import IMAGE, VISION
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.schema import decode
@@ -32,10 +32,6 @@ FILE_NAME = "precision.json"
 FOR_GPUS = "fp16"
 """A CPU computes in FP32 what it names."""
 ROUNDS, WARM = 15, 3
-FASTER, ROUNDS_WON = 0.95, 0.8
-"""Another precision than the bundle's own choice is taken where it needs less than this share of
-its time in at least four of five rounds, as the build asks of a form: the build knows what that one
-answers, and times have noise."""
 BYTES_READ = 1 << 16
 
 logger = logging.getLogger("grounder.backend")
@@ -81,7 +77,7 @@ def fastest(
         manifest.verify(folder, list(rivals.values()))
         sessions = {n: OrtSession(folder / f, "cpu", threads) for n, f in rivals.items()}
         times = timed(manifest, sessions)
-        medians = {name: round(statistics.median(of), 3) for name, of in times.items()}
+        medians = {name: round(float(np.median(of)), 3) for name, of in times.items()}
         measured = Measured(key, medians, choose(times, default))
         # Of several processes that measured at once, the one that was ready first decides.
         measured = _kept(path, key, rivals) or _keep(path, measured)
@@ -101,24 +97,26 @@ def precisions_for_cpu(manifest: Manifest) -> dict[str, str]:
     return {name: graphs[name].file for name in first.values()}
 
 
-def timed(manifest: Manifest, sessions: Mapping[str, Session]) -> dict[str, list[float]]:
+def timed(manifest: Manifest, sessions: Mapping[str, Session]) -> dict[str, NDArray[np.float64]]:
     """Precision -> milliseconds of its vision graph in each of ROUNDS rounds."""
     size = (1, 3, manifest.preprocess.height, manifest.preprocess.width)
     image = np.random.default_rng(0).normal(size=size).astype(np.float32)
     taken = interleaved_ms(list(sessions.values()), {IMAGE: image}, WARM + ROUNDS)
-    return dict(zip(sessions, taken[:, WARM:].tolist(), strict=True))
+    return dict(zip(sessions, taken[:, WARM:], strict=True))
 
 
-def choose(times: Mapping[str, Sequence[float]], default: str) -> str:
-    """The fastest of those that are clearly faster than the default, or the default."""
-    shares = {name: np.divide(of, times[default]) for name, of in times.items() if name != default}
-    sure = [n for n, share in shares.items() if np.mean(share < FASTER) >= ROUNDS_WON]
-    return min(sure, key=lambda name: statistics.median(times[name]), default=default)
+def choose(times: Mapping[str, NDArray[np.float64]], default: str) -> str:
+    """The fastest of those that are clearly faster than the default, or the default.
+
+    The bundle's own choice goes first, as the build knows what it answers.
+    """
+    sure = [name for name, of in times.items() if sure_gain(of, times[default]) > LEAST_GAIN]
+    return min(sure, key=lambda name: np.median(times[name]), default=default)
 
 
 def _key(manifest: Manifest, rivals: Mapping[str, str], threads: int | None) -> str:
     hashes = {name: manifest.graph_files(name)[VISION.name].sha256 for name in rivals}
-    rule = (ROUNDS, WARM, FASTER, ROUNDS_WON, manifest.default_precision)
+    rule = (ROUNDS, WARM, LEAST_GAIN, manifest.default_precision)
     parts = (hashes, _processor(), RUNTIME, thread_count(threads), rule)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -9,10 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.gate import LEAST_GAIN, GraphFigures, best_that_holds, holds, may_pay
-from export.measure import Answered, Recorder, points_lost, sure_gain
+from export.gate import GraphFigures, best_that_holds, holds, may_pay
+from export.measure import Answered, Recorder, points_lost
 from export.parity import TOLERANCE, ParityError, by_colour, check_parity, deviation
 from sdk.backends.select import open_session
+from sdk.backends.timing import LEAST_GAIN, sure_gain
 from sdk.bundle.contract import (
     ATTENTION_MASK,
     BOXES,

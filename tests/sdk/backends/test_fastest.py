@@ -42,7 +42,7 @@ def kept(bundle: Path) -> Path:
 
 def times(monkeypatch: pytest.MonkeyPatch, **milliseconds: float) -> None:
     """What the clock says; a machine under load would not say the same twice."""
-    rounds = {name: [ms] * fastest.ROUNDS for name, ms in milliseconds.items()}
+    rounds = {name: np.full(fastest.ROUNDS, ms) for name, ms in milliseconds.items()}
     monkeypatch.setattr(fastest, "timed", lambda manifest, sessions: rounds)
 
 
@@ -113,7 +113,7 @@ def test_another_machine_is_another_measurement(
     elif what == "runtime":
         monkeypatch.setattr(fastest, "RUNTIME", "another")
     elif what == "rule":
-        monkeypatch.setattr(fastest, "FASTER", 0.9)
+        monkeypatch.setattr(fastest, "LEAST_GAIN", 0.1)
     info = Grounder.load(bundle, device="cpu", threads=2 if what == "threads" else 1).info
     assert info.precision == "fp32"
     assert info.reason.endswith(
@@ -138,9 +138,9 @@ def test_the_first_of_several_processes_decides(
     first = kept(bundle).read_text()
     kept(bundle).unlink()
 
-    def meanwhile(manifest: Manifest, sessions: object) -> dict[str, list[float]]:
+    def meanwhile(manifest: Manifest, sessions: object) -> dict[str, NDArray[np.float64]]:
         kept(bundle).write_text(first)
-        return {"fp32": [10.0], "int8": [12.0]}
+        return {"fp32": np.array([10.0]), "int8": np.array([12.0])}
 
     monkeypatch.setattr(fastest, "timed", meanwhile)
     assert Grounder.load(bundle, device="cpu").info.precision == "int8"
@@ -185,13 +185,12 @@ rounds = st.lists(st.floats(1, 99), min_size=5, max_size=5)
 
 @given(st.dictionaries(st.sampled_from("abc"), rounds, min_size=1), st.data())
 def test_the_bundles_choice_stays_unless_another_is_clearly_faster(
-    times: dict[str, list[float]], data: st.DataObject
+    lists: dict[str, list[float]], data: st.DataObject
 ) -> None:
-    default = data.draw(st.sampled_from(sorted(times)))
+    default = data.draw(st.sampled_from(sorted(lists)))
+    times = {name: np.array(of) for name, of in lists.items()}
     chosen = fastest.choose(times, default)
-    won = {
-        name: sum(own < fastest.FASTER * its for own, its in zip(of, times[default], strict=True))
-        for name, of in times.items()
-    }
+    saved = {name: 1 - of / times[default] for name, of in times.items()}
+    won = {name: (share > fastest.LEAST_GAIN).sum() for name, share in saved.items()}
     assert won[chosen] >= 4 or chosen == default
     assert (chosen == default) == (max(won.values()) < 4)
