@@ -78,6 +78,7 @@ def encoders() -> Iterator[tuple[str, Encoder]]:
     plain(variant)
     yield f"ESNet, {PLAIN}", variant
     if find_spec("timm") is None:
+        print(f"without the package timm: no {' and no '.join(LITE)}")
         return
     import timm
 
@@ -146,7 +147,9 @@ def main() -> None:
         middle = (f"{np.median(each):.1f}" for each in (fp32, int8))
         rows.append([name, *middle, f"{ratio:.2f}"])
     print(table(["encoder", "FP32, ms", "INT8, ms", "FP32 / INT8"], rows))
-    save(args.json, {"machine": describe(), "note": args.note, "encoders": record})
+    settings = {"threads": args.threads, "sessions": SESSIONS, "rounds": args.rounds}
+    about = {"machine": describe(), "note": args.note, "settings": settings}
+    save(args.json, {**about, "encoders": record})
 
 
 if __name__ == "__main__":

@@ -133,10 +133,11 @@ def best_that_holds(candidates: Sequence[GraphFigures]) -> GraphFigures | None:
     Latencies that are nearer than `LEAST_GAIN` count as one; where none is known, the first one.
     """
     kept = [figures for figures in candidates if figures.verdict == "holds"]
-    timed = [figures.milliseconds for figures in kept if figures.milliseconds is not None]
+    timed = [(f.milliseconds, f) for f in kept if f.milliseconds is not None]
     if not timed:
         return kept[0] if kept else None
-    fast = [f for f in kept if (f.milliseconds or 0.0) <= (1 + LEAST_GAIN) * min(timed)]
+    least = min(ms for ms, _ in timed)
+    fast = [f for ms, f in timed if ms <= (1 + LEAST_GAIN) * least]
     return min(fast, key=lambda figures: figures.points_lost or 0.0)
 
 

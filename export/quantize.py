@@ -190,7 +190,9 @@ class Calibrated:
             quantizer = QDQQuantizer(
                 model,
                 per_channel=True,
-                reduce_range=False,
+                # Weights of 7 bits where the processor adds products of bytes in 16, as with AVX2
+                # alone: with 8 the sums saturate, and processors would disagree.
+                reduce_range=unsigned,
                 weight_qType=QuantType.QInt8,
                 activation_qType=QuantType.QUInt8 if unsigned else QuantType.QInt8,
                 tensors_range=self._ranges,

@@ -75,7 +75,11 @@ def look_closer(
     What is found in the whole frame stays: "on the left" and "the biggest" mean the whole frame.
     """
     closer = list(results)
-    missing = [i for i, result in enumerate(results) if not result.found]
+    missing = [
+        i
+        for i, (phrase, result) in enumerate(zip(phrases, results, strict=True))
+        if not (result.found or phrase.unknown.head)  # of an unknown thing no part can tell more
+    ]
     if not parts or not missing:
         return closer
     asked = [phrases[i] for i in missing]

@@ -35,12 +35,10 @@ def open_files(
     choice("device", device, DEVICES, error=DeviceError)
     with unreplaced(folder):
         manifest = Manifest.load(folder)
-        name, reason = manifest.resolve_precision(precision, device), "asked for"
-        if precision == "auto":
-            reason = "the bundle's choice"
-            if chosen_device(device) == "cpu":
-                kept_in = engines or folder / ENGINES_FOLDER
-                name, reason = fastest(folder, manifest, threads, kept_in)
+        name, reason = manifest.resolve_precision(precision, device)
+        if precision == "auto" and chosen_device(device) == "cpu":
+            kept_in = engines or folder / ENGINES_FOLDER
+            name, reason = fastest(folder, manifest, threads, kept_in)
         files = manifest.graph_files(name)
         beside = manifest.files_beside_graphs
         manifest.verify(folder, [*beside, *(file.file for file in files.values())])

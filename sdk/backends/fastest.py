@@ -1,10 +1,10 @@
 """What "auto" means on a CPU where a bundle has several precisions for one: the fastest, measured.
 
-    <bundle>/engines/precision.json     what was measured, for what, and what was chosen
+    <bundle>/engines/precision-<key>.json     what was measured, for what, and what was chosen
 
-INT8 is faster on processors with dot products of bytes and slower on some without, so the machine
-that built a bundle cannot tell. The vision graphs are timed in turn when the bundle is first loaded
-on a machine, which takes a second.
+What INT8 gains differs between processors, so the machine that built a bundle cannot tell. The
+vision graphs are timed in turn when the bundle is first loaded on a machine, which takes a second.
+A machine that was busy then may have chosen badly: without the file it is measured again.
 """
 
 import dataclasses
@@ -28,9 +28,10 @@ from sdk.bundle.contract import IMAGE, VISION
 from sdk.bundle.manifest import Manifest
 from sdk.bundle.schema import decode
 
-FILE_NAME = "precision.json"
+FILE_NAME = "precision-{}.json"
+"""With the first digits of the key: others are of other machines or numbers of threads."""
 FOR_GPUS = "fp16"
-"""A CPU computes in FP32 what it names."""
+"""Not compared: a CPU computes its graphs in FP32."""
 ROUNDS, WARM = 15, 3
 BYTES_READ = 1 << 16
 
@@ -67,23 +68,29 @@ def fastest(
     if default not in rivals:
         return default, "the bundle's choice"
     if len(rivals) < 2:
-        return default, "the only one of the bundle for a CPU"
+        return default, "the bundle's choice, its only vision graph for a CPU"
     key = _key(manifest, rivals, threads)
-    path = kept_in / FILE_NAME
+    path = kept_in / FILE_NAME.format(key[:12])
     measured = _kept(path, key, rivals)
     if measured is None:
         if not _writable(kept_in):
-            return default, f"the bundle's choice: no measurement can be kept in {kept_in}"
+            return default, _cannot_be_kept(kept_in)
         manifest.verify(folder, list(rivals.values()))
         sessions = {n: OrtSession(folder / f, "cpu", threads) for n, f in rivals.items()}
         times = timed(manifest, sessions)
         medians = {name: round(float(np.median(of)), 3) for name, of in times.items()}
-        measured = Measured(key, medians, choose(times, default))
-        # Of several processes that measured at once, the one that was ready first decides.
-        measured = _kept(path, key, rivals) or _keep(path, measured)
+        # Where several processes measured at once, the file that is there decides.
+        measured = _kept(path, key, rivals) or Measured(key, medians, choose(times, default))
+        text = f"{json.dumps(dataclasses.asdict(measured), indent=1)}\n"
+        try:
+            replace_file(path, text.encode())
+        except OSError:  # a full disk; unkept, the next load might choose another
+            return default, _cannot_be_kept(kept_in)
+        logger.info("precision %s chosen of %s ms", measured.precision, medians)
     told = ", ".join(f"{name} {ms:.1f} ms" for name, ms in measured.milliseconds.items())
     if measured.precision == default:
-        return default, f"the bundle's choice, none is clearly faster on this machine: {told}"
+        least = f"{LEAST_GAIN:.0%} in four of five rounds"
+        return default, f"the bundle's choice, no other saves {least} on this machine: {told}"
     return measured.precision, f"the faster vision graph on this machine: {told}"
 
 
@@ -134,7 +141,7 @@ def _processor() -> str:
 
 def _writable(folder: Path) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
@@ -151,9 +158,5 @@ def _kept(path: Path, key: str, rivals: Collection[str]) -> Measured | None:
     return measured if measured.key == key and whole else None
 
 
-def _keep(path: Path, measured: Measured) -> Measured:
-    try:
-        replace_file(path, f"{json.dumps(dataclasses.asdict(measured), indent=1)}\n".encode())
-    except OSError as error:
-        logger.warning("the measurement of precisions cannot be kept: %s", error)
-    return measured
+def _cannot_be_kept(folder: Path) -> str:
+    return f"the bundle's choice: no measurement can be kept in {folder}; name another folder"

@@ -31,7 +31,7 @@ def interleaved_ms(
 def sure_gain(taken: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
     """Share of the reference's time that is saved in at least four of five rounds.
 
-    Negative where nothing is. Two quantiles of one noisy machine say less: a round's two timings
-    were taken one after the other.
+    Negative where nothing is. Rounds are compared, not medians: a round's two timings were taken
+    one after the other, so what else the machine did meets both.
     """
     return 1 - float(np.quantile(taken / reference, 0.8, method="inverted_cdf"))

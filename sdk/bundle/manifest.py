@@ -201,11 +201,11 @@ class Manifest:
         Raises:
             PrecisionError: the bundle does not carry the precision.
         """
-        name = self.resolve_precision(precision)
+        name, _ = self.resolve_precision(precision)
         return {graph: self.graphs[graph][kind] for graph, kind in self.precisions[name].items()}
 
-    def resolve_precision(self, precision: str, device: str = "cpu") -> str:
-        """The name that `precision` stands for.
+    def resolve_precision(self, precision: str, device: str = "cpu") -> tuple[str, str]:
+        """The name that `precision` stands for, and why.
 
         Args:
             precision: a name the bundle carries, or "auto": the bundle's default, but "fp16" on an
@@ -219,9 +219,10 @@ class Manifest:
         advice = "; export/build_engine.py adds others to a bundle"
         choice("precision", precision, carried, error=PrecisionError, advice=advice)
         if precision != "auto":
-            return precision
-        half = device in NVIDIA_DEVICES and "fp16" in self.precisions
-        return "fp16" if half else self.default_precision
+            return precision, "asked for"
+        if device in NVIDIA_DEVICES and "fp16" in self.precisions:
+            return "fp16", "an NVIDIA GPU was asked for"
+        return self.default_precision, "the bundle's choice"
 
     def verify(self, folder: str | Path, names: Collection[str] | None = None) -> None:
         """Check size and sha256 of files.

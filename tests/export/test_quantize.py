@@ -229,9 +229,18 @@ def test_convolutions_are_rounded_together_with_what_bounds_them(tmp_path: Path)
         nodes = onnx.load(tmp_path / "int8.onnx").graph.node
         return {n.input[0] for n in nodes if n.op_type == "QuantizeLinear"} & set("abcdefhy")
 
+    def largest(recipe: str) -> int:
+        """The largest weight."""
+        calibrated.write(recipe, tmp_path / "int8.onnx")
+        values = onnx.load(tmp_path / "int8.onnx").graph.initializer
+        (weights,) = (numpy_helper.to_array(v) for v in values if v.name == "w_quantized")
+        return int(np.abs(weights.astype(int)).max())
+
     assert rounded("static") == {"b", "c", "f"}, "a is bounded by b, h reads f; nothing bounds e"
     assert rounded("static", ["a", "c"]) == {"f"}, "b stays as float as a"
     assert calibrated.error("static") < 0.05
+    assert largest("static") == 64, "two products of it and a byte fit in 16 bits"
+    assert largest("symmetric") == 127
     assert {"d", "f"} <= rounded("symmetric"), "TensorRT rounds all of them"
 
 

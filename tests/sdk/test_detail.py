@@ -76,6 +76,14 @@ def test_what_the_whole_shows_is_not_looked_for_in_parts(
     assert passes.count == 2, "one for each call"
 
 
+def test_a_thing_of_an_unknown_word_is_not_looked_for(
+    grounder: Grounder, wide: NDArray[np.uint8], passes: Passes
+) -> None:
+    result = grounder.ground(wide, "the xyzzy", detail=3)
+    assert not result.found and result.unknown_words == ("xyzzy",)
+    assert passes.count == 1
+
+
 def test_a_part_is_encoded_once_for_all_phrases(
     grounder: Grounder, wide: NDArray[np.uint8], passes: Passes
 ) -> None:

@@ -71,7 +71,7 @@ def compile_bundle(
     bundle = Path(bundle)
     manifest = Manifest.load(bundle)
     tensorrt = load_library(library)
-    name = manifest.resolve_precision(precision, tensorrt.name)
+    name, _ = manifest.resolve_precision(precision, tensorrt.name)
     files = manifest.graph_files(name)
     manifest.verify(bundle, {file.file for file in files.values()})
     target = tensorrt.target(compute_capability)

@@ -151,14 +151,14 @@ def test_precisions(tiny_bundle: Path) -> None:
     assert manifest.graph_files("int8")["text"].file == "text.int8.onnx"
     assert manifest.graph_files("int8")["vision"].file == "vision.onnx"
     assert manifest.graph_files("auto") == manifest.graph_files("fp32")
-    assert manifest.resolve_precision("auto", "tensorrt") == "fp32"
+    assert manifest.resolve_precision("auto", "tensorrt")[0] == "fp32"
     half = replace(
         manifest, precisions={**manifest.precisions, "fp16": manifest.precisions["fp32"]}
     )
     for device in ("cuda", "tensorrt", "tensorrt-rtx"):
-        assert half.resolve_precision("auto", device) == "fp16"
-        assert half.resolve_precision("int8", device) == "int8"
-    assert half.resolve_precision("auto", "cpu") == "fp32"
+        assert half.resolve_precision("auto", device) == ("fp16", "an NVIDIA GPU was asked for")
+        assert half.resolve_precision("int8", device) == ("int8", "asked for")
+    assert half.resolve_precision("auto", "cpu") == ("fp32", "the bundle's choice")
     with pytest.raises(PrecisionError, match="one of 'auto', 'fp32', 'int8', got 'fp8'"):
         manifest.resolve_precision("fp8")
 
