@@ -26,7 +26,7 @@ from export.quantize import Calibrated
 from sdk.backends.select import open_session
 from sdk.backends.timing import interleaved_ms
 from train.commands import report_errors
-from train.encoders.esnet import ESNet, SecondNeck, SqueezeExcite, conv
+from train.encoders.esnet import NECK, ESNet, SecondNeck, SqueezeExcite, conv
 from train.fusion.detections import DetectionHead
 from train.provenance import describe
 
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
         self.net, self.head, self.body = ESNet(), DetectionHead(), body
         neck = self.net.neck
         if body is not None:
-            neck.lateral3, neck.lateral4, neck.lateral5 = (conv(w, 96) for w in widths)
+            neck.lateral3, neck.lateral4, neck.lateral5 = (conv(w, NECK) for w in widths)
         self.second_neck = SecondNeck(neck)
 
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -18,7 +18,6 @@ from train.evaluator import Answer, Outcome, Predict, accuracy, bundle_predict, 
 
 MOST_POINTS_LOST = 0.5
 """Points of Acc@0.5 that a reduced form may cost."""
-ROUNDS = 60
 
 
 @dataclass
