@@ -34,7 +34,8 @@ class TrainConfig:
     vision: str = "compact"
     """Vision encoder: "compact", or DINOv2, CLIP, SigLIP or DETR by folder or hub name."""
     unfreeze_vision: bool = False
-    """Train the vision encoder along with the side network, for photos like none it has seen."""
+    """Train the vision encoder along with the side network, holding what a detector among its
+    weights says."""
     vision_weights: str = "detector"
     """Weights of the compact encoder: "detector" (PicoDet-S for COCO), a .safetensors, a PicoDet-S
     .onnx, or "random"."""
@@ -165,8 +166,8 @@ class TrainConfig:
 
     @property
     def has_second_neck(self) -> bool:
-        """Whether there is a second neck beside a frozen one."""
-        return self.second_neck and self.has_detector and not self.trains_vision
+        """Whether there is a second neck beside the encoder's own."""
+        return self.second_neck and self.has_detector
 
     @property
     def means_several(self) -> bool:

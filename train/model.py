@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,7 @@ from sdk.bundle.contract import COLOURS, DETECTIONS
 from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
 from train.fusion.base import Answers, Fusion
-from train.fusion.candidates import CandidatesFusion
+from train.fusion.candidates import CandidatesFusion, Comparison
 from train.fusion.detections import DetectionHead
 
 if TYPE_CHECKING:
@@ -130,7 +131,17 @@ class GroundingModel(nn.Module):
             tokens = self.method.encode_text(taps, mask.bool())
             joined = parts if seen else parts[0]
             answers = self.fusion(joined, tokens, mask.bool())
-        return answers.float()
+        answers = answers.float()
+        if self.training and isinstance(answers, Comparison) and self.detector_trains:
+            assert self.detector is not None
+            levels = self.detector.predict_levels(CompactVision.neck(features))
+            return replace(answers, levels=tuple(levels))
+        return answers
+
+    @property
+    def detector_trains(self) -> bool:
+        """Whether there is a detector, and not a frozen one."""
+        return self.detector is not None and next(self.detector.parameters()).requires_grad
 
     def adapter_params(self) -> dict[str, nn.Parameter]:
         """Name -> parameter of everything that trains."""

@@ -20,7 +20,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from train.build import MAX_TOKENS, build_model, preprocess_for, use_vocab
+from train.build import (
+    MAX_TOKENS,
+    build_model,
+    load_frozen_detector,
+    preprocess_for,
+    use_vocab,
+)
 from train.checkpoint import frozen_sha256, load_start
 from train.config import TrainConfig
 from train.data.dataset import Batch, BatchMaker, batch_items, batches_per_pass
@@ -122,6 +128,11 @@ class Trainer:
         self.log = RunLog(out)
         if initial.side_weights:
             load_start(self.model, Path(initial.side_weights), config.fusion)
+        self.before = load_frozen_detector(config)
+        if self.before is not None:
+            self.before.to(  # type: ignore[call-overload]
+                self.device, memory_format=torch.channels_last
+            )
         self.params = self.model.adapter_params()
         self.average = {name: t.detach().clone() for name, t in self.model.adapter_state().items()}
         self.network, self.optimizer = self.accelerator.prepare(
@@ -248,7 +259,8 @@ class Trainer:
         photos = batch.images if self.cached_vision is None else self.cached_vision(batch.photos)
         inputs = send_to_device((photos, batch.photo_of, text, mask), self.device)
         answers = self.network(*inputs, self.fast_math)
-        return objective(answers, batch, self.model.fusion.centers, self.config.loss)
+        before = None if self.before is None else self.before(inputs[0])
+        return objective(answers, batch, self.model.fusion.centers, self.config.loss, before)
 
     @torch.no_grad()
     def _update_average(self) -> None:

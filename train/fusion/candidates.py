@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from sdk.bundle.contract import COLOURS, DETECTIONS
 from train.fusion.base import Answers, Fusion, Tensors
 from train.fusion.colours import ColourHits, NamedColours, no_colour_named
-from train.fusion.detections import NamedDetections, NamedHits, nothing_named
+from train.fusion.detections import LevelOutputs, NamedDetections, NamedHits, nothing_named
 from train.fusion.layers import (
     SceneLayer,
     cell_centers,
@@ -80,6 +80,8 @@ class Comparison(Answers):
     """(P, K) logits: one of those that are meant ("the dogs")."""
     matches: Matches
     """What they were chosen by."""
+    levels: tuple[LevelOutputs, ...] | None = None
+    """What the detector says of the photos, where it trains."""
 
 
 class CandidatesFusion(Fusion):
