@@ -8,13 +8,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
 
 from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.preprocess import Preprocess
 from train.config import TrainConfig
 from train.encoders.detector_file import ENCODER_PART, HEAD_PART, read_part
-from train.encoders.esnet import NECK_NAMES, SecondNeck
+from train.encoders.esnet import SecondNeck
 from train.encoders.picodet import encoder_from_picodet, from_picodet
 from train.encoders.pretrained import read_config
 from train.encoders.text import TransformersText
@@ -28,7 +27,8 @@ from train.encoders.transformer import (
 from train.encoders.vision import IMAGENET_MEAN, IMAGENET_STD, CompactVision, frozen
 from train.fusion import TRANSVG, CandidatesFusion, TransVGFusion
 from train.fusion.base import Fusion
-from train.fusion.detections import DetectionHead, LevelOutputs
+from train.fusion.detections import DetectionHead
+from train.losses.forgetting import FrozenDetector
 from train.methods import Vision, adapt, build_method, reads_sublayers
 from train.methods.mapper.prior import PRIOR_SELF, ClipPrior, Prior, SelfPrior, prior_tokenizer
 from train.methods.unipt import JointUniPT
@@ -217,30 +217,16 @@ def assemble(
     return GroundingModel(vision, adapted, method, fusion, tokens, config.dim, detector, neck)
 
 
-class FrozenDetector(nn.Module):
-    """The detector among the vision encoder's weights, as it came."""
-
-    def __init__(self, vision: CompactVision, head: DetectionHead) -> None:
-        super().__init__()
-        self.net, self.head = frozen(vision.net), frozen(head)
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> list[LevelOutputs]:
-        """Normalised RGB (B, 3, H, W) -> what it says of each level's places."""
-        maps = self.net(images)
-        return self.head.predict_levels([maps[name] for name in NECK_NAMES])
-
-
 def load_frozen_detector(config: TrainConfig) -> FrozenDetector | None:
     """What an encoder that trains must not forget; None where it is frozen or no detector came.
 
     Raises:
         ValueError: see `load_compact`.
     """
-    if not (config.trains_vision and config.has_detector) or config.vision_weights == "random":
+    if not (config.unfreeze_vision and config.has_detector):
         return None
     head = read_head(config)
-    return None if head is None else FrozenDetector(load_compact(config.vision_weights), head)
+    return None if head is None else FrozenDetector(load_compact(config.vision_weights).net, head)
 
 
 def load_detector(config: TrainConfig) -> DetectionHead:

@@ -167,7 +167,7 @@ class TrainConfig:
     @property
     def has_second_neck(self) -> bool:
         """Whether there is a second neck beside the encoder's own."""
-        return self.second_neck and self.has_detector
+        return self.second_neck and self.has_detector and self.method != "full"
 
     @property
     def means_several(self) -> bool:

@@ -18,7 +18,10 @@ from train.checkpoint import (
     save_checkpoint,
 )
 from train.config import TrainConfig
+from train.encoders.esnet import ESNet
+from train.fusion.detections import DetectionHead
 from train.locations import ENCODER_LOCATIONS
+from train.losses.forgetting import FrozenDetector
 from train.runlog import ACCURACY, LOSS
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ def save_run(run: Trainer) -> None:
         for key, value in run.optimizer.state.get(p, {}).items():
             moments[f"{key}.{name}"] = value
     groups = {"model": run.model.adapter_state(), "average": run.average, "adam": moments}
+    if run.before is not None:
+        groups["before"] = run.before.state_dict()
     state = {
         "step": run.step,
         "moments_since": run.moments_since,
@@ -145,6 +150,10 @@ def _load_state(run: Trainer) -> None:
     load_parameters(run.model, groups["model"])
     for name, value in run.average.items():
         value.copy_(groups["average"][name])
+    if "before" in groups:
+        run.before = FrozenDetector(ESNet(), DetectionHead())
+        run.before.load_state_dict(groups["before"])
+        run.place(run.before)
     for key, value in groups.get("adam", {}).items():
         kind, name = key.split(".", 1)
         p = run.params[name]

@@ -4,6 +4,7 @@
     python -m train.session restore mine.safetensors runs/mine    # prints the command that goes on
     python -m train.session publish runs/mine model.safetensors   # the averaged weights alone
     python -m train.session mean before.safetensors after.safetensors mean.safetensors --share 0.6
+    python -m train.session freeze model.safetensors side.safetensors detector.safetensors
 
 The file holds averaged and, where there is room, current parameters in half precision, the step,
 the settings and the curves so far, but not AdamW's moments: those start anew, with a short warm-up
@@ -12,6 +13,9 @@ published is for export and for --side-weights.
 
 A run that began with a published model's weights and that model make different mistakes; the mean
 of both is often better than either (Wortsman et al., "Model soups", arXiv:2203.05482).
+
+Where the encoder trained along, `freeze` makes it the frozen one of a model of its own: what trains
+from there on keeps its features.
 """
 
 from __future__ import annotations
@@ -27,12 +31,15 @@ from train import needs_torch  # noqa: F401
 
 # isort: split
 
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sdk._internal.files import replacing
-from train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from train.build import DETECTOR, SHIPPED_VISION_WEIGHTS, build_model
+from train.checkpoint import CheckpointError, frozen_sha256, load_checkpoint, save_checkpoint
 from train.commands import report_errors
 from train.config import TrainConfig
+from train.encoders.detector_file import ENCODER_PART, HEAD_PART
 from train.run_state import CHECKPOINT
 from train.runlog import RunLog
 
@@ -50,11 +57,14 @@ def save_session(run: Path, out: Path) -> None:
         OSError: `out` cannot be written.
     """
     groups, config, state = load_checkpoint(run / CHECKPOINT)
-    kept = {name: halved(groups[name]) for name in ("model", "average")}
+    kept = {name: halved(group) for name, group in groups.items() if name != "adam"}
     size = sum(t.nbytes for group in kept.values() for t in group.values())
     if size > LIMIT_BYTES - HEADER_BYTES:
         del kept["model"]  # its average is close, and better
-    state |= {"stored": " and ".join(kept), "curves": RunLog(run).read()}
+    state |= {
+        "stored": " and ".join(sorted(kept.keys() - {"before"}, reverse=True)),
+        "curves": RunLog(run).read(),
+    }
     with replacing(out) as temporary:
         save_checkpoint(temporary, kept, config, state)
         size = temporary.stat().st_size
@@ -93,6 +103,37 @@ def mean(first: Path, second: Path, out: Path, share: float) -> None:
         )
     between = {name: before[name].float().lerp(t.float(), share) for name, t in after.items()}
     save_checkpoint(out, {"average": halved(between)}, config, state)
+
+
+def freeze(model: Path, side: Path, detector: Path) -> None:
+    """Write the parts of a published model whose encoder trained along.
+
+    `detector` gets the vision encoder with its detection head, as `--vision-weights` reads it, and
+    `side` everything else, on that encoder.
+
+    Raises:
+        CheckpointError: no published model, or one on frozen encoders.
+        ValueError, OSError: the text encoder cannot be had, or a file not be written.
+    """
+    groups, config, state = load_checkpoint(model)
+    if not (config.unfreeze_vision and config.has_detector):
+        raise CheckpointError(f"{model}: expected a model of --unfreeze-vision, got a frozen one")
+    rest = halved(groups["average"])
+    parts = {"vision.net.": ENCODER_PART, "detector.": HEAD_PART}
+    split = {
+        part + name.removeprefix(prefix): rest.pop(name).contiguous()
+        for prefix, part in parts.items()
+        for name in sorted(rest)
+        if name.startswith(prefix)
+    }
+    with replacing(detector) as temporary:
+        save_file(split, temporary, {"source": model.name})
+    shipped = detector.resolve() == SHIPPED_VISION_WEIGHTS.resolve()
+    config = dataclasses.replace(
+        config, unfreeze_vision=False, vision_weights=DETECTOR if shipped else str(detector)
+    )
+    state |= {"frozen_sha256": frozen_sha256(build_model(config))}
+    save_checkpoint(side, {"average": rest}, config, state)
 
 
 def restore_session(file: Path, run: Path) -> TrainConfig:
@@ -141,7 +182,7 @@ def train_command(config: TrainConfig, run: Path) -> str:
     return shlex.join(words)
 
 
-@report_errors(OSError)
+@report_errors(ValueError, OSError)
 def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
     parser = argparse.ArgumentParser(prog="python -m train.session", description=__doc__)
@@ -162,6 +203,9 @@ def main(argv: list[str] | None = None) -> None:
     between.add_argument(
         "--share", type=float, default=0.5, help="of the second, 0 to 1 (default: %(default)s)"
     )
+    apart = commands.add_parser("freeze", help="a model whose encoder trained to its two parts")
+    for name in ("model", "file", "detector"):
+        apart.add_argument(name, type=Path)
     args = parser.parse_args(argv)
     if args.command == "restore":
         print(train_command(restore_session(args.file, args.run), args.run))
@@ -170,6 +214,8 @@ def main(argv: list[str] | None = None) -> None:
         if not 0 <= args.share <= 1:
             parser.error(f"--share: expected a number from 0 to 1, got {args.share}")
         mean(args.first, args.second, args.file, args.share)
+    elif args.command == "freeze":
+        freeze(args.model, args.file, args.detector)
     else:
         write_file = save_session if args.command == "save" else publish
         write_file(args.run, args.file)

@@ -68,6 +68,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
     [
         {},
         {"unfreeze_vision": True, "augment": True},
+        {"unfreeze_vision": True, "augment": True, "second_neck": True},
         {"fusion": "transvg", "lr": 5e-4},
         {"variant": "paper"},
         *({"method": name} for name in DUAL_METHODS if name != "m2ist"),

@@ -8,15 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from train.fusion.detections import LevelOutputs
+from train.encoders.esnet import NECK_NAMES, ESNet
+from train.encoders.vision import frozen
+from train.fusion.detections import DetectionHead, LevelOutputs
 from train.losses.boxes import quality_focal
 
 SEEN = 0.15
 """Probability of a class from which a place counts as holding something."""
 CLASSES, SIDES = 2.0, 0.08
 """Weights of both terms."""
+
+
+class FrozenDetector(nn.Module):
+    """The detector among the vision encoder's weights, as it was before it trained."""
+
+    def __init__(self, net: ESNet, head: DetectionHead) -> None:
+        super().__init__()
+        self.net, self.head = frozen(net), frozen(head)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> list[LevelOutputs]:
+        """Normalised RGB (B, 3, H, W) -> what it says of each level's places."""
+        maps = self.net(images)
+        return self.head.predict_levels([maps[name] for name in NECK_NAMES])
 
 
 def forgetting_loss(now: Sequence[LevelOutputs], before: Sequence[LevelOutputs]) -> Tensor:
