@@ -61,10 +61,8 @@ def save_session(run: Path, out: Path) -> None:
     size = sum(t.nbytes for group in kept.values() for t in group.values())
     if size > LIMIT_BYTES - HEADER_BYTES:
         del kept["model"]  # its average is close, and better
-    state |= {
-        "stored": " and ".join(sorted(kept.keys() - {"before"}, reverse=True)),
-        "curves": RunLog(run).read(),
-    }
+    stored = " and ".join(name for name in ("model", "average") if name in kept)
+    state |= {"stored": stored, "curves": RunLog(run).read()}
     with replacing(out) as temporary:
         save_checkpoint(temporary, kept, config, state)
         size = temporary.stat().st_size
