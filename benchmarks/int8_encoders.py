@@ -2,8 +2,8 @@
 
 Encoders of the default's form, neck, second neck and detection head behind another body, with
 random weights, which cost what trained ones cost. Each graph is timed in FP32 and in the CPU
-target's INT8, in turn. The bodies of EfficientNet-Lite need the package `timm` and are left out
-without it. The figures go to benchmarks/results/int8_encoders.json.
+target's INT8, in turn. The bodies of EfficientNet-Lite come from the package `timm`, which nothing
+else needs. The figures go to benchmarks/results/int8_encoders.json.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmarks.record import ROOT, percentiles, save
 from export.quantize import Calibrated
 from sdk.backends.select import open_session
 from sdk.backends.timing import interleaved_ms
+from sdk.errors import DependencyError
 from train.commands import report_errors
 from train.encoders.esnet import NECK, ESNet, SecondNeck, SqueezeExcite, conv
 from train.fusion.detections import DetectionHead
@@ -73,15 +74,12 @@ def plain(module: nn.Module) -> None:
 
 def encoders() -> Iterator[tuple[str, Encoder]]:
     """Encoders by name, the default's first."""
+    import timm
+
     yield "ESNet, as in the default", Encoder()
     variant = Encoder()
     plain(variant)
     yield f"ESNet, {PLAIN}", variant
-    if find_spec("timm") is None:
-        print(f"without the package timm: no {' and no '.join(LITE)}")
-        return
-    import timm
-
     for name, known in LITE.items():
         body = timm.create_model(known, features_only=True, out_indices=(2, 3, 4))
         lite = Encoder(body, body.feature_info.channels())
@@ -131,6 +129,8 @@ def main() -> None:
     results = ROOT / "benchmarks/results/int8_encoders.json"
     parser.add_argument("--json", type=Path, default=results, help="file to write")
     args = parser.parse_args()
+    if find_spec("timm") is None:
+        raise DependencyError("timm is not installed: pip install timm")
     record, rows = {}, []
     with TemporaryDirectory() as folder:
         graphs = {name: write_graphs(encoder, Path(folder) / name) for name, encoder in encoders()}
