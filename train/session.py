@@ -35,7 +35,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdk._internal.files import replacing
-from train.build import DETECTOR, SHIPPED_VISION_WEIGHTS, build_model
+from train.build import VISION_WEIGHTS, build_model
 from train.checkpoint import CheckpointError, frozen_sha256, load_checkpoint, save_checkpoint
 from train.commands import report_errors
 from train.config import TrainConfig
@@ -126,10 +126,9 @@ def freeze(model: Path, side: Path, detector: Path) -> None:
     }
     with replacing(detector) as temporary:
         save_file(split, temporary, {"source": model.name})
-    shipped = detector.resolve() == SHIPPED_VISION_WEIGHTS.resolve()
-    config = dataclasses.replace(
-        config, unfreeze_vision=False, vision_weights=DETECTOR if shipped else str(detector)
-    )
+    names = {path.resolve(): name for name, path in VISION_WEIGHTS.items()}
+    weights = names.get(detector.resolve(), str(detector))
+    config = dataclasses.replace(config, unfreeze_vision=False, vision_weights=weights)
     state |= {"frozen_sha256": frozen_sha256(build_model(config))}
     save_checkpoint(side, {"average": rest}, config, state)
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from sdk._internal.files import replace_file
 from train import needs_torch  # noqa: F401
-from train.build import DEFAULT_VOCAB, DETECTOR
+from train.build import DEFAULT_VOCAB
 from train.commands import in_own_process, report_errors
 from train.config import TrainConfig
 from train.data.readers import data_root, read_expressions
@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=1000, help="training photos; 0 = all")
     parser.add_argument("--val-limit", type=int, default=0, help="validation photos; 0 = all")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--vision-weights", default=DETECTOR)
+    parser.add_argument("--vision-weights", default="detector")
     parser.add_argument("--text", default="minilm")
     parser.add_argument("--image-size", type=int, default=320)
     parser.add_argument("--batch-photos", type=int, default=16)

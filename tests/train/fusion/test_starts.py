@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from train.build import SHIPPED_VISION_WEIGHTS, WEIGHTS
+from train.build import VISION_WEIGHTS, WEIGHTS
 from train.checkpoint import load_checkpoint
 from train.encoders.detector_file import HEAD_PART, read_part
 from train.fusion.candidates import CandidatesFusion, start_evidence
@@ -33,8 +33,8 @@ def test_sizes_are_those_of_the_shipped_weights() -> None:
         n: shape for n, shape in shipped.items() if not n.startswith(("method.", "second_neck."))
     }
     assert built.counts == [14, 6, 6] and built.scene_dim == 192
-    head = DetectionHead()
-    head.load_state_dict(read_part(SHIPPED_VISION_WEIGHTS, HEAD_PART))
+    for path in VISION_WEIGHTS.values():
+        DetectionHead().load_state_dict(read_part(path, HEAD_PART))
 
 
 def test_a_small_image_has_fewer_candidates() -> None:
