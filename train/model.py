@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +13,7 @@ from sdk.bundle.contract import COLOURS, DETECTIONS
 from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
 from train.fusion.base import Answers, Fusion
-from train.fusion.candidates import CandidatesFusion, Comparison
+from train.fusion.candidates import CandidatesFusion, Comparison, ComparisonWithLevels
 from train.fusion.detections import DetectionHead
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ class GroundingModel(nn.Module):
         if self.training and isinstance(answers, Comparison) and self.detector_trains:
             assert self.detector is not None
             levels = self.detector.predict_levels(CompactVision.neck(features))
-            return replace(answers, levels=tuple(levels))
+            return ComparisonWithLevels(**vars(answers), levels=levels)
         return answers
 
     @property

@@ -18,8 +18,7 @@ class Tensors:
 
     def float(self: T) -> T:
         """All of them in float32."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: v.float() for name, v in values.items() if v is not None})
+        return replace(self, **{f.name: getattr(self, f.name).float() for f in fields(self)})
 
 
 @dataclass(frozen=True)

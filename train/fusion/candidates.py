@@ -80,8 +80,14 @@ class Comparison(Answers):
     """(P, K) logits: one of those that are meant ("the dogs")."""
     matches: Matches
     """What they were chosen by."""
-    levels: tuple[LevelOutputs, ...] | None = None
-    """What the detector says of the photos, where it trains."""
+
+
+@dataclass(frozen=True)
+class ComparisonWithLevels(Comparison):
+    """The same of a model whose detector trains along."""
+
+    levels: list[LevelOutputs]
+    """What the detector says of the photos."""
 
 
 class CandidatesFusion(Fusion):

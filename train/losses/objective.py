@@ -8,7 +8,7 @@ from torch import Tensor
 
 from train.data.dataset import Batch
 from train.fusion.base import Answers
-from train.fusion.candidates import Comparison
+from train.fusion.candidates import Comparison, ComparisonWithLevels
 from train.fusion.detections import LevelOutputs
 from train.losses.boxes import box_loss, grounding_loss
 from train.losses.candidates import candidates_loss
@@ -32,7 +32,7 @@ def objective(
     if isinstance(answers, Comparison):
         assert centers is not None
         terms = candidates_loss(answers, batch, centers)
-        if before is not None and answers.levels is not None:
+        if before is not None and isinstance(answers, ComparisonWithLevels):
             terms["forgetting"] = forgetting_loss(answers.levels, before)
             terms["total"] = terms["total"] + terms["forgetting"]
         return terms
