@@ -7,6 +7,7 @@ optimiser's moments. The header holds the config and the step, so a run resumes 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +37,11 @@ def save_checkpoint(
     config: TrainConfig,
     state: dict[str, Any],
 ) -> None:
-    """Write `groups` (prefix -> name -> tensor) atomically."""
+    """Write `groups` (prefix -> name -> tensor) atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     tensors = {
         f"{prefix}.{name}": t.detach().contiguous()
         for prefix, group in groups.items()
@@ -45,7 +50,21 @@ def save_checkpoint(
     metadata = {"config": json.dumps(config.to_dict()), "state": json.dumps(state)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        write_tensors(tensors, temporary, metadata)
+
+
+def write_tensors(
+    tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
+    """`safetensors.torch.save_file`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], TrainConfig, dict[str, Any]]:
@@ -96,16 +115,30 @@ def load_start(model: GroundingModel, path: Path, fusion: str) -> None:
     """Start side network and fusion from the averaged weights of a checkpoint.
 
     Parts of the fusion that the file lacks keep their random start, and so does all of it where the
-    file has another kind of fusion.
+    file has another kind of fusion. Side networks of other frozen encoders are a poor start: that
+    is a warning.
 
     Args:
         path: the checkpoint to start from.
         fusion: the kind that `model` has, see `TrainConfig.fusion`.
 
     Raises:
-        CheckpointError: see `load_checkpoint` and `load_parameters`.
+        CheckpointError: see `load_checkpoint` and `load_parameters`, or the encoder trained in
+            `path` and is frozen in `model`.
     """
-    groups, config, _ = load_checkpoint(path)
+    groups, config, about = load_checkpoint(path)
+    trains = any(name.startswith("vision.") for name in model.adapter_params())
+    if config.trains_vision and not trains:
+        raise CheckpointError(
+            f"--side-weights: expected a side network on a frozen encoder, got {path}, whose "
+            "encoder trained: give --unfreeze-vision, or its parts that `python -m train.session "
+            "freeze` writes"
+        )
+    if not trains and about.get("frozen_sha256") != frozen_sha256(model):
+        warnings.warn(
+            f"--side-weights: {path} belongs to other encoders than --vision-weights and --text",
+            stacklevel=2,
+        )
     values = {name: value.float() for name, value in groups["average"].items()}
     if config.fusion != fusion:
         values = {n: v for n, v in values.items() if not n.startswith("fusion.")}

@@ -14,7 +14,7 @@ from train.encoders.esnet import SecondNeck
 from train.encoders.vision import CompactVision
 from train.fusion.base import Answers, Fusion
 from train.fusion.candidates import CandidatesFusion, Comparison, ComparisonWithLevels
-from train.fusion.detections import DetectionHead
+from train.fusion.detections import DetectionHead, LevelOutputs
 
 if TYPE_CHECKING:
     from train.methods import Method, Text, Vision
@@ -76,13 +76,16 @@ class GroundingModel(nn.Module):
 
     def join_vision(self, features: Sequence[Tensor]) -> Tensor:
         """Kept feature maps -> visual tokens (B, N, Dv): the trained part of `encode_vision`."""
-        return torch.cat([self.fusion.prepare(self.join_taps(features)), *self.see(features)], -1)
+        seen, _ = self.see(features)
+        return torch.cat([self.fusion.prepare(self.join_taps(features)), *seen], -1)
 
-    def see(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Detections (B, N, DETECTIONS) and colours (B, N, COLOURS); nothing without a detector."""
+    def see(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[LevelOutputs]]:
+        """Detections (B, N, DETECTIONS) and colours (B, N, COLOURS), and the levels that the
+        detections are made of; nothing without a detector."""
         if self.detector is None:
-            return []
-        return [self.detector(CompactVision.neck(features)), CompactVision.colours(features)]
+            return [], []
+        levels = self.detector.predict_levels(CompactVision.neck(features))
+        return [self.detector.by_cells(levels), CompactVision.colours(features)], levels
 
     def join_taps(self, features: Sequence[Tensor]) -> Tensor:
         """What the method makes of feature maps: (B, N, D)."""
@@ -123,7 +126,7 @@ class GroundingModel(nn.Module):
         device = mask.device.type
         with torch.autocast(device, torch.bfloat16, enabled=fast_math and device != "cpu"):
             features = self.vision.features(photos) if isinstance(photos, Tensor) else photos
-            visual, seen = self.join_taps(features), self.see(features)
+            visual, (seen, levels) = self.join_taps(features), self.see(features)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math):
             parts = [part[photo_of] for part in (self.fusion.prepare(visual), *seen)]
             taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
@@ -132,8 +135,7 @@ class GroundingModel(nn.Module):
             answers = self.fusion(joined, tokens, mask.bool())
         answers = answers.float()
         if self.training and isinstance(answers, Comparison) and self.detector_trains:
-            assert self.detector is not None
-            levels = self.detector.predict_levels(CompactVision.neck(features))
+            levels = [LevelOutputs(*(part.float() for part in level)) for level in levels]
             return ComparisonWithLevels(**vars(answers), levels=levels)
         return answers
 

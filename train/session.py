@@ -4,7 +4,7 @@
     python -m train.session restore mine.safetensors runs/mine    # prints the command that goes on
     python -m train.session publish runs/mine model.safetensors   # the averaged weights alone
     python -m train.session mean before.safetensors after.safetensors mean.safetensors --share 0.6
-    python -m train.session freeze model.safetensors side.safetensors detector.safetensors
+    python -m train.session freeze model.safetensors side.safetensors encoder.safetensors
 
 The file holds averaged and, where there is room, current parameters in half precision, the step,
 the settings and the curves so far, but not AdamW's moments: those start anew, with a short warm-up
@@ -26,17 +26,25 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 
 from train import needs_torch  # noqa: F401
 
 # isort: split
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sdk._internal.files import replacing
 from train.build import VISION_WEIGHTS, build_model
-from train.checkpoint import CheckpointError, frozen_sha256, load_checkpoint, save_checkpoint
+from train.checkpoint import (
+    CheckpointError,
+    frozen_sha256,
+    load_checkpoint,
+    load_parameters,
+    save_checkpoint,
+    write_tensors,
+)
 from train.commands import report_errors
 from train.config import TrainConfig
 from train.encoders.detector_file import ENCODER_PART, HEAD_PART
@@ -103,19 +111,25 @@ def mean(first: Path, second: Path, out: Path, share: float) -> None:
     save_checkpoint(out, {"average": halved(between)}, config, state)
 
 
-def freeze(model: Path, side: Path, detector: Path) -> None:
-    """Write the parts of a published model whose encoder trained along.
+def freeze(model: Path, side: Path, encoder: Path) -> None:
+    """Write the parts of a published model whose encoder trained along, both or none.
 
-    `detector` gets the vision encoder with its detection head, as `--vision-weights` reads it, and
-    `side` everything else, on that encoder.
+    Args:
+        model: what `publish` or `mean` wrote.
+        side: gets side network and fusion, for --side-weights and for export.
+        encoder: gets the vision encoder with its detection head, for --vision-weights.
 
     Raises:
-        CheckpointError: no published model, or one on frozen encoders.
+        CheckpointError: no published model, or one on a frozen encoder; or not three files.
         ValueError, OSError: the text encoder cannot be had, or a file not be written.
     """
+    if len({path.resolve() for path in (model, side, encoder)}) < 3:
+        raise CheckpointError(f"expected three different files, got {model}, {side}, {encoder}")
+    if encoder.suffix != ".safetensors":
+        raise CheckpointError(f"expected a .safetensors for the encoder, got {encoder}")
     groups, config, state = load_checkpoint(model)
-    if not (config.unfreeze_vision and config.has_detector):
-        raise CheckpointError(f"{model}: expected a model of --unfreeze-vision, got a frozen one")
+    if not (config.has_detector and config.unfreeze_vision) or config.trains_text:
+        raise CheckpointError(f"{model}: expected a model trained with --unfreeze-vision")
     rest = halved(groups["average"])
     parts = {"vision.net.": ENCODER_PART, "detector.": HEAD_PART}
     split = {
@@ -124,13 +138,19 @@ def freeze(model: Path, side: Path, detector: Path) -> None:
         for name in sorted(rest)
         if name.startswith(prefix)
     }
-    with replacing(detector) as temporary:
-        save_file(split, temporary, {"source": model.name})
     names = {path.resolve(): name for name, path in VISION_WEIGHTS.items()}
-    weights = names.get(detector.resolve(), str(detector))
+    weights = names.get(encoder.resolve(), str(encoder))
     config = dataclasses.replace(config, unfreeze_vision=False, vision_weights=weights)
-    state |= {"frozen_sha256": frozen_sha256(build_model(config))}
-    save_checkpoint(side, {"average": rest}, config, state)
+    with TemporaryDirectory() as folder:
+        written = Path(folder) / encoder.name
+        write_tensors(split, written)
+        built = build_model(dataclasses.replace(config, vision_weights=str(written)))
+        load_parameters(built, rest)
+        state |= {"frozen_sha256": frozen_sha256(built)}
+        encoder.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(encoder) as temporary:
+            copyfile(written, temporary)
+            save_checkpoint(side, {"average": rest}, config, state)
 
 
 def restore_session(file: Path, run: Path) -> TrainConfig:
@@ -182,7 +202,11 @@ def train_command(config: TrainConfig, run: Path) -> str:
 @report_errors(ValueError, OSError)
 def main(argv: list[str] | None = None) -> None:
     """Exit code 0, or 2 with one line of what to do."""
-    parser = argparse.ArgumentParser(prog="python -m train.session", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m train.session",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("save", "a run's folder to a file to go on from"),
@@ -201,8 +225,9 @@ def main(argv: list[str] | None = None) -> None:
         "--share", type=float, default=0.5, help="of the second, 0 to 1 (default: %(default)s)"
     )
     apart = commands.add_parser("freeze", help="a model whose encoder trained to its two parts")
-    for name in ("model", "file", "detector"):
-        apart.add_argument(name, type=Path)
+    apart.add_argument("model", type=Path, help="published, trained with --unfreeze-vision")
+    apart.add_argument("file", metavar="side", type=Path, help="to write, for --side-weights")
+    apart.add_argument("encoder", type=Path, help="to write, for --vision-weights")
     args = parser.parse_args(argv)
     if args.command == "restore":
         print(train_command(restore_session(args.file, args.run), args.run))
@@ -212,7 +237,8 @@ def main(argv: list[str] | None = None) -> None:
             parser.error(f"--share: expected a number from 0 to 1, got {args.share}")
         mean(args.first, args.second, args.file, args.share)
     elif args.command == "freeze":
-        freeze(args.model, args.file, args.detector)
+        freeze(args.model, args.file, args.encoder)
+        print(f"{args.encoder}: {args.encoder.stat().st_size / 1e6:.2f} MB")
     else:
         write_file = save_session if args.command == "save" else publish
         write_file(args.run, args.file)

@@ -1,5 +1,6 @@
 """A vision encoder that trains along: what it must not forget, and how it is frozen again."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 
 from tests.tiny import IMAGE_SIZE, tiny_checkpoint, tiny_detector_weights, tiny_vision_weights
 from tests.train.test_train import steps, trainer
-from train.build import load_compact, load_detector
+from train.build import VISION_WEIGHTS, load_compact, load_detector
+from train.checkpoint import CheckpointError, load_checkpoint
 from train.inference import load_model
 from train.losses.forgetting import FrozenDetector, forgetting_loss
 from train.model import GroundingModel
@@ -47,6 +49,7 @@ def test_the_term_is_one_of_the_sum(tmp_path: Path) -> None:
     batch = run.batches.batch(run.batches.order(0, 2)[0], 0)
     run.model.train()
     terms = run.loss(batch)
+    assert list(terms)[-1] == "total"
     others = sum(v for name, v in terms.items() if name not in ("total", "forgetting"))
     torch.testing.assert_close(terms["total"], others + terms["forgetting"])
     run.before = None
@@ -76,11 +79,57 @@ def test_frozen_again_it_answers_as_before(tmp_path: Path) -> None:
     assert learns and not any(name.startswith(("vision.", "detector.")) for name in learns)
 
 
+def test_the_name_of_a_shipped_encoder_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = tiny_checkpoint(tmp_path, unfreeze_vision=True)
+    side, encoder = tmp_path / "new" / "side.safetensors", tmp_path / "new" / "encoder.safetensors"
+    monkeypatch.setitem(VISION_WEIGHTS, "default", encoder)
+    assert session(["freeze", str(tuned), str(side), str(encoder)]) == 0
+    assert load_checkpoint(side)[1].vision_weights == "default"
+    load_model(side)
+
+
+def test_both_parts_are_written_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tuned = tiny_checkpoint(tmp_path, unfreeze_vision=True)
+    side, encoder = tmp_path / "side.safetensors", tmp_path / "encoder.safetensors"
+    encoder.write_bytes(b"before")
+    refused = "expected three different files"
+    for paths in ((tuned, side, side), (tuned, tuned, encoder), (tuned, side, tuned)):
+        assert session(["freeze", *map(str, paths)]) == 2
+        assert refused in capsys.readouterr().err
+    assert session(["freeze", str(tuned), str(side), str(tmp_path / "detector")]) == 2
+    assert "expected a .safetensors for the encoder" in capsys.readouterr().err
+    not_a_folder = tmp_path / "file"
+    not_a_folder.write_text("")
+    assert session(["freeze", str(tuned), str(not_a_folder / "side"), str(encoder)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "text-encoder").rename(tmp_path / "elsewhere")
+    assert session(["freeze", str(tuned), str(side), str(encoder)]) == 2
+    assert encoder.read_bytes() == b"before" and not side.exists()
+
+
+def test_a_side_network_needs_its_encoder(tmp_path: Path) -> None:
+    tuned = tiny_checkpoint(tmp_path, unfreeze_vision=True, second_neck=True)
+    side, encoder = tmp_path / "side.safetensors", tmp_path / "encoder.safetensors"
+    assert session(["freeze", str(tuned), str(side), str(encoder)]) == 0
+    frozen = {"second_neck": True, "augment": True}
+    with pytest.raises(CheckpointError, match="whose encoder trained: give --unfreeze-vision"):
+        trainer(tmp_path, "dropped", **frozen, side_weights=str(tuned))
+    with pytest.warns(UserWarning, match="belongs to other encoders"):
+        trainer(tmp_path, "other", **frozen, side_weights=str(side))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        own = {"side_weights": str(side), "vision_weights": str(encoder)}
+        trainer(tmp_path, "own", **frozen, **own)
+        trainer(tmp_path, "tuned", **TUNING, side_weights=str(tuned))
+
+
 def test_a_model_on_a_frozen_encoder_has_nothing_to_freeze(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, out = tiny_checkpoint(tmp_path), tmp_path / "side.safetensors"
     before = tiny_detector_weights(tmp_path).read_bytes()
     assert session(["freeze", str(model), str(out), str(tiny_detector_weights(tmp_path))]) == 2
-    assert "expected a model of --unfreeze-vision" in capsys.readouterr().err
+    assert "expected a model trained with --unfreeze-vision" in capsys.readouterr().err
     assert not out.exists() and tiny_detector_weights(tmp_path).read_bytes() == before

@@ -15,10 +15,11 @@ from train import needs_torch  # noqa: F401
 
 # isort: split
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sdk._internal.files import replacing
+from train.checkpoint import write_tensors
 from train.commands import report_errors
 from train.encoders.picodet import from_picodet
 
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     tensors = {f"{ENCODER_PART}{n}": t for n, t in encoder.state_dict().items()}
     tensors |= {f"{HEAD_PART}{n}": t for n, t in head.state_dict().items()}
     with replacing(args.out) as temporary:
-        save_file(tensors, temporary, {"source": args.detector.name})
+        write_tensors(tensors, temporary, {"source": args.detector.name})
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB")
 
 

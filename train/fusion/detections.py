@@ -84,14 +84,18 @@ class DetectionHead(nn.Module):
         return levels
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """`by_cells` of `predict_levels`."""
+        return self.by_cells(self.predict_levels(maps))
+
+    def by_cells(self, levels: Sequence[LevelOutputs]) -> Tensor:
         """(B, N, PLACES * (CLASSES + 4)): probabilities and box of a cell's places, cell by cell.
 
         Boxes are cxcywh, fractions of the network input.
         """
-        finest = maps[0].shape[-1]
+        finest = levels[0].logits.shape[-1]
         d3, d4, d5, d6 = (
             torch.cat([logits.sigmoid(), as_boxes(sides, 2**level / finest)], dim=1)
-            for level, (logits, sides) in enumerate(self.predict_levels(maps))
+            for level, (logits, sides) in enumerate(levels)
         )
         side = d4.shape[-1]
         halves = F.interpolate(d5, scale_factor=2.0)

@@ -33,8 +33,8 @@ def objective(
         assert centers is not None
         terms = candidates_loss(answers, batch, centers)
         if before is not None and isinstance(answers, ComparisonWithLevels):
-            terms["forgetting"] = forgetting_loss(answers.levels, before)
-            terms["total"] = terms["total"] + terms["forgetting"]
+            total, forgetting = terms.pop("total"), forgetting_loss(answers.levels, before)
+            terms |= {"forgetting": forgetting, "total": total + forgetting}
         return terms
     at = answers.boxes.device
     goal, present = batch.boxes.to(at), batch.present.to(at)
