@@ -145,7 +145,7 @@ def freeze(model: Path, side: Path, encoder: Path) -> None:
         written = Path(folder) / encoder.name
         write_tensors(split, written)
         built = build_model(dataclasses.replace(config, vision_weights=str(written)))
-        load_parameters(built, rest)
+        load_parameters(built, rest)  # refuses what `side` could not be loaded with
         state |= {"frozen_sha256": frozen_sha256(built)}
         encoder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(encoder) as temporary:
