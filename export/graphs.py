@@ -107,7 +107,7 @@ def _example(
         prior_inputs = (ids[:, :others], torch.ones(1, length, others))
         return (*inputs, *prior_inputs), (*axes, {1: told}, {1: tokens, 2: told})
     visual = torch.zeros(1, *model.visual_shape)
-    text = torch.zeros(count, length, model.dim)
+    text = torch.zeros(count, length, model.text_width)
     mask = torch.ones(count, length, dtype=torch.long)
     asked = {0: phrases, 1: tokens}
     return (visual, text, mask), ({}, asked, asked)

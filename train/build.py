@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from sdk.bundle import DEFAULT_BUNDLE
 from sdk.bundle.preprocess import Preprocess
 from train.config import TrainConfig
+from train.encoders.colour_words import ColourWords
 from train.encoders.detector_file import ENCODER_PART, HEAD_PART, read_part
 from train.encoders.esnet import SecondNeck
 from train.encoders.picodet import encoder_from_picodet, from_picodet
@@ -170,6 +171,8 @@ def use_vocab(model: GroundingModel, vocab: Path) -> None:
             f"--vocab: expected the {expected} tokens of the text encoder, got {len(pieces)} in "
             f"{vocab}"
         )
+    if model.text.colour_words is not None:
+        model.text.colour_words.use(pieces)
     if tokenizer := prior_tokenizer(model.text):
         tokenizer.pieces = pieces
 
@@ -207,6 +210,8 @@ def assemble(
         joint = JointUniPT(*vision.hand_over(config.image_size), config.bottleneck)
         return GroundingModel(vision, adapted, method, joint, tokens, vision.tap_channels[-1])
     detector = load_detector(config) if config.has_detector else None
+    if detector is not None:
+        text.colour_words = ColourWords(text.net.config.vocab_size)
     neck = None
     if config.has_second_neck:
         assert isinstance(vision, CompactVision)

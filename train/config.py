@@ -151,8 +151,8 @@ class TrainConfig:
             raise ValueError(f"{flag}: unipt_joint has a fusion of its own; leave it out")
         if self.loss != "all" and self.fusion != TRANSVG:
             raise ValueError(f"--loss: {self.loss} is for --fusion transvg, got {self.fusion}")
-        if not 0 <= self.negatives <= 2:
-            raise ValueError(f"--negatives: expected a number from 0 to 2, got {self.negatives}")
+        if not 0 <= self.negatives <= 5:
+            raise ValueError(f"--negatives: expected a number from 0 to 5, got {self.negatives}")
 
     @property
     def trains_vision(self) -> bool:

@@ -61,7 +61,7 @@ class CachedTextFeatures:
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> tuple[list[Tensor], Tensor]:
-        """P phrases -> (one (P, L, C) float32 tensor a layer, (P, L) int64 mask)."""
+        """P phrases -> (one (P, L, C) float32 tensor a layer and (P, L) int64 ids, int64 mask)."""
         found = {t: self._ring[self._kept[t]].clone() for t in set(texts) & self._kept.keys()}
         if missing := sorted(set(texts) - found.keys()):
             encoded = [self._tokenizer.encode(t) for t in missing]
@@ -74,7 +74,8 @@ class CachedTextFeatures:
                 self._keep(text, found[text])
         kept = [found[t] for t in texts]
         out = pad_sequence(kept, batch_first=True).movedim(2, 0)  # (layers, P, L, C)
-        return list(out.float().contiguous()), mask_of(kept)
+        ids, mask = pad([self._tokenizer.encode(t) for t in texts])
+        return [*out.float().contiguous(), ids], mask
 
     def _keep(self, text: str, taps: Tensor) -> None:
         """Write taps (L, layers, C) behind the latest ones, over the oldest."""

@@ -30,7 +30,7 @@ class GroundingModel(nn.Module):
         visual_tokens: N, what the vision encoder gives for the image size of the run.
         dim: D, the width of the fusion.
         detector: reads the encoder's neck; its detections are appended to the visual tokens, and
-            colours behind them.
+            colours behind them. Text tokens then have the colours that they name behind them.
         second_neck: trains beside the encoder's own neck, whose p4 and p5 it replaces as taps.
     """
 
@@ -53,6 +53,7 @@ class GroundingModel(nn.Module):
         if detector is not None:
             width += DETECTIONS + COLOURS
         self.visual_shape = (visual_tokens, width)
+        self.text_width = dim if text.colour_words is None else dim + COLOURS
         self.fusion = fusion
         self.eval()
 
@@ -98,12 +99,21 @@ class GroundingModel(nn.Module):
     def encode_text(
         self, input_ids: Tensor, attention_mask: Tensor, *prior_inputs: Tensor
     ) -> Tensor:
-        """(P, L) ids and mask -> text tokens (P, L, D); the rest as `sdk.bundle.prior` makes it."""
+        """(P, L) ids and mask -> text tokens (P, L, Dt); the others of `sdk.bundle.prior`."""
         taps = self.text.taps(input_ids, attention_mask, *prior_inputs)
-        return self.method.encode_text(taps, attention_mask.bool())
+        return self.join_text(taps, input_ids, attention_mask)
+
+    def join_text(
+        self, taps: Sequence[Tensor], input_ids: Tensor, attention_mask: Tensor
+    ) -> Tensor:
+        """Kept taps and the ids they are of -> text tokens (P, L, Dt)."""
+        tokens = self.method.encode_text(taps, attention_mask.bool())
+        if self.text.colour_words is None:
+            return tokens
+        return torch.cat([tokens, self.text.colour_words.named(input_ids).to(tokens.dtype)], -1)
 
     def fuse(self, visual: Tensor, text: Tensor, attention_mask: Tensor) -> Answers:
-        """Visual tokens (1 or P, N, Dv), text tokens (P, L, D) -> the fusion's answers."""
+        """Visual tokens (1 or P, N, Dv), text tokens (P, L, Dt) -> the fusion's answers."""
         return self.fusion(visual, text, attention_mask.bool())
 
     def forward(
@@ -119,7 +129,7 @@ class GroundingModel(nn.Module):
         Args:
             photos: images (B, 3, H, W), or their kept features.
             photo_of: (P,) index into the photos.
-            text: (P, L) ids, or kept taps. mask: (P, L), 1 = token.
+            text: (P, L) ids, or kept taps with the ids behind them. mask: (P, L), 1 = token.
             fast_math: run in bfloat16; on a CPU all but the vision encoder and the detector, whose
                 depthwise convolutions have no fast backward pass in it.
         """
@@ -129,8 +139,8 @@ class GroundingModel(nn.Module):
             visual, (seen, levels) = self.join_taps(features), self.see(features)
         with torch.autocast(device, torch.bfloat16, enabled=fast_math):
             parts = [part[photo_of] for part in (self.fusion.prepare(visual), *seen)]
-            taps = self.text.taps(text, mask) if isinstance(text, Tensor) else list(text)
-            tokens = self.method.encode_text(taps, mask.bool())
+            *taps, ids = [*self.text.taps(text, mask), text] if isinstance(text, Tensor) else text
+            tokens = self.join_text(taps, ids, mask)
             joined = parts if seen else parts[0]
             answers = self.fusion(joined, tokens, mask.bool())
         answers = answers.float()

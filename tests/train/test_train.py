@@ -103,8 +103,8 @@ def test_kept_features_equal_fresh_ones(tmp_path: Path) -> None:
     assert isinstance(run.texts, CachedTextFeatures)
     live = TextTokens(run.texts._tokenizer)
     texts = ["a dog", "the dog on the left", "a dog"]
-    (kept_taps, mask), (ids, live_mask) = run.texts(texts), live(texts)
-    assert torch.equal(mask, live_mask)
+    ((*kept_taps, kept_ids), mask), (ids, live_mask) = run.texts(texts), live(texts)
+    assert torch.equal(mask, live_mask) and torch.equal(kept_ids, ids)
     live_taps = run.model.text.taps(ids, live_mask)
     for kept, new in zip(kept_taps, live_taps, strict=True):
         torch.testing.assert_close(kept * mask[..., None], new * mask[..., None], atol=2e-3, rtol=0)

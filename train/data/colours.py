@@ -87,9 +87,3 @@ def pixel_colours(rgb: Tensor) -> Tensor:
         low = high
     colours["red"] |= vivid & (hue >= 168)
     return torch.stack([colours[name] for name in NAMES], 1).to(rgb.dtype)
-
-
-def colours_named(text: str) -> list[float]:
-    """1.0 for each of NAMES that the text has, else 0.0."""
-    words = set(COLOUR.findall(text.lower().replace("gray", "grey")))
-    return [float(name in words) for name in NAMES]

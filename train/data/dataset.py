@@ -21,7 +21,6 @@ from sdk.inputs.frames import as_bgr
 from train.data import augment, mosaic
 from train.data.caption_relations import RELATION
 from train.data.coco import class_of
-from train.data.colours import colours_named
 from train.data.degrade import degrade
 from train.data.expressions import expressions_for
 from train.data.negatives import ForeignPhrases, absent_phrases
@@ -57,8 +56,7 @@ class Batch:
     context: (P, C, 4) cxcywh, what it names beside that; is_context: (P, C) False = padding;
     instances: (P, K, 4) cxcywh, everything of the class that the phrase singles out one of, for
     other phrases their own boxes; real: (P, K) False = padding;
-    classes: (P,) index into COCO_CLASSES of what the phrase names, NONE or UNKNOWN;
-    colours: (P, COLOURS) 1.0 for each colour that it names.
+    classes: (P,) index into COCO_CLASSES of what the phrase names, NONE or UNKNOWN.
     """
 
     photos: list[Photo]
@@ -75,7 +73,6 @@ class Batch:
     instances: Tensor
     real: Tensor
     classes: Tensor
-    colours: Tensor
 
 
 class BatchMaker:
@@ -148,7 +145,6 @@ class BatchMaker:
             instances=padded,
             real=real,
             classes=torch.tensor([class_of(e) for e in asked], dtype=torch.long),
-            colours=torch.tensor([colours_named(e.text) for e in asked]),
         )
 
     def _choose(self, photo: Photo, rng: random.Random) -> list[Expression]:

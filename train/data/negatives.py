@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from train.data.expressions import absent_expression, untrue_expression
 from train.data.samples import Expression, Photo, is_described
-from train.data.swaps import swapped_expression
+from train.data.swaps import swapped_expressions
 
 BORROWED_KINDS = frozenset({"animals", "vehicles", "instruments", "other", "clothing", "people"})
 TRIES = 5
@@ -65,15 +65,15 @@ def absent_phrases(
     rng: random.Random,
     asked: Sequence[Expression] = (),
 ) -> list[Expression]:
-    """What is not in the photo: as its data says, else up to four phrases that are made.
+    """What is not in the photo: as its data says, else up to five phrases that are made.
 
-    The hardest to tell comes last: one of those that are `asked`, a word swapped.
+    The hardest to tell come last: two of those that are `asked`, a word swapped.
     """
     said = [e for e in photo.expressions if not e.boxes]
     made = (
         absent_expression(photo, rng),
         foreign.draw(photo, rng),
         untrue_expression(photo, rng),
-        swapped_expression(photo, rng, asked),
+        *swapped_expressions(photo, rng, asked),
     )
     return said or [expression for expression in made if expression]

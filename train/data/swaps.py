@@ -31,19 +31,23 @@ _ANY_NOUN = re.compile(
 _ANY_PERSON = re.compile(rf"\b({'|'.join(_GENDER_SWAPS)})\b", re.IGNORECASE)
 
 
-def swapped_expression(
+def swapped_expressions(
     photo: Photo, rng: random.Random, asked: Sequence[Expression] = ()
-) -> Expression | None:
-    """An expression that a swapped word makes untrue of the photo; None where none was found.
+) -> list[Expression]:
+    """Up to two expressions that a swapped word makes untrue of the photo.
 
-    Where it can be, it is one of `asked` but for the word: side by side the two teach what it says.
+    A colour is swapped wherever one is named: were "red" true nearly always, what the pixels say
+    would be unlearned. Where they can be, they are some of `asked` but for the word: side by side
+    the two teach what it says.
     """
     texts = list(swaps(photo, rng, asked))
-    return Expression(rng.choice(texts), (), UNTRUE) if texts else None
+    texts = texts[:1] + rng.sample(texts[1:], min(1, len(texts[1:])))
+    return [Expression(text, (), UNTRUE) for text in texts]
 
 
 def swaps(photo: Photo, rng: random.Random, asked: Sequence[Expression] = ()) -> Iterator[str]:
-    """One swap of each kind that the photo allows, of those that are asked if there is one."""
+    """One swap of each kind that the photo allows, colours first, of those that are asked if there
+    is one."""
     told = {e.text for e in asked}
     if is_described(photo):
         said = said_words(photo)

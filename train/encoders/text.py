@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from transformers import BertModel
 
+from train.encoders.colour_words import ColourWords
 from train.encoders.pretrained import load_strictly, read_config
 from train.encoders.sublayers import Recorder, Sublayers, sublayers_of
 
@@ -16,6 +17,7 @@ class TransformersText(nn.Module):
 
     Its taps are the outputs of its layers, or with `sublayers` the embeddings, each layer's
     attention (normalised) and feed-forward output, and the last layer's output: 2 L + 2 tensors.
+    With `colour_words` it reads all of those as one.
     """
 
     def __init__(self, net: BertModel, *, sublayers: bool = False) -> None:
@@ -26,6 +28,7 @@ class TransformersText(nn.Module):
         count = config.num_hidden_layers
         self.tap_channels = [config.hidden_size] * (2 * count + 2 if sublayers else count)
         self._recorder = Recorder(self.layers) if sublayers else None
+        self.colour_words: ColourWords | None = None
 
     @classmethod
     def load(cls, source: str | Path, *, sublayers: bool = False) -> TransformersText:
@@ -59,7 +62,8 @@ class TransformersText(nn.Module):
 
     def taps(self, input_ids: Tensor, attention_mask: Tensor) -> list[Tensor]:
         """(P, L) ids and mask (1 = token) -> taps, each (P, L, C)."""
-        out = self.net(input_ids, attention_mask, output_hidden_states=True)
+        ids = input_ids if self.colour_words is None else self.colour_words(input_ids)
+        out = self.net(ids, attention_mask, output_hidden_states=True)
         if self._recorder is None:
             return list(out.hidden_states[1:])
         return [out.hidden_states[0], *self._recorder.take(), out.last_hidden_state]

@@ -68,8 +68,6 @@ class Matches(Tensors):
     """(P, N) logits: something that the phrase names beside it."""
     classes: Tensor
     """(P, CLASSES) logits: the detector's classes that the phrase names; (P, 0) without one."""
-    colours: Tensor
-    """(P, COLOURS) logits: the colours that the phrase names; (P, 0) without a detector."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class CandidatesFusion(Fusion):
         )
         self.narrow, self.narrow_text = nn.Linear(dim, half), nn.Linear(dim, half)
         self.detections = NamedDetections(half, dim, grid, self.counts[1]) if detecting else None
-        self.colours = NamedColours(half, dim) if detecting else None
+        self.colours = NamedColours(half) if detecting else None
         self.evidence = start_evidence(dim) if detecting else None
         self.match = nn.ModuleList(MatchLayer(half) for _ in range(MATCH_LAYERS))
         self.norm = nn.LayerNorm(half)
@@ -146,15 +144,16 @@ class CandidatesFusion(Fusion):
     def forward(
         self, visual: Tensor | Sequence[Tensor], text: Tensor, text_mask: Tensor
     ) -> Comparison:
-        """Visual tokens (1|P, N, Dv), text tokens (P, L, D) and their mask, True for words."""
+        """Visual tokens (1|P, N, Dv), text tokens (P, L, Dt) and their mask, True for words."""
         if isinstance(visual, Tensor):
             seen = [DETECTIONS, COLOURS] if self.detections is not None else []
             visual = visual.split([self.scene_dim, *seen], dim=-1)
         scene, *others = visual
+        text, *words = text.split([self.dim, *[COLOURS] * bool(others)], dim=-1)
         named, painted = nothing_named(text, scene.shape[1]), no_colour_named(text, scene.shape[1])
         if self.detections is not None and self.colours is not None:
             named = self.detections(others[0], text, text_mask, self.centers)
-            painted = self.colours(others[1], text, text_mask)
+            painted = self.colours(others[1], words[0], text_mask)
         cells, matches = self.find(scene, named, painted, text, text_mask)
         best, beside = self.choose(matches)
         chosen = torch.cat([best, named.cells, beside], dim=1)  # (P, K + contexts)
@@ -208,9 +207,7 @@ class CandidatesFusion(Fusion):
         cells = self.norm(cells)
         logit, context, sides = self.match_head(cells).split([1, 1, 4], dim=-1)
         boxes = to_boxes(self.centers, sides)
-        matches = Matches(
-            boxes, logit.squeeze(-1), context.squeeze(-1), named.classes, painted.names
-        )
+        matches = Matches(boxes, logit.squeeze(-1), context.squeeze(-1), named.classes)
         return cells, matches
 
     def choose(self, matches: Matches) -> tuple[Tensor, Tensor]:

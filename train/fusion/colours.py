@@ -1,7 +1,7 @@
 """Colours in the side network: how much of a cell or a box has a colour that the phrase names.
 
     shares of colours of every cell, once a frame  --+
-    words of the phrase -> colours that they name  --+-> cells: the share that is named
+    colours that the words name                    --+-> cells: the share that is named
                                                      +-> boxes: the same of their middle
 
 An encoder taught to tell classes forgets colours, so they are read off the pixels.
@@ -14,8 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sdk.bundle.contract import COLOURS
-from train.fusion.layers import highest_of_words, starting_at_zero
+from train.fusion.layers import starting_at_zero
 
 HIDDEN = 16
 
@@ -25,10 +24,8 @@ class ColourHits(NamedTuple):
 
     told: Tensor
     """(P, N, D), to be added to the cells."""
-    names: Tensor
-    """(P, COLOURS) logits: how much the words name each colour."""
     asked: Tensor
-    """(P, 1) probability that any is named."""
+    """(P, 1): 1 where any is named, else 0."""
     shares: Tensor
     """(P, N): how much of each cell has one that is named."""
 
@@ -38,7 +35,6 @@ def no_colour_named(text: Tensor, cells: int) -> ColourHits:
     phrases = text.shape[0]
     return ColourHits(
         told=text.new_zeros(phrases, 1, 1),
-        names=text.new_zeros(phrases, 0),
         asked=text.new_zeros(phrases, 1),
         shares=text.new_zeros(phrases, cells),
     )
@@ -47,22 +43,19 @@ def no_colour_named(text: Tensor, cells: int) -> ColourHits:
 class NamedColours(nn.Module):
     """Tells cells how much of them has a colour that the phrase names."""
 
-    def __init__(self, cell_dim: int, dim: int) -> None:
+    def __init__(self, cell_dim: int) -> None:
         super().__init__()
-        self.name = nn.Linear(dim, COLOURS)
-        nn.init.constant_(self.name.bias, -3.0)
         self.tell = starting_at_zero(2, HIDDEN, cell_dim)
 
-    def forward(self, painted: Tensor, text: Tensor, text_mask: Tensor) -> ColourHits:
+    def forward(self, painted: Tensor, words: Tensor, text_mask: Tensor) -> ColourHits:
         """Find what the phrase names.
 
         Args:
-            painted: (1|P, N, COLOURS) shares of each cell. text: (P, L, D).
-            text_mask: (P, L), True for words.
+            painted: (1|P, N, COLOURS) shares of each cell. words: (P, L, COLOURS), 1 where a token
+                names the colour. text_mask: (P, L), True for tokens.
         """
-        names = highest_of_words(self.name(text), text_mask)
-        named = names.sigmoid()
+        named = (words * text_mask[..., None]).amax(1)
         shares = (painted * named[:, None]).sum(-1)
         asked = named.amax(1, keepdim=True)
         told = self.tell(torch.stack([shares, asked.expand_as(shares)], -1))
-        return ColourHits(told, names, asked, shares)
+        return ColourHits(told, asked, shares)

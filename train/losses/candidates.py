@@ -38,10 +38,6 @@ def candidates_loss(comparison: Comparison, batch: Batch, centers: Tensor) -> di
     }
     if found.classes.shape[1]:
         terms["classes"] = naming_loss(found.classes, batch.classes.to(at))
-        named = F.binary_cross_entropy_with_logits(
-            found.colours, batch.colours.to(at), reduction="none"
-        )
-        terms["colours"] = named.sum(1).mean()
     answers, is_answer = batch.answers.to(at), batch.is_answer.to(at)
     terms |= meant_terms(comparison, answers, is_answer, batch.counted.to(at))
     return terms | {"total": torch.stack(list(terms.values())).sum()}

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.data.colours import NAMES, alike, clear_colour, colours_named, pixel_colours
+from train.data.colours import NAMES, alike, clear_colour, pixel_colours
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 # RGB values of CSS or of common colour tables, in the middle of what the name means.
@@ -98,11 +98,3 @@ def test_a_pixel_has_one_colour(rgb: tuple[int, int, int]) -> None:
     colours = pixel_colours(torch.tensor(rgb, dtype=torch.float32)[None, :, None, None])
     assert colours.shape == (1, len(NAMES), 1, 1)
     assert colours.sum() == 1 and set(colours.unique().tolist()) <= {0.0, 1.0}
-
-
-def test_a_phrase_names_the_colours_that_it_says_as_words() -> None:
-    def named(text: str) -> set[str]:
-        return {name for name, said in zip(NAMES, colours_named(text), strict=True) if said}
-
-    assert named("a Gray cat, blue eyes") == {"grey", "blue"}
-    assert named("the blackboard and the reddish orangutan") == set()

@@ -9,7 +9,7 @@ import pytest
 from train.data.colours import NAMES
 from train.data.samples import Expression, Instance, Photo
 from train.data.swap_words import FAMILIES, ROLES
-from train.data.swaps import COLOURS, swapped_expression, swaps, with_articles
+from train.data.swaps import COLOURS, swapped_expressions, swaps, with_articles
 from train.yardsticks.lists import QUESTIONS
 
 BOX = (0.1, 0.1, 0.5, 0.5)
@@ -92,9 +92,17 @@ def test_the_labelled_swap_is_of_the_class_that_is_asked() -> None:
 
 
 def test_a_photo_without_a_word_to_swap_gives_nothing() -> None:
-    assert swapped_expression(captioned("a smile"), random.Random(0)) is None
-    found = swapped_expression(captioned("a red kite"), random.Random(0))
-    assert found is not None and found.boxes == () and found.kind == "absent"
+    assert swapped_expressions(captioned("a smile"), random.Random(0)) == []
+    (found,) = swapped_expressions(captioned("a red smile"), random.Random(0))
+    assert found.boxes == () and found.kind == "absent"
+
+
+def test_of_two_swaps_the_first_is_a_colour_where_one_is_named() -> None:
+    photo = captioned("a cat", "a red shirt", "a tall man")
+    for seed in range(50):
+        colour, other = (e.text for e in swapped_expressions(photo, random.Random(seed)))
+        assert colour.endswith("shirt") and colour.split()[1] in COLOURS
+        assert other.split()[:2] == ["a", "red"] or ("red" not in other and "shirt" not in other)
 
 
 @pytest.mark.parametrize(

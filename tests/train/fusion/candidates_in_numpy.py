@@ -104,9 +104,8 @@ class Detected:
 class Painted:
     """The named colours' share of every cell."""
 
-    def __init__(self, w: Weights, painted: Array, text: Array) -> None:
-        self.names = highest(w, text, "name")
-        named = sigmoid(self.names)
+    def __init__(self, w: Weights, painted: Array, colours: Array) -> None:
+        named = colours.max(0)
         self.shares, self.asked = painted @ named, named.max()
         facts = np.stack([self.shares, np.full(CELLS, self.asked)], -1)
         self.told = w.mlp(facts, "tell", 0, 2)
@@ -162,10 +161,11 @@ def answered(w: Weights, visual: Array, text: Array, *, detecting: bool) -> dict
     scene = visual[:, : DIM + HALF]
     wide, cells = scene[:, :DIM], scene[:, DIM:]
     detected = painted = None
+    text, colours = text[:, :DIM], text[:, DIM:]
     if detecting:
         seen = visual[:, DIM + HALF : -COLOURS].reshape(CELLS, PLACES, CLASSES + 4)
         detected = Detected(w.part("detections"), seen, text)
-        painted = Painted(w.part("colours"), visual[:, -COLOURS:], text)
+        painted = Painted(w.part("colours"), visual[:, -COLOURS:], colours)
         cells = cells + detected.told + painted.told
     words = w.linear(text, "narrow_text")
     for layer in range(2):
@@ -220,5 +220,4 @@ def answered(w: Weights, visual: Array, text: Array, *, detecting: bool) -> dict
         "matches.named": named,
         "matches.context": context,
         "matches.classes": detected.names if detected else np.zeros(0),
-        "matches.colours": painted.names if painted else np.zeros(0),
     }

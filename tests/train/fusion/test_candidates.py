@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdk.bundle.contract import DETECTIONS
+from sdk.bundle.contract import COLOURS, DETECTIONS
 from tests.train.fusion.test_fusion import DIM, GRID, random_inputs, randomised
 from tests.train.test_train import steps, trainer
 from train.fusion.candidates import CandidatesFusion, Comparison, Matches, start_evidence
-from train.fusion.colours import COLOURS
 from train.fusion.match import pair_features
 from train.losses.candidates import meant_terms
 
@@ -24,7 +23,8 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
         scene = fusion.prepare(cells)
     seen = torch.rand(*cells.shape[:2], DETECTIONS + COLOURS)
-    return torch.cat([scene, seen], -1), text, mask
+    words = (torch.rand(*text.shape[:2], COLOURS) < 0.1).float()
+    return torch.cat([scene, seen], -1), torch.cat([text, words], -1), mask
 
 
 def build() -> CandidatesFusion:
@@ -104,7 +104,7 @@ def comparison(logits: list[float], members: list[float] | None = None) -> Compa
     """Three candidates: left, right, and right once more but badly."""
     boxes = torch.tensor([[[0.2, 0.5, 0.2, 0.4], [0.8, 0.5, 0.2, 0.4], [0.8, 0.8, 0.1, 0.1]]])
     one, member = (torch.tensor([row]) for row in (logits, members or logits))
-    return Comparison(boxes, one, member, Matches(boxes, one, member, *2 * [torch.zeros(1, 0)]))
+    return Comparison(boxes, one, member, Matches(boxes, one, member, torch.zeros(1, 0)))
 
 
 def terms(answer: Comparison, answers: Tensor, *, counted: bool = True) -> dict[str, float]:

@@ -73,6 +73,10 @@ def built(*, detecting: bool) -> CandidatesFusion:
 def asked(*, detecting: bool) -> tuple[Array, Tensor, Tensor, Tensor]:
     """Cells as the side network gives them, visual tokens without them, words, mask."""
     text = normal(2, 5, DIM, seed=2)
+    if detecting:  # the first phrase names two colours, the second one, and one where it has ended
+        words = torch.zeros(2, 5, COLOURS).double()
+        words[0, 1, 0] = words[0, 3, 4] = words[1, 1, 2] = words[1, 4, 0] = 1
+        text = torch.cat([text, words], -1)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     more = torch.cat(seen_things(), -1) if detecting else torch.zeros(1, CELLS, 0).double()
     return array(normal(CELLS, DIM)), more, text, mask
@@ -107,7 +111,7 @@ def test_the_case_is_one_in_which_everything_matters() -> None:
     fusion, (_, more, text, _) = built(detecting=True), asked(detecting=True)
     w = Weights(fusion)
     seen = array(more[0, :, :-COLOURS]).reshape(CELLS, PLACES, CLASSES + 4)
-    detected = Detected(w.part("detections"), seen, array(text[0]))
+    detected = Detected(w.part("detections"), seen, array(text[0, :, :DIM]))
     assert 0.05 < detected.known < 0.99
     assert 0 < (detected.boxes[:, 2:] < 1e-3).sum() < DETECTED
     assert max(iou(a, b) for a, b in itertools.combinations(detected.boxes, 2)) < 0.7
@@ -143,7 +147,7 @@ def test_a_cell_with_a_better_neighbour_counts_a_thousandth() -> None:
 def test_the_likeliest_cells_are_chosen_also_where_all_are_unlikely() -> None:
     named, context = normal(2, 1, CELLS, seed=6) - 4
     none = torch.zeros(1, 0)
-    chosen = built(detecting=False).choose(Matches(none, named, context, none, none))
+    chosen = built(detecting=False).choose(Matches(none, named, context, none))
     for cells, logits, count in zip(chosen, (named, context), (BEST, CONTEXTS), strict=True):
         assert cells[0].tolist() == top(peaks(sigmoid(array(logits[0]))), count).tolist()
 

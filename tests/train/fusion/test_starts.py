@@ -66,7 +66,8 @@ def test_what_detector_and_colours_say_starts_at_nothing(fusion: CandidatesFusio
         assert part is not None
         weight, bias = last(part.tell)
         assert not any(map(any, weight)) and not any(bias)
-        assert part.name.bias.tolist() == [-3.0] * len(part.name.bias)
+    names = fusion.detections.name
+    assert names.bias.tolist() == [-3.0] * len(names.bias)
     assert fusion.colours.tell[0].weight.shape == (16, 2)
 
 

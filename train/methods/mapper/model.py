@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BertModel
 
+from train.encoders.colour_words import ColourWords
 from train.encoders.text import TransformersText
 from train.encoders.transformer import ViT
 from train.encoders.vision import CompactVision
@@ -151,6 +152,11 @@ class GuidedText(nn.Module):
     def net(self) -> BertModel:
         """The encoder's own network."""
         return self.encoder.net
+
+    @property
+    def colour_words(self) -> ColourWords | None:
+        """The encoder's own."""
+        return self.encoder.colour_words
 
     def _add(self, adapter: DyPA, module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
         # A layer's `output` takes (feed-forward, attention output); nothing is told to the prior's
