@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate 
 	--custom-compile-command "make lock"
 
 # Both stages of the default's training.
-TRAIN := $(BIN)/python -m train --vision-weights detector --augment --phrases-per-photo 7 --negatives 2 \
+TRAIN := $(BIN)/python -m train --vision-weights detector --augment --phrases-per-photo 7 --negatives 3 \
 	--weight-decay 0.03 --detection-photos 99999 --pseudo-labels runs/pseudo_labels.jsonl
 
 # What the manifest of a bundle trained on the default's data says.

@@ -93,7 +93,7 @@ def test_the_report_shows_every_figure(record: dict[str, Any]) -> None:
         (line,) = (line for line in lines if line.startswith(f"{name}  "))
         assert line.split()[-3:] == [f"{row[key]:.2f}" for key in ("p50", "p90", "p99")]
     text = "\n".join(lines)
-    assert "Acc@0.5 70.5" in text and "vision cpu fp32, text cpu int8" in text
+    assert "Acc@0.5 70.7" in text and "vision cpu fp32, text cpu int8" in text
     assert "unknown" not in text
 
 
