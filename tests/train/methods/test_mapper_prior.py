@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import BertConfig, BertModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from sdk.bundle.contract import COLOURS
 from tests.tiny import tiny_model
 from tests.tiny_clip import POSITIONS, WIDTH, tiny_clip
 from train.encoders.text import TransformersText
@@ -169,5 +170,5 @@ def test_a_run_with_a_clip_folder_trains_no_part_of_it(folder: Path, tmp_path: P
     assert not model.text.prior.net.training
     tokens = model.encode_text(*encode("red", "a"))
     tokens.sum().backward()
-    assert tokens.shape == (1, 4, 16)
+    assert tokens.shape == (1, 4, 16 + COLOURS)
     assert all(p.grad is None for p in model.text.prior.parameters())
