@@ -72,7 +72,7 @@ class TrainConfig:
     phrases_per_photo: int = 4
     """Phrases drawn for each photo in each pass."""
     negatives: float = 0.8
-    """Phrases made or borrowed that name nothing in the photo, on average, at most 2. Null boxes of
+    """Phrases made or borrowed that name nothing in the photo, on average, at most 5. Null boxes of
     the data are always drawn, and nothing beside them."""
     lr: float = 7e-4
     """Peak learning rate of everything outside the encoders."""

@@ -1,4 +1,4 @@
-"""Colours: which one a pixel has, an object, and which ones a phrase names."""
+"""Colours: which one a pixel has, and which one an object."""
 
 from __future__ import annotations
 

@@ -67,13 +67,13 @@ def absent_phrases(
 ) -> list[Expression]:
     """What is not in the photo: as its data says, else up to five phrases that are made.
 
-    The hardest to tell come last: two of those that are `asked`, a word swapped.
+    The hardest to tell come last: up to two with a word swapped, a false colour behind the other.
     """
     said = [e for e in photo.expressions if not e.boxes]
     made = (
         absent_expression(photo, rng),
         foreign.draw(photo, rng),
         untrue_expression(photo, rng),
-        *swapped_expressions(photo, rng, asked),
+        *reversed(swapped_expressions(photo, rng, asked)),
     )
     return said or [expression for expression in made if expression]

@@ -36,9 +36,9 @@ def swapped_expressions(
 ) -> list[Expression]:
     """Up to two expressions that a swapped word makes untrue of the photo.
 
-    A colour is swapped wherever one is named: were "red" true nearly always, what the pixels say
-    would be unlearned. Where they can be, they are some of `asked` but for the word: side by side
-    the two teach what it says.
+    The first is a false colour where its captions name one: were "red" true nearly always, what the
+    pixels say would be unlearned. Where they can be, they are some of `asked` but for the word:
+    side by side the two teach what it says.
     """
     texts = list(swaps(photo, rng, asked))
     texts = texts[:1] + rng.sample(texts[1:], min(1, len(texts[1:])))
@@ -46,8 +46,8 @@ def swapped_expressions(
 
 
 def swaps(photo: Photo, rng: random.Random, asked: Sequence[Expression] = ()) -> Iterator[str]:
-    """One swap of each kind that the photo allows, colours first, of those that are asked if there
-    is one."""
+    """One swap of each kind that the photo allows, a colour of its captions first; of what is asked
+    where that has a word to swap."""
     told = {e.text for e in asked}
     if is_described(photo):
         said = said_words(photo)

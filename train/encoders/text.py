@@ -17,7 +17,7 @@ class TransformersText(nn.Module):
 
     Its taps are the outputs of its layers, or with `sublayers` the embeddings, each layer's
     attention (normalised) and feed-forward output, and the last layer's output: 2 L + 2 tensors.
-    With `colour_words` it reads all of those as one.
+    With `colour_words` it reads all words for colours as one.
     """
 
     def __init__(self, net: BertModel, *, sublayers: bool = False) -> None:

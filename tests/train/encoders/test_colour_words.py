@@ -4,12 +4,15 @@ from pathlib import Path
 
 import torch
 
+from sdk import Grounder
+from sdk.bundle.contract import COLOURS
 from sdk.bundle.tokenizer import WordPieceTokenizer
-from tests.tiny import tiny_text_encoder
-from train.build import DEFAULT_VOCAB, MAX_TOKENS, read_vocab
+from tests.tiny import IMAGE_SIZE, VOCAB, tiny_model, tiny_text_encoder
+from train.build import DEFAULT_BUNDLE, DEFAULT_VOCAB, MAX_TOKENS, read_vocab, use_vocab
 from train.data.colours import NAMES
 from train.encoders.colour_words import ColourWords
 from train.encoders.text import TransformersText
+from train.features import CachedTextFeatures, TextTokens
 
 
 def shipped() -> tuple[ColourWords, WordPieceTokenizer]:
@@ -60,3 +63,33 @@ def test_the_encoder_reads_the_one_word(tmp_path: Path) -> None:
     read = apart.taps(torch.tensor([[1, 2, 1]]), mask)
     for ours, theirs in zip(read, plain.taps(torch.tensor([[1, 3, 1]]), mask), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@torch.no_grad()
+def test_a_model_knows_colours_by_the_pixels_alone(tmp_path: Path) -> None:
+    """Its words are the same for two colours, what goes past them is not, kept or live."""
+    model = tiny_model(tmp_path)
+    renamed = {"cat": "red", "cow": "blue"}
+    vocab = tmp_path / "colours.txt"
+    vocab.write_text("\n".join(renamed.get(piece, piece) for piece in VOCAB) + "\n")
+    use_vocab(model, vocab)
+    tokenizer = WordPieceTokenizer.from_file(vocab, MAX_TOKENS)
+    phrases = ["the red dog", "the blue dog"]
+    ids, mask = TextTokens(tokenizer)(phrases)
+    red, blue = model.encode_text(ids, mask)
+    assert torch.equal(red[:, : model.dim], blue[:, : model.dim])
+    assert red[2, model.dim :].nonzero().flatten().tolist() == [NAMES.index("red")]
+    assert blue[2, model.dim :].nonzero().flatten().tolist() == [NAMES.index("blue")]
+    kept, kept_mask = CachedTextFeatures(model.text, tokenizer)(phrases)
+    image, photo_of = torch.rand(1, 3, IMAGE_SIZE, IMAGE_SIZE), torch.zeros(2, dtype=torch.long)
+    live, from_kept = model(image, photo_of, ids, mask), model(image, photo_of, kept, kept_mask)
+    torch.testing.assert_close(from_kept.logits, live.logits, atol=0.05, rtol=0.05)
+    assert not torch.allclose(live.logits[0], live.logits[1], atol=0.05)
+
+
+def test_the_shipped_bundle_does_too() -> None:
+    with Grounder.load(DEFAULT_BUNDLE, device="cpu") as grounder:
+        red, blue = (p.tokens for p in grounder.encode_phrases(["the red dog", "the blue dog"]))
+    words, colours = red.shape[1] - COLOURS, [NAMES.index("red"), NAMES.index("blue")]
+    assert (red[:, :words] == blue[:, :words]).all()
+    assert [one[2, words:].nonzero()[0].tolist() for one in (red, blue)] == [[c] for c in colours]
