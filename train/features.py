@@ -62,19 +62,19 @@ class CachedTextFeatures:
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> tuple[list[Tensor], Tensor]:
         """P phrases -> (one (P, L, C) float32 tensor a layer and (P, L) int64 ids, int64 mask)."""
-        found = {t: self._ring[self._kept[t]].clone() for t in set(texts) & self._kept.keys()}
-        if missing := sorted(set(texts) - found.keys()):
-            encoded = [self._tokenizer.encode(t) for t in missing]
-            ids, mask = (x.to(self._device) for x in pad(encoded))
+        tokens = {t: self._tokenizer.encode(t) for t in set(texts)}
+        found = {t: self._ring[self._kept[t]].clone() for t in tokens.keys() & self._kept.keys()}
+        if missing := sorted(tokens.keys() - found.keys()):
+            ids, mask = (x.to(self._device) for x in pad([tokens[t] for t in missing]))
             taps = (
                 torch.stack(self._encoder.taps(ids, mask), dim=2).half().cpu()
             )  # (M, L, layers, C)
-            for text, tap, tokens in zip(missing, taps, encoded, strict=True):
-                found[text] = tap[: len(tokens)]
+            for text, tap in zip(missing, taps, strict=True):
+                found[text] = tap[: len(tokens[text])]
                 self._keep(text, found[text])
         kept = [found[t] for t in texts]
         out = pad_sequence(kept, batch_first=True).movedim(2, 0)  # (layers, P, L, C)
-        ids, mask = pad([self._tokenizer.encode(t) for t in texts])
+        ids, mask = pad([tokens[t] for t in texts])
         return [*out.float().contiguous(), ids], mask
 
     def _keep(self, text: str, taps: Tensor) -> None:
